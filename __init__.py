@@ -1,0 +1,21 @@
+"""Ensemble Portraits: several people in one picture, each with their own LoRA, pose and face."""
+
+from comfy_api.latest import ComfyExtension, io
+
+from .ensemble.lora.folders import register_model_folders
+
+WEB_DIRECTORY = "./web"
+
+
+class EnsembleExtension(ComfyExtension):
+    async def on_load(self) -> None:
+        register_model_folders()
+
+    async def get_node_list(self) -> list[type[io.ComfyNode]]:
+        from .nodes import NODES
+
+        return NODES
+
+
+async def comfy_entrypoint() -> EnsembleExtension:
+    return EnsembleExtension()

@@ -1,0 +1,19 @@
+"""Model folders that core ComfyUI does not have and the pack's features read."""
+
+import folder_paths
+
+FOLDERS = (
+    "luts",
+    "facerestore_models",
+    "pose_estimation",
+    "segmentation",
+    "face_detection",
+    "safety_checker",
+    "translation",
+)
+
+
+def register_model_folders() -> None:
+    """Make `models/<name>` known to folder_paths, beside whatever extra paths the user configured."""
+    for name in FOLDERS:
+        folder_paths.add_model_folder_path(name, f"{folder_paths.models_dir}/{name}")
