@@ -1,0 +1,186 @@
+"""Hosted scheduler names -> ComfyUI sampler and scheduler.
+
+The 18 names are diffusers' classes as stablediffusionapi.com lists them, the 8 others are Astria's.
+"Same method" never means "same picture": noise, final sigma and order differ between the engines;
+docs/recipes.md has the measured distance per name.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Fit(Enum):
+    """How well core ComfyUI's sampler matches the hosted one."""
+
+    SAME_METHOD = "same method"
+    NEAR = "near"
+    APPROXIMATE = "approximate"
+
+
+@dataclass(frozen=True)
+class Scheduler:
+    """One hosted name. `karras`: Karras sigmas built in, not possible, or (`None`) by choice."""
+
+    name: str
+    sampler: str
+    spacing: str
+    fit: Fit
+    karras: bool | None = False
+    stochastic: str | None = None
+    lora: str | None = None
+    remark: str = ""
+
+
+@dataclass(frozen=True)
+class SamplerChoice:
+    """Names as core's KSampler takes them, and the LoRA the method needs (`lcm`)."""
+
+    sampler: str
+    scheduler: str
+    lora: str | None
+    remark: str
+
+
+class UnknownSchedulerError(ValueError):
+    """The name is in neither service's list."""
+
+
+class ApproximateSchedulerError(ValueError):
+    """The name has no true equivalent in core ComfyUI, and an approximation was not allowed."""
+
+
+SAME, NEAR, APPROXIMATE = Fit.SAME_METHOD, Fit.NEAR, Fit.APPROXIMATE
+_LCM_REMARK = "needs an LCM model or LoRA, 4 to 8 steps, CFG 1 to 2"
+
+DIFFUSERS = (
+    Scheduler("DDPMScheduler", "ddpm", "ddim_uniform", SAME),
+    Scheduler("DDIMScheduler", "ddim", "ddim_uniform", SAME),
+    Scheduler(
+        "PNDMScheduler",
+        "ipndm",
+        "ddim_uniform",
+        NEAR,
+        remark="the same Adams-Bashforth coefficients; PLMS takes its first step twice",
+    ),
+    Scheduler("LMSDiscreteScheduler", "lms", "normal", SAME, karras=None),
+    Scheduler("EulerDiscreteScheduler", "euler", "normal", SAME, karras=None),
+    Scheduler("EulerAncestralDiscreteScheduler", "euler_ancestral", "normal", SAME),
+    Scheduler(
+        "DPMSolverMultistepScheduler",
+        "dpmpp_2m",
+        "normal",
+        SAME,
+        karras=None,
+        stochastic="dpmpp_2m_sde",
+    ),
+    Scheduler("HeunDiscreteScheduler", "heun", "normal", SAME, karras=None),
+    Scheduler("KDPM2DiscreteScheduler", "dpm_2", "normal", SAME, karras=None),
+    Scheduler(
+        "DPMSolverSinglestepScheduler",
+        "dpmpp_sde",
+        "normal",
+        NEAR,
+        karras=None,
+        remark='the service calls it "DPM++ SDE"; diffusers\' class of this name draws no noise',
+    ),
+    Scheduler("KDPM2AncestralDiscreteScheduler", "dpm_2_ancestral", "normal", SAME, karras=None),
+    Scheduler(
+        "UniPCMultistepScheduler",
+        "uni_pc_bh2",
+        "normal",
+        NEAR,
+        karras=None,
+        remark="both bh2; core goes to order 3, diffusers stays at 2",
+    ),
+    Scheduler(
+        "DDIMInverseScheduler",
+        "ddim",
+        "ddim_uniform",
+        APPROXIMATE,
+        remark="it turns a picture into noise; DDIM forwards stands in for it",
+    ),
+    Scheduler(
+        "DEISMultistepScheduler",
+        "deis",
+        "normal",
+        NEAR,
+        karras=None,
+        remark="core integrates at order 3, diffusers at order 2",
+    ),
+    Scheduler(
+        "IPNDMScheduler",
+        "ipndm",
+        "normal",
+        NEAR,
+        remark="by name; diffusers' noise curve is not SD's",
+    ),
+    Scheduler(
+        "KarrasVeScheduler",
+        "heun",
+        "karras",
+        APPROXIMATE,
+        karras=True,
+        remark="made for variance-exploding models; Heun on Karras sigmas stands in for it",
+    ),
+    Scheduler(
+        "ScoreSdeVeScheduler",
+        "euler_ancestral",
+        "exponential",
+        APPROXIMATE,
+        remark="made for variance-exploding models; ancestral Euler stands in for it",
+    ),
+    Scheduler("LCMScheduler", "lcm", "sgm_uniform", SAME, remark=_LCM_REMARK),
+)
+
+ASTRIA = (
+    Scheduler("euler", "euler", "normal", SAME),
+    Scheduler("euler_a", "euler_ancestral", "normal", SAME),
+    Scheduler("dpm++2m", "dpmpp_2m", "normal", SAME),
+    Scheduler("dpm++2m_karras", "dpmpp_2m", "karras", SAME, karras=True),
+    Scheduler("dpm++sde", "dpmpp_sde", "normal", SAME),
+    Scheduler("dpm++sde_karras", "dpmpp_sde", "karras", SAME, karras=True),
+    Scheduler("lcm", "lcm", "sgm_uniform", SAME, lora="lcm", remark=_LCM_REMARK),
+    Scheduler(
+        "tcd",
+        "euler_ancestral",
+        "sgm_uniform",
+        APPROXIMATE,
+        remark="core has no TCD; ancestral Euler stands in for it, with your TCD LoRA",
+    ),
+)
+
+NAMES = tuple(entry.name for entry in DIFFUSERS + ASTRIA)
+_BY_NAME = {entry.name: entry for entry in DIFFUSERS + ASTRIA}
+# The LoRA pages print the class names without their ending as often as with it.
+_BY_NAME |= {entry.name.removesuffix("Scheduler"): entry for entry in DIFFUSERS}
+
+
+def find(name: str) -> Scheduler:
+    """The entry of a hosted name, as the services spell it, with or without its `Scheduler`."""
+    entry = _BY_NAME.get(name)
+    if entry is None:
+        raise UnknownSchedulerError(
+            f"scheduler: {name!r} is not a hosted scheduler; use one of {', '.join(NAMES)}"
+        )
+    return entry
+
+
+def choose(
+    name: str, *, karras: bool = False, stochastic: bool = False, allow_approximate: bool = False
+) -> SamplerChoice:
+    """Sampler and scheduler for a hosted name.
+
+    `karras` acts only where diffusers' class supports it, as at the service; `stochastic` is
+    the service's `algorithm_type` and acts on DPMSolverMultistep alone.
+
+    Raises UnknownSchedulerError and ApproximateSchedulerError.
+    """
+    entry = find(name)
+    if entry.fit is Fit.APPROXIMATE and not allow_approximate:
+        raise ApproximateSchedulerError(
+            f"scheduler: {name} has no true equivalent in ComfyUI ({entry.remark}); "
+            f"allow the approximation {entry.sampler} + {entry.spacing}, or choose another name"
+        )
+    sampler = entry.stochastic if stochastic and entry.stochastic else entry.sampler
+    spacing = "karras" if karras and entry.karras is None else entry.spacing
+    return SamplerChoice(sampler, spacing, entry.lora, entry.remark)
