@@ -1,0 +1,124 @@
+"""Several LoRAs into the weights of one clone of a model and one of its CLIP."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from ..prompt.errors import shown
+from .adapters import clip_key_map, match, model_key_map
+from .cache import TENSORS
+from .files import LoraFile, read_hashes, read_metadata
+
+if TYPE_CHECKING:
+    from comfy.model_patcher import ModelPatcher
+    from comfy.sd import CLIP
+
+log = logging.getLogger(__name__)
+POOR_MATCH = 0.5
+
+
+class LoraMismatch(ValueError):
+    """A LoRA made for another kind of model: nothing in it fits."""
+
+
+@dataclass(frozen=True)
+class LoraChoice:
+    """A file, how strongly it acts, and the node input that asked for it (for messages)."""
+
+    file: LoraFile
+    weight: float
+    clip_weight: float
+    source: str = "loras"
+
+
+@dataclass(frozen=True)
+class LoraReport:
+    """What became of one choice. `matched` of `keys` tensors in the file found a weight of their shape."""
+
+    file: str
+    strength: float
+    clip_strength: float
+    matched: int
+    keys: int
+    base_model: str
+    triggers: tuple[str, ...]
+    autov2: str
+    autov3: str
+    warning: str = ""
+
+
+class Merged(NamedTuple):
+    model: "ModelPatcher"
+    clip: "CLIP | None"
+    report: tuple[LoraReport, ...]
+
+
+def merge(model: "ModelPatcher", clip: "CLIP | None", choices: Sequence[LoraChoice]) -> Merged:
+    """Patch clones of `model` and `clip` with every choice, as a chain of core LoraLoaders would.
+
+    Raises LoraFileError for a damaged file and LoraMismatch for one of which nothing fits. A LoRA at strength 0 for
+    both is not read, as in core.
+    """
+    active = [choice for choice in choices if choice.weight or choice.clip_weight]
+    if not active:
+        return Merged(model, clip, tuple(_report(choice, 0, 0, "") for choice in choices))
+    model_keys = model_key_map(model)
+    clip_keys = clip_key_map(clip) if clip is not None else None
+    model = model.clone()
+    clip = clip.clone() if clip is not None else None
+    reports = []
+    for choice in choices:
+        if choice not in active:
+            reports.append(_report(choice, 0, 0, ""))
+            continue
+        tensors = TENSORS.load(choice.file)
+        matched = match(tensors, model_keys)
+        found = matched.keys
+        if choice.weight:
+            model.add_patches(matched.adapters, choice.weight)
+        if clip is not None and clip_keys is not None:
+            clip_matched = match(tensors, clip_keys)
+            found |= clip_matched.keys
+            if choice.clip_weight:
+                clip.add_patches(clip_matched.adapters, choice.clip_weight)
+        warning = check_match(choice, len(found), matched.total, type(model.model).__name__)
+        reports.append(_report(choice, len(found), matched.total, warning))
+    return Merged(model, clip, tuple(reports))
+
+
+def check_match(choice: LoraChoice, matched: int, total: int, model_name: str) -> str:
+    """A warning, also logged, where under half of a file fits; "" where enough does; LoraMismatch where nothing does."""
+    if matched >= POOR_MATCH * total and matched:
+        return ""
+    base = read_metadata(choice.file).base_model
+    made_for = (
+        f"its metadata says it was made for {shown(base)}" if base else "it does not say what for"
+    )
+    if not matched:
+        raise LoraMismatch(
+            f"Input {choice.source!r}: none of the {total} keys in LoRA {shown(choice.file.name)} fits this "
+            f"{model_name} model; {made_for}. Choose a LoRA of the model's own kind"
+        )
+    warning = (
+        f"Input {choice.source!r}: only {matched} of {total} keys in LoRA {shown(choice.file.name)} fit this "
+        f"{model_name} model; {made_for}"
+    )
+    log.warning(warning)
+    return warning
+
+
+def _report(choice: LoraChoice, matched: int, total: int, warning: str) -> LoraReport:
+    metadata, hashes = read_metadata(choice.file), read_hashes(choice.file)
+    return LoraReport(
+        choice.file.name,
+        choice.weight,
+        choice.clip_weight,
+        matched,
+        total,
+        metadata.base_model,
+        metadata.triggers,
+        hashes.autov2,
+        hashes.autov3,
+        warning,
+    )

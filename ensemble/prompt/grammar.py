@@ -1,0 +1,129 @@
+"""`base BREAK common BREAK person1 [BREAK person2 …]`: one prompt for several people.
+
+BREAK is the bare upper-case word. Parts may be empty and their position counts. The common part is added to the
+base and to every person. Text without BREAK is a plain prompt: a base and nothing else.
+"""
+
+import re
+from dataclasses import dataclass
+
+from .errors import PromptError
+from .tags import TAG, LoraTag, read_tag, without_tags
+
+__all__ = ["BreakPrompt", "NegativePrompt", "Part", "PromptError", "parse_break", "parse_negative"]
+
+# Not inside a longer word, nor COFFEE-BREAK. A tag is tried first, so a file named BREAK stays in its tag.
+_TOKEN = re.compile(rf"(?:{TAG.pattern})|(?P<split>(?<![\w'-])BREAK(?![\w'-]))", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part between two BREAKs. `text` has no tags; `start`, `end` and the tags' offsets are in the whole prompt."""
+
+    text: str
+    loras: tuple[LoraTag, ...]
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
+class BreakPrompt:
+    base: Part
+    common: Part
+    people: tuple[Part, ...]
+    has_break: bool
+
+    @property
+    def base_text(self) -> str:
+        """What the scene is encoded from: base and common."""
+        return _join(self.base.text, self.common.text)
+
+    @property
+    def person_texts(self) -> tuple[str, ...]:
+        """What each person is encoded from: their part and common."""
+        return tuple(_join(person.text, self.common.text) for person in self.people)
+
+    @property
+    def shared_loras(self) -> tuple[LoraTag, ...]:
+        """The LoRAs of base and common, which act on everyone."""
+        return self.base.loras + self.common.loras
+
+
+@dataclass(frozen=True)
+class NegativePrompt:
+    """One negative text for the scene and one for each person."""
+
+    base_text: str
+    person_texts: tuple[str, ...]
+
+
+def parse_break(text: str) -> BreakPrompt:
+    """Split a prompt into its parts. Raises PromptError, which says where, for text that is a mistake for certain."""
+    parts = _split(text)
+    base, people = parts[0], tuple(parts[2:])
+    common = parts[1] if len(parts) > 1 else Part("", (), len(text), len(text))
+    if not people and common.loras:
+        raise PromptError(
+            "The second part is the common text, added to everyone, and this prompt has a LoRA there but no "
+            "person after it. A person starts at the third part; write "
+            "'scene BREAK BREAK person <lora:NAME:1>' with an empty common part between the two BREAKs",
+            text,
+            common.loras[0].start,
+        )
+    return BreakPrompt(base, common, people, has_break=len(parts) > 1)
+
+
+def parse_negative(text: str, people: int) -> NegativePrompt:
+    """The negative of the scene and of each of `people` persons.
+
+    Without BREAK everyone gets the same text. With BREAK it is split like the prompt, and a person it has no part
+    for gets the scene's negative. More parts than people, or a LoRA tag, is a PromptError.
+    """
+    parts = _split(text)
+    for part in parts:
+        if part.loras:
+            raise PromptError(
+                "A LoRA tag stands in the negative; move it to the prompt, it acts on both",
+                text,
+                part.loras[0].start,
+            )
+    if len(parts) - 2 > people:
+        raise PromptError(
+            f"The negative has parts for {len(parts) - 2} people and the prompt has {people}",
+            text,
+            parts[2 + people].start,
+        )
+    common = parts[1].text if len(parts) > 1 else ""
+    base = _join(parts[0].text, common)
+    own = tuple(_join(part.text, common) for part in parts[2:])
+    return NegativePrompt(base, own + (base,) * (people - len(own)))
+
+
+def _split(text: str) -> list[Part]:
+    tags: list[LoraTag] = []
+    parts: list[Part] = []
+    start = 0
+    for found in _TOKEN.finditer(text):
+        if found["split"] is None:
+            tags.append(read_tag(text, found))
+        elif found["split"] == "BREAK":  # the pattern ignores case for the tags' sake
+            parts.append(_part(text, start, found.start(), tags))
+            start, tags = found.end(), []
+    parts.append(_part(text, start, len(text), tags))
+    if len(parts) > 1 and not any(part.text or part.loras for part in parts):
+        raise PromptError(
+            "The prompt has nothing but BREAK; write 'scene BREAK common BREAK person'",
+            text,
+            parts[0].end,
+        )
+    return parts
+
+
+def _part(text: str, start: int, end: int, tags: list[LoraTag]) -> Part:
+    return Part(without_tags(text, tags, start, end).strip(), tuple(tags), start, end)
+
+
+def _join(part: str, common: str) -> str:
+    """`part, common`, without the doubled comma where one of them brought its own."""
+    part, common = part.rstrip(", \t\r\n"), common.lstrip(", \t\r\n")
+    return f"{part}, {common}" if part and common else part or common
