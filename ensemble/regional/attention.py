@@ -1,0 +1,135 @@
+"""Cross-attention in which every person is described by their own text: q once, K and V once per run.
+
+The outputs are summed by region before `to_out`; that layer is linear and the weights sum to 1, so
+this equals running it per person and summing afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+import torch.nn.functional as F
+from comfy.ldm.modules.attention import optimized_attention
+from torch import nn
+
+from ..regions.weights import reduce_to
+from .gates import TokenCountError
+from .stack import LayerStack
+
+DENSE = 0.7
+"""Share of the tokens above which a person's attention is computed on all of them: picking costs more."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """One transformer block: its key in ComfyUI's `patches_replace`, and its cross-attention."""
+
+    key: tuple[str, int, int]
+    attention: nn.Module
+    key_stack: LayerStack | None
+    value_stack: LayerStack | None
+
+
+@dataclass
+class RegionalAttention:
+    """The replacement of attn2 for one structure of the batch.
+
+    weights `[N+1,H,W]`: base first. contexts[kind][i] `[1,T,C]`: text of person i for that kind of
+    row. kinds: for every batch row the name of its kind, or None for a row that is not ours.
+    """
+
+    weights: torch.Tensor
+    contexts: Mapping[str, Sequence[torch.Tensor]]
+    kinds: Sequence[str | None]
+    grids: Mapping[int, tuple[int, int]]
+    pairs: dict = field(default_factory=dict)
+    """(block, kind, person) -> (K, V); shared over the whole run."""
+    places: dict = field(default_factory=dict)
+
+    def replacement(self, block: Block, inner: Callable | None) -> Callable:
+        """`fn(q, k, v, extra_options)` for this block, around a replacement that was there before."""
+
+        def attend(q, k, v, options):
+            if inner is not None:
+                return inner(q, k, v, options)
+            return optimized_attention(
+                q, k, v, options["n_heads"], attn_precision=options.get("attn_precision"),
+                transformer_options=options,
+            )  # fmt: skip
+
+        def replaced(q, k, v, options):
+            return self._combine(block, q, k, v, lambda *a: attend(*a, options), inner is None)
+
+        return replaced
+
+    def _combine(self, block: Block, q, k, v, attend, may_pick: bool) -> torch.Tensor:
+        base, people = self._places(q)
+        out = attend(q, k, v) * base
+        for person, (weight, picked) in enumerate(people):
+            if picked is not None and not len(picked):
+                continue
+            for rows, kind in self._row_groups(person):
+                keys, values = self._pair(block, kind, person, q)
+                keys, values = (t.expand(len(rows), -1, -1) for t in (keys, values))
+                if picked is None or not may_pick:
+                    out[rows] += attend(q[rows], keys, values) * weight
+                else:
+                    part = attend(q[rows][:, picked], keys, values) * weight[:, picked]
+                    out[rows[:, None], picked[None]] += part
+        return out
+
+    def _row_groups(self, person: int):
+        """(row indices, kind) for each kind of ours that is in the batch."""
+        if "groups" not in self.places:
+            self.places["groups"] = [
+                (torch.tensor([i for i, k in enumerate(self.kinds) if k == kind]), kind)
+                for kind in dict.fromkeys(k for k in self.kinds if k)
+            ]
+        return self.places["groups"]
+
+    def _places(self, q: torch.Tensor):
+        """The base's weight per row `[B,T,1]`, and for each person the weight `[1,T,1]` with the
+        indices of the tokens where it is not zero (None when that is nearly everywhere)."""
+        count = q.shape[1]
+        key = (count, q.dtype, q.device)
+        if key not in self.places:
+            if count not in self.grids:
+                raise TokenCountError(count, sorted(self.grids))
+            weights = reduce_to(self.weights, *self.grids[count]).flatten(1)
+            ours = torch.tensor([kind is not None for kind in self.kinds])
+            base = torch.where(ours[:, None], weights[:1], torch.ones(1))[..., None]
+            people = []
+            for weight in weights[1:]:
+                picked = weight.nonzero()[:, 0]
+                few = len(picked) < DENSE * count
+                people.append((weight[None, :, None].to(q), picked.to(q.device) if few else None))
+            self.places[key] = (base.to(q), people)
+        return self.places[key]
+
+    def _pair(self, block: Block, kind: str, person: int, q: torch.Tensor):
+        key = (block.key, kind, person)
+        if key not in self.pairs:
+            context = self.contexts[kind][person].to(q)
+            self.pairs[key] = (
+                _project(block.attention.to_k, block.key_stack, person, context),
+                _project(block.attention.to_v, block.value_stack, person, context),
+            )
+        return self.pairs[key]
+
+
+def _project(layer: nn.Module, stack: LayerStack | None, person: int, context: torch.Tensor):
+    """The layer with this person's adapter alone on the person's text: `[1,T,C]` -> `[1,T,out]`."""
+    out = layer(context)
+    if stack is None:
+        return out
+    if stack.gain is not None:
+        bias = 0 if layer.bias is None else layer.bias.to(out)
+        out = out + (out - bias) * stack.gain[person].to(out)
+    if stack.bias is not None:
+        out = out + stack.bias[person].to(out)
+    mine = [i for i, owner in enumerate(stack.owners) if owner == person]
+    if mine:
+        out = out + F.linear(context, stack.down[mine].to(out)) @ stack.up[mine].to(out)
+    return out

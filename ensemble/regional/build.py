@@ -1,0 +1,160 @@
+"""PEOPLE -> the model and the conditioning that a stock sampler takes."""
+
+from __future__ import annotations
+
+import logging
+import math
+
+import torch
+from comfy.model_patcher import ModelPatcher
+
+from ..regions.weights import region_weights
+from .exact import Exact
+from .factors import NotLowRank, dense_weight
+from .fused import Fused, supports
+from .patch import NEGATIVE, POSITIVE, RegionalPatch, Row, compute_dtype, marked
+from .people import Method, People, Person
+from .stack import PREFIX, AdapterStack, PersonPatches, build_stack, plain_weight
+from .variants import WeightVariants
+
+EXACT = 1e-5
+"""A product that misses less of a change than this is that change, in float32."""
+log = logging.getLogger(__name__)
+CHUNK_LIMIT = 16
+"""Longest padding, in multiples of the shortest text, that sharing one batch is worth."""
+
+
+def build(people: People) -> tuple[ModelPatcher, list, list]:
+    """(model, positive, negative) of the regional run; without people, the plain ones."""
+    if not people.people:
+        return people.model, people.base.conditioning, people.negative.conditioning
+    if people.method is Method.FUSED and supports(people.model.model.diffusion_model):
+        return _fused(people)
+    return _exact(people)
+
+
+def _fused(people: People) -> tuple[ModelPatcher, list, list]:
+    dtype = compute_dtype(people.model)
+    adapters, error = build_stack(people.model, [p.patches for p in people.people], dtype)
+    if error:
+        log.info("fused: products stand for this LoRA's changes with a mean error of %.1f%%", 100 * error)
+    contexts = {
+        POSITIVE: [p.positive.conditioning[0][0] for p in people.people],
+        NEGATIVE: [p.negative.conditioning[0][0] for p in people.people],
+    }
+    patch = RegionalPatch(
+        Fused(people.masks, people.base_strength, contexts, adapters), people.span
+    )
+    sides = []
+    for kind, base in ((POSITIVE, people.base), (NEGATIVE, people.negative)):
+        entries = marked(base.conditioning[:1], Row(patch.identity, None, kind))
+        sides.append([_with_pooled(entries[0], people, kind)])
+    return patch.attach(people.model, adapters), sides[0], sides[1]
+
+
+def _with_pooled(entry: list, people: People, kind: str) -> list:
+    """SDXL's pooled vector has no place: everybody's, in the share that they have of the picture."""
+    context, values = entry
+    pooled = values.get("pooled_output")
+    if pooled is None:
+        return entry
+    shares = region_weights(people.masks, people.base_strength).mean((1, 2))
+    texts = [p.positive if kind == POSITIVE else p.negative for p in people.people]
+    everyone = [pooled, *(t.conditioning[0][1]["pooled_output"] for t in texts)]
+    mixed = sum(share * vector for share, vector in zip(shares, everyone, strict=True))
+    return [context, {**values, "pooled_output": mixed.to(pooled.dtype)}]
+
+
+def _exact(people: People) -> tuple[ModelPatcher, list, list]:
+    dtype = compute_dtype(people.model)
+    parts = [_split_products(people.model, person, dtype) for person in people.people]
+    adapters, _ = build_stack(people.model, [low for low, _ in parts], dtype, EXACT)
+    layers: dict[str, dict] = {}
+    for who, (_, dense) in enumerate(parts):
+        for name, tensors in dense.items():
+            layers.setdefault(name, {})[who] = tensors
+    variants = WeightVariants(layers)
+    patch = RegionalPatch(Exact(adapters, variants), people.span)
+    positive, negative = _rows(people, patch.identity, POSITIVE), _rows(people, patch.identity, NEGATIVE)
+    _share_length([*positive, *negative])
+    everything = AdapterStack(dict(adapters.items()))
+    everything.variants = variants
+    return patch.attach(people.model, everything), positive, negative
+
+
+def _rows(people: People, identity: str, kind: str) -> list:
+    """The base's entry and every person's, with masks that core weighs and sums by."""
+    weights = region_weights(people.masks, people.base_strength)
+    base = people.base if kind == POSITIVE else people.negative
+    within = {} if people.span.whole else _percents(people.span.start, people.span.end)
+    entries = []
+    for index, weight in enumerate(weights):
+        text = base if index == 0 else _side(people.people[index - 1], kind)
+        if not weight.any():
+            continue  # a row that counts nowhere would only cost time
+        row = Row(identity, index - 1 if index else None, kind)
+        entries += marked(text.conditioning, row, mask=weight[None], mask_strength=1.0, **within)
+    for start, end in _outside(people):
+        entries += marked(base.conditioning, Row(identity, None, kind), **_percents(start, end))
+    return entries
+
+
+def _side(person: Person, kind: str):
+    return person.positive if kind == POSITIVE else person.negative
+
+
+def _percents(start: float, end: float) -> dict:
+    return {"start_percent": start, "end_percent": end}
+
+
+def _outside(people: People) -> list[tuple[float, float]]:
+    """The spans of sampling in which the base is alone and paints everywhere."""
+    span = people.span
+    return [(a, b) for a, b in ((0.0, span.start), (span.end, 1.0)) if b > a]
+
+
+def _share_length(entries: list) -> None:
+    """Repeat every text to a common length, in place. Attention does not see the repetition, and core
+    batches only texts whose common length is at most four times the shorter."""
+    lengths = {entry[0].shape[1] for entry in entries}
+    common = math.lcm(*lengths)
+    if len(lengths) > 1 and common <= CHUNK_LIMIT * min(lengths):
+        for entry in entries:
+            entry[0] = entry[0].repeat(1, common // entry[0].shape[1], 1)
+
+
+def _split_products(model: ModelPatcher, person: Person, dtype: torch.dtype):
+    """One person's patches as (those with a product form, whole weights of the other layers)."""
+    low, dense = {}, {}
+    for name, keys in _by_layer(person.patches).items():
+        part = PersonPatches({key: person.patches.patches[key] for key in keys})
+        try:
+            build_stack(model, [part], dtype, EXACT)
+            low.update(part.patches)
+        except NotLowRank:
+            dense[name] = _merged(model, name, part, dtype)
+    return PersonPatches(low), dense
+
+
+def _by_layer(patches: PersonPatches) -> dict[str, list]:
+    layers: dict[str, list] = {}
+    for key in patches.patches:
+        text = key if isinstance(key, str) else key[0]
+        layers.setdefault(text[len(PREFIX) :].rsplit(".", 1)[0], []).append(key)
+    return layers
+
+
+def _merged(model: ModelPatcher, name: str, part: PersonPatches, dtype: torch.dtype):
+    tensors = []
+    for kind in ("weight", "bias"):
+        key = f"{PREFIX}{name}.{kind}"
+        try:
+            tensor = plain_weight(model, key)
+        except AttributeError:
+            tensor = None
+        for patch_key, entries in part.patches.items():
+            text, offset = (patch_key, None) if isinstance(patch_key, str) else patch_key[:2]
+            for patch, strength in entries if text == key and tensor is not None else ():
+                tensor = dense_weight(patch, tensor, key, strength, offset)
+        tensors.append(None if tensor is None else tensor.to(dtype))
+    return tuple(tensors)

@@ -1,0 +1,62 @@
+"""Text -> conditioning, with the emphasis arithmetic that was chosen."""
+
+from __future__ import annotations
+
+import torch
+from comfy.sd import CLIP
+
+from ..prompt.emphasis import Weights, for_comfy
+
+WIDTHS = {"l": 768, "g": 1280, "h": 1024}
+"""Channels of the CLIP encoders whose outputs core lays side by side, in the order l, g."""
+CHUNK = 77
+
+
+def encode(clip: CLIP, text: str, weights: Weights) -> list:
+    """Conditioning as CLIPTextEncode gives it.
+
+    `a1111` encodes without weights, multiplies every token's vector by its weight, and scales the
+    chunk back to its mean (AUTOMATIC1111's EmphasisOriginal); other text encoders than CLIP have no
+    such form. Raises ValueError for those, and PromptError for brackets that cannot be read.
+    """
+    tokens = clip.tokenize(for_comfy(text, weights))
+    if weights is not Weights.A1111 or _plain(tokens):
+        return clip.encode_from_tokens_scheduled(tokens)
+    unknown = set(tokens) - set(WIDTHS)
+    if unknown:
+        raise ValueError(
+            f"BreakRegionalPrompt: weights = a1111 is arithmetic on CLIP's vectors, and this model reads "
+            f"text with {', '.join(sorted(unknown))}. Choose weights = comfy or off."
+        )
+    conditioning = clip.encode_from_tokens_scheduled(_without_weights(tokens))
+    return [[_emphasise(context, tokens), values] for context, values in conditioning]
+
+
+def _plain(tokens: dict) -> bool:
+    return all(token[1] == 1.0 for chunks in tokens.values() for chunk in chunks for token in chunk)
+
+
+def _without_weights(tokens: dict) -> dict:
+    return {
+        name: [[(token[0], 1.0, *token[2:]) for token in chunk] for chunk in chunks]
+        for name, chunks in tokens.items()
+    }
+
+
+def _emphasise(context: torch.Tensor, tokens: dict) -> torch.Tensor:
+    """`[1, 77 * chunks, C]`, each chunk of each encoder on its own."""
+    context = context.clone()
+    start = 0
+    for name in sorted(tokens, key="lgh".index):
+        channels = slice(start, start + WIDTHS[name])
+        start = channels.stop
+        for index, chunk in enumerate(tokens[name]):
+            part = context[:, index * CHUNK : (index + 1) * CHUNK, channels]
+            part.copy_(emphasis(part, torch.tensor([token[1] for token in chunk]).to(part)))
+    return context
+
+
+def emphasis(chunk: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    """A1111's EmphasisOriginal: `z w * mean(z) / mean(z w)`; chunk `[1,T,C]`, weights `[T]`."""
+    weighted = chunk * weights[None, :, None]
+    return weighted * (chunk.mean() / weighted.mean())

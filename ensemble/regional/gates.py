@@ -1,0 +1,93 @@
+"""The G of `y += up (G * (down x))`: which person's rows act on which tokens or batch rows.
+
+Two kinds: by place (fused: one row holds the whole picture, people own tokens) and by batch row
+(exact: every person has rows of their own).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+
+from ..regions.weights import reduce_to
+
+
+class TokenCountError(RuntimeError):
+    def __init__(self, tokens: int, known: list[int]):
+        super().__init__(
+            f"BreakRegionalPrompt: a layer got {tokens} tokens where this latent has {known}. Another "
+            "node merges or tiles tokens (token merging, HyperTile); remove it, or choose method = exact."
+        )
+
+
+def token_grids(height: int, width: int) -> dict[int, tuple[int, int]]:
+    """Token count -> (rows, columns) at every level of a UNet for a latent of this size. Each level
+    halves with rounding up, as its strided convolutions do, so odd sizes are right too."""
+    grids = {}
+    while True:
+        grids.setdefault(height * width, (height, width))
+        if height == width == 1:
+            return grids
+        height, width = (height + 1) // 2, (width + 1) // 2
+
+
+@dataclass
+class PlaceGate:
+    """G for fused: the person's gate at the token's place, times 1 for our rows and 0 for others'.
+
+    gates `[N,H,W]`; ours `[B]` (1.0 or 0.0), or None when every row of the batch is ours.
+    """
+
+    gates: torch.Tensor
+    grids: dict[int, tuple[int, int]]
+    ours: torch.Tensor | None
+    cache: dict = field(default_factory=dict)
+
+    def tokens(self, count: int, owners: tuple[int, ...], like: torch.Tensor) -> torch.Tensor:
+        """`[1 or B, count, R]` for a layer over a token sequence."""
+        if count not in self.grids:
+            raise TokenCountError(count, sorted(self.grids))
+        return self.places(self.grids[count], owners, like).flatten(2).transpose(1, 2)
+
+    def places(self, grid: tuple[int, int], owners: tuple[int, ...], like: torch.Tensor):
+        """`[1 or B, R, h, w]` for a convolution whose output has this grid."""
+        return self._cached(("place", grid, owners), like, lambda: reduce_to(self.gates, *grid))
+
+    def vectors(self, owners: tuple[int, ...], like: torch.Tensor) -> torch.Tensor:
+        """`[1 or B, R]` for layers without space (time and label embeddings): the mean of the mask."""
+        return self._cached(("mean", owners), like, lambda: self.gates.mean((1, 2)))
+
+    def _cached(self, key: tuple, like: torch.Tensor, build) -> torch.Tensor:
+        *_, owners = key
+        key = (*key, like.dtype, like.device)
+        if key not in self.cache:
+            per_row = build()[list(owners)][None]
+            if self.ours is not None:
+                per_row = per_row * self.ours.view(-1, *[1] * (per_row.ndim - 1))
+            # Channels last: the token view of a place gate is then contiguous where it is used most.
+            if per_row.ndim == 4:
+                per_row = per_row.contiguous(memory_format=torch.channels_last)
+            self.cache[key] = per_row.to(like.device, like.dtype)
+        return self.cache[key]
+
+
+@dataclass
+class RowGate:
+    """G for exact: 1 where the batch row belongs to the person, else 0. person `[B]`, -1 for nobody."""
+
+    person: torch.Tensor
+    cache: dict = field(default_factory=dict)
+
+    def tokens(self, count: int, owners: tuple[int, ...], like: torch.Tensor) -> torch.Tensor:
+        return self.vectors(owners, like)[:, None, :]
+
+    def places(self, grid: tuple[int, int], owners: tuple[int, ...], like: torch.Tensor):
+        return self.vectors(owners, like)[:, :, None, None]
+
+    def vectors(self, owners: tuple[int, ...], like: torch.Tensor) -> torch.Tensor:
+        key = (owners, like.dtype, like.device)
+        if key not in self.cache:
+            gate = self.person[:, None] == torch.tensor(owners)[None]
+            self.cache[key] = gate.to(like.device, like.dtype)
+        return self.cache[key]

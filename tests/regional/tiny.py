@@ -1,0 +1,148 @@
+"""A UNet of SD1.5's shape, small enough to sample in a blink, and people to put into it."""
+
+import math
+import re
+
+import comfy.lora
+import comfy.sample
+import comfy.supported_models
+import comfy.utils
+import torch
+from comfy.model_patcher import ModelPatcher
+from ensemble_portraits.ensemble.regional.people import Method, People, Person, Text
+from ensemble_portraits.ensemble.regional.stack import PersonPatches
+
+CPU = torch.device("cpu")
+CONTEXT = 96
+SD15 = {
+    "image_size": 32,
+    "in_channels": 4,
+    "out_channels": 4,
+    "model_channels": 32,
+    "num_res_blocks": [1, 1],
+    "channel_mult": [1, 2],
+    "transformer_depth": [1, 1],
+    "transformer_depth_output": [1, 1, 1, 1],
+    "transformer_depth_middle": 1,
+    "context_dim": CONTEXT,
+    "num_heads": 4,
+    "num_head_channels": -1,
+    "use_spatial_transformer": True,
+    "use_linear_in_transformer": False,
+    "legacy": False,
+    "adm_in_channels": None,
+    "use_temporal_attention": False,
+    "use_temporal_resblock": False,
+}
+SDXL = {
+    **SD15,
+    "num_head_channels": 16,
+    "num_heads": -1,
+    "use_linear_in_transformer": True,
+    "num_classes": "sequential",
+    "adm_in_channels": 64 + 6 * 256,
+}
+ATTENTION = r"(attn\d\.to_(q|k|v|out\.0)|ff\.net\.(0\.proj|2)|proj_in|proj_out)\.weight$"
+EVERYTHING = r"(attn|ff|proj|conv|in_layers\.2|out_layers\.3|emb_layers|time_embed|label_emb|skip|op\b|out\.2|input_blocks\.0).*weight$"
+
+
+def model(config: dict = SD15, dtype: torch.dtype = torch.float32, seed: int = 0) -> ModelPatcher:
+    kind = comfy.supported_models.SDXL if config.get("num_classes") else comfy.supported_models.SD15
+    parts = kind(dict(config))
+    parts.unet_config["dtype"] = dtype
+    parts.set_inference_dtype(dtype, None)
+    inner = parts.get_model({}, "", device=CPU)
+    generator = torch.Generator().manual_seed(seed)
+    for name, parameter in inner.diffusion_model.named_parameters():
+        with torch.no_grad():
+            if parameter.ndim >= 2:
+                noise = torch.randn(parameter.shape, generator=generator)
+                parameter.copy_(noise / math.sqrt(parameter[0].numel()))
+            else:
+                parameter.fill_(1.0 if name.endswith("weight") else 0.02)
+    return ModelPatcher(inner, load_device=CPU, offload_device=CPU)
+
+
+def text(seed: int, tokens: int = 77, pooled: int | None = None) -> Text:
+    generator = torch.Generator().manual_seed(1000 + seed)
+    context = torch.randn(1, tokens, CONTEXT, generator=generator)
+    values = {} if pooled is None else {"pooled_output": torch.randn(1, pooled, generator=generator)}
+    return Text(f"text {seed}", [[context, values]])
+
+
+def lora(patcher: ModelPatcher, seed: int, rank: int = 4, layers: str = ATTENTION, size=0.3) -> dict:
+    """A state dict in the generic key form, for the layers whose parameter names match."""
+    generator = torch.Generator().manual_seed(seed)
+    state = {}
+    for name, weight in patcher.model.diffusion_model.named_parameters():
+        if not re.search(layers, name):
+            continue
+        base = f"diffusion_model.{name.removesuffix('.weight')}"
+        down = torch.randn(rank, *weight.shape[1:], generator=generator)
+        up = torch.randn(weight.shape[0], rank, *[1] * (weight.ndim - 2), generator=generator)
+        state[f"{base}.lora_down.weight"] = down * size / math.sqrt(down[0].numel())
+        state[f"{base}.lora_up.weight"] = up
+        state[f"{base}.alpha"] = torch.tensor(rank / 2.0)
+    return state
+
+
+def parsed(patcher: ModelPatcher, state: dict) -> dict:
+    keys = comfy.lora.model_lora_keys_unet(patcher.model, {})
+    return comfy.lora.load_lora(state, keys, log_missing=False)
+
+
+def person_patches(patcher: ModelPatcher, state: dict, strength: float = 1.0) -> PersonPatches:
+    return PersonPatches({k: ((v, strength),) for k, v in parsed(patcher, state).items()})
+
+
+def columns(people: int, height: int = 64, width: int = 96, feather: int = 0) -> torch.Tensor:
+    masks = torch.zeros(people, height, width)
+    for i in range(people):
+        masks[i, :, i * width // people : (i + 1) * width // people] = 1
+    if feather:
+        masks = torch.nn.functional.avg_pool2d(
+            torch.nn.functional.pad(masks, (feather, feather, 0, 0), "replicate"),
+            (1, 2 * feather + 1),
+            1,
+        )
+    return masks
+
+
+def people(
+    patcher: ModelPatcher, states: list, masks: torch.Tensor, *, method=Method.FUSED,
+    strengths=None, base_strength=0.2, pooled=None, tokens=None, **more,
+) -> People:  # fmt: skip
+    tokens = tokens or [77] * (len(states) + 1)
+    strengths = strengths or [1.0] * len(states)
+    members = tuple(
+        Person(
+            text(10 + i, tokens[i + 1], pooled),
+            text(20 + i, tokens[i + 1], pooled),
+            (f"person {i}",),
+            person_patches(patcher, state, strengths[i]),
+            masks[i],
+        )
+        for i, state in enumerate(states)
+    )
+    return People(
+        patcher, None, text(1, tokens[0], pooled), text(2, tokens[0], pooled), "", members,
+        method, base_strength, **more,
+    )  # fmt: skip
+
+
+def sample(
+    patcher, positive, negative, *, size=(8, 12), batch=1, steps=3, cfg=7.0, sampler="euler",
+    seed=3, noise=None, latent=None, denoise=1.0,
+):  # fmt: skip
+    if latent is None:
+        latent = torch.zeros(batch, 4, *size)
+    if noise is None:
+        noise = comfy.sample.prepare_noise(latent, seed)
+    return comfy.sample.sample(
+        patcher, noise, steps, cfg, sampler, "normal", positive, negative, latent,
+        denoise=denoise, seed=seed, disable_pbar=True,
+    )  # fmt: skip
+
+
+def relative(a: torch.Tensor, b: torch.Tensor) -> float:
+    return float((a - b).norm() / b.norm())
