@@ -1,7 +1,7 @@
 """LoRA tensors -> core's adapters for one model and CLIP, and how well they fit.
 
-Core does the reading of formats (`comfy.lora.load_lora`); here its key map is cut down to what a file can match, and
-what core would skip with a line in the log is counted.
+Core does the reading of formats (`comfy.lora.load_lora`); here its key map is cut down to what a
+file can match, and what core would skip with a line in the log is counted.
 """
 
 from collections.abc import Iterable, Mapping
@@ -28,7 +28,9 @@ class KeyMap:
 
 
 class Matched(NamedTuple):
-    """The part of a file that fits a model: adapters by target, the file's keys they came from, all its keys."""
+    """The part of a file that fits a model: adapters by target, the file's keys they came from, all
+    its keys.
+    """
 
     adapters: dict
     keys: frozenset[str]
@@ -63,7 +65,9 @@ def clip_adapters(clip: "CLIP", tensors: Mapping[str, torch.Tensor]) -> Matched:
 
 
 def match(tensors: Mapping[str, torch.Tensor], key_map: KeyMap) -> Matched:
-    """`comfy.lora.load_lora` for one key map, without the adapters whose shape does not fit their weight."""
+    """`comfy.lora.load_lora` for one key map, without the adapters whose shape does not fit their
+    weight.
+    """
     import comfy.lora
 
     owners = {key: _owners(key) for key in tensors}
@@ -85,7 +89,9 @@ def match(tensors: Mapping[str, torch.Tensor], key_map: KeyMap) -> Matched:
 
 
 def _owners(key: str) -> Iterable[str]:
-    """Every name under which core may look this key up: `name.…`, or `name_lora.…` of old diffusers files."""
+    """Every name under which core may look this key up: `name.…`, or `name_lora.…` of old diffusers
+    files.
+    """
     names = []
     dot = key.find(".")
     while dot >= 0:
@@ -98,7 +104,9 @@ def _owners(key: str) -> Iterable[str]:
 
 
 def _fits(adapter: object, target: str | tuple, shapes: Mapping[str, torch.Size]) -> bool:
-    """Whether core could add the adapter to the weight; where it could not, it would log an error and go on."""
+    """Whether core could add the adapter to the weight; where it could not, it would log an error
+    and go on.
+    """
     key, offset = (target, None) if isinstance(target, str) else (target[0], target[1])
     if key not in shapes:
         return False
@@ -112,7 +120,9 @@ def _fits(adapter: object, target: str | tuple, shapes: Mapping[str, torch.Size]
 
 
 def delta_size(adapter: object) -> int | None:
-    """How many elements an adapter adds to, where that follows from its factors; None where it does not."""
+    """How many elements an adapter adds to, where that follows from its factors; None where it does
+    not.
+    """
     name, parts = getattr(adapter, "name", None), getattr(adapter, "weights", ())
     if name == "lora" and parts[5] is None:
         return parts[0].shape[0] * prod(parts[1].shape[1:])

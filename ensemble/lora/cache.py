@@ -1,8 +1,9 @@
-"""Parsed LoRA files, kept between runs within a budget of bytes and given up when ComfyUI frees its memory.
+"""Parsed LoRA files, kept between runs within a budget of bytes and given up when ComfyUI frees its
+memory.
 
-Core has no callback for "free memory": it drops its node cache, and with it the node objects. So a node that reads
-LoRAs holds a `Lease` from its `__init__`, as core's LoraLoader holds the file it loaded; when the last such object
-is gone, so is everything here.
+Core has no callback for "free memory": it drops its node cache, and with it the node objects. So a
+node that reads LoRAs holds a `Lease` from its `__init__`, as core's LoraLoader holds the file it
+loaded; when the last such object is gone, so is everything here.
 """
 
 import weakref

@@ -24,7 +24,9 @@ class LoraFileError(ValueError):
 
 @dataclass(frozen=True)
 class LoraFile:
-    """A file at one moment: an edit changes `mtime_ns` or `size`, and with them every cache key made of it."""
+    """A file at one moment: an edit changes `mtime_ns` or `size`, and with them every cache key
+    made of it.
+    """
 
     name: str  # relative to its model folder, as core's lists spell it
     path: str
@@ -56,7 +58,7 @@ class Hashes:
 
 
 def find_lora(name: str, kind: str = "loras") -> LoraFile:
-    """The file a name means (see names.resolve). Raises names.UnresolvedName."""
+    """The file a name means (see names.resolve). Raises names.UnresolvedNameError."""
     return open_file(resolve(name, kind), kind)
 
 
@@ -78,7 +80,9 @@ def read_metadata(file: LoraFile) -> Metadata:
 
 
 def read_header(file: LoraFile) -> tuple[dict, int]:
-    """A safetensors file's header and the offset where tensors begin; raises LoraFileError for a damaged file."""
+    """A safetensors file's header and the offset where tensors begin; raises LoraFileError for a
+    damaged file.
+    """
     with open(file.path, "rb") as stream:
         length = int.from_bytes(stream.read(8), "little")
         if file.size < 8 or length > MAX_HEADER:
@@ -128,10 +132,11 @@ def parse_metadata(raw: Mapping[str, str]) -> Metadata:
 
 
 def _frequent_tags(raw: Mapping[str, str]) -> tuple[str, ...]:
-    """Tags that stand in nearly every caption of a data set, or its folder's words where there are no captions.
+    """Tags that stand in nearly every caption of a data set, or its folder's words where there are
+    no captions.
 
-    kohya names a folder `REPEATS_words`, counts tags per folder in `ss_tag_frequency` and pictures in
-    `ss_dataset_dirs`.
+    kohya names a folder `REPEATS_words`, counts tags per folder in `ss_tag_frequency` and pictures
+    in `ss_dataset_dirs`.
     """
     frequency = _json_object(raw.get("ss_tag_frequency", ""))
     folders = _json_object(raw.get("ss_dataset_dirs", ""))

@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 POOR_MATCH = 0.5
 
 
-class LoraMismatch(ValueError):
+class LoraMismatchError(ValueError):
     """A LoRA made for another kind of model: nothing in it fits."""
 
 
@@ -34,7 +34,9 @@ class LoraChoice:
 
 @dataclass(frozen=True)
 class LoraReport:
-    """What became of one choice. `matched` of `keys` tensors in the file found a weight of their shape."""
+    """What became of one choice. `matched` of `keys` tensors in the file found a weight of their
+    shape.
+    """
 
     file: str
     strength: float
@@ -57,8 +59,8 @@ class Merged(NamedTuple):
 def merge(model: "ModelPatcher", clip: "CLIP | None", choices: Sequence[LoraChoice]) -> Merged:
     """Patch clones of `model` and `clip` with every choice, as a chain of core LoraLoaders would.
 
-    Raises LoraFileError for a damaged file and LoraMismatch for one of which nothing fits. A LoRA at strength 0 for
-    both is not read, as in core.
+    Raises LoraFileError for a damaged file and LoraMismatchError for one of which nothing fits. A
+    LoRA at strength 0 for both is not read, as in core.
     """
     active = [choice for choice in choices if choice.weight or choice.clip_weight]
     if not active:
@@ -88,7 +90,9 @@ def merge(model: "ModelPatcher", clip: "CLIP | None", choices: Sequence[LoraChoi
 
 
 def check_match(choice: LoraChoice, matched: int, total: int, model_name: str) -> str:
-    """A warning, also logged, where under half of a file fits; "" where enough does; LoraMismatch where nothing does."""
+    """A warning, also logged, where under half of a file fits; "" where enough does;
+    LoraMismatchError where nothing does.
+    """
     if matched >= POOR_MATCH * total and matched:
         return ""
     base = read_metadata(choice.file).base_model
@@ -96,13 +100,13 @@ def check_match(choice: LoraChoice, matched: int, total: int, model_name: str) -
         f"its metadata says it was made for {shown(base)}" if base else "it does not say what for"
     )
     if not matched:
-        raise LoraMismatch(
-            f"Input {choice.source!r}: none of the {total} keys in LoRA {shown(choice.file.name)} fits this "
-            f"{model_name} model; {made_for}. Choose a LoRA of the model's own kind"
+        raise LoraMismatchError(
+            f"Input {choice.source!r}: none of the {total} keys in LoRA {shown(choice.file.name)} "
+            f"fits this {model_name} model; {made_for}. Choose a LoRA of the model's own kind"
         )
     warning = (
-        f"Input {choice.source!r}: only {matched} of {total} keys in LoRA {shown(choice.file.name)} fit this "
-        f"{model_name} model; {made_for}"
+        f"Input {choice.source!r}: only {matched} of {total} keys in LoRA "
+        f"{shown(choice.file.name)} fit this {model_name} model; {made_for}"
     )
     log.warning(warning)
     return warning

@@ -1,7 +1,8 @@
 """Names people write -> files ComfyUI has.
 
-A name is tried as a file, with slashes either way; without its extension; without regard to case; as the one file of
-that stem in any folder; and as an id in the alias file. Never as part of a name: a wrong file is worse than an error.
+A name is tried as a file, with slashes either way; without its extension; without regard to case;
+as the one file of that stem in any folder; and as an id in the alias file. Never as part of a name:
+a wrong file is worse than an error.
 """
 
 import difflib
@@ -22,8 +23,10 @@ NEAREST = 3
 MAX_COMPARED = 120
 
 
-class UnresolvedName(ValueError):
-    """A name that is not exactly one file. `nearest` are the files it may mean, relative to their folder."""
+class UnresolvedNameError(ValueError):
+    """A name that is not exactly one file. `nearest` are the files it may mean, relative to their
+    folder.
+    """
 
     def __init__(self, message: str, name: str, nearest: tuple[str, ...]) -> None:
         super().__init__(message)
@@ -31,11 +34,11 @@ class UnresolvedName(ValueError):
         self.nearest = nearest
 
 
-class UnknownName(UnresolvedName):
+class UnknownNameError(UnresolvedNameError):
     pass
 
 
-class AmbiguousName(UnresolvedName):
+class AmbiguousNameError(UnresolvedNameError):
     pass
 
 
@@ -45,7 +48,9 @@ class AliasFileError(ValueError):
 
 @dataclass(frozen=True)
 class Aliases:
-    """The alias file: `sections["loras"]["849330"] == "ann.safetensors"`; `people` hold a mapping per id."""
+    """The alias file: `sections["loras"]["849330"] == "ann.safetensors"`; `people` hold a mapping
+    per id.
+    """
 
     path: str
     sections: Mapping[str, Mapping[str, str]]
@@ -65,7 +70,9 @@ def alias_path() -> Path:
 
 
 def read_aliases() -> Aliases:
-    """The alias file, or no aliases where there is none. Raises AliasFileError for one that is not what it should be."""
+    """The alias file, or no aliases where there is none. Raises AliasFileError for one that is not
+    what it should be.
+    """
     path = alias_path()
     try:
         text = path.read_text(encoding="utf-8")
@@ -92,10 +99,11 @@ def read_aliases() -> Aliases:
 
 
 def resolve(name: str, kind: str) -> str:
-    """The file that `name` means in one of ComfyUI's model folders, relative to it, as core's lists spell it.
+    """The file that `name` means in one of ComfyUI's model folders, relative to it, as core's lists
+    spell it.
 
-    `kind` is a folder_paths kind: loras, checkpoints, vae, embeddings, … Raises UnknownName, AmbiguousName or
-    AliasFileError.
+    `kind` is a folder_paths kind: loras, checkpoints, vae, embeddings, … Raises UnknownNameError,
+    AmbiguousNameError or AliasFileError.
     """
     aliases = read_aliases()
     files = folder_paths.get_filename_list(kind)
@@ -124,20 +132,22 @@ def resolve_among(
         near = tuple(by_path[path] for path in sorted(candidates))
         listed = ", ".join(map(shown, near[:NEAREST]))
         more = f" and {len(near) - NEAREST} more" if len(near) > NEAREST else ""
-        raise AmbiguousName(
+        raise AmbiguousNameError(
             f"{shown(name)} means {len(near)} files in {kind!r}: {listed}{more}. {way_out}",
             name,
             near[:NEAREST],
         )
     near = _nearest(wanted, by_path, aliases)
     listed = ", ".join(map(shown, near)) if near else "none, the folder has no files"
-    raise UnknownName(
+    raise UnknownNameError(
         f"{shown(name)} is no file in {kind!r}. Nearest: {listed}. {way_out}", name, near
     )
 
 
 def _candidates(wanted: str, by_path: Mapping[str, str]) -> list[str]:
-    """The paths that the first rule with any hit gives: one if the name is clear, several if it is ambiguous."""
+    """The paths that the first rule with any hit gives: one if the name is clear, several if it is
+    ambiguous.
+    """
     if not wanted:
         return []
     if wanted in by_path:
@@ -168,7 +178,7 @@ def _resolve_alias(
         return by_path[candidates[0]]
     near = tuple(by_path[path] for path in candidates[:NEAREST]) or _nearest(target, by_path, {})
     problem = "which means several files" if candidates else "which is no file"
-    raise (AmbiguousName if candidates else UnknownName)(
+    raise (AmbiguousNameError if candidates else UnknownNameError)(
         f"{shown(name)} stands for {shown(target)} in section {kind!r} of {alias_file}, {problem}. "
         f"Nearest: {', '.join(map(shown, near)) or 'none, the folder has no files'}",
         name,
@@ -179,7 +189,9 @@ def _resolve_alias(
 def _nearest(
     wanted: str, by_path: Mapping[str, str], aliases: Mapping[str, str]
 ) -> tuple[str, ...]:
-    """The three names most like `wanted`, compared by stem and by whole path; ids of the alias file among them."""
+    """The three names most like `wanted`, compared by stem and by whole path; ids of the alias file
+    among them.
+    """
     spellings: dict[str, set[str]] = defaultdict(set)
     for path, file in by_path.items():
         stem = _stem(path).casefold()
@@ -198,7 +210,7 @@ def _normal(name: str) -> str:
 
 
 def _stem(path: str) -> str:
-    """The path without a model file's extension; a dot in the name itself stays (`add_detail.v2`)."""
+    """The path without a model file's extension; other dots stay (`add_detail.v2`)."""
     head, extension = os.path.splitext(path)
     return head if extension.lower() in MODEL_EXTENSIONS else path
 

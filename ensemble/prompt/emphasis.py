@@ -1,8 +1,9 @@
 """Emphasis in prompts: AUTOMATIC1111's brackets, ComfyUI's, or none.
 
-A1111: `(x)` multiplies by 1.1, `(x:1.3)` by 1.3, `[x]` by 1/1.1, brackets multiply along their nesting, `\\(` is a
-plain bracket. ComfyUI: `(x)` multiplies by 1.1, `(x:1.3)` sets 1.3 whatever is around it, `[x]` is plain text.
-(AUTOMATIC1111 wiki, "Attention/emphasis"; comfy.sd1_clip.token_weights.)
+A1111: `(x)` multiplies by 1.1, `(x:1.3)` by 1.3, `[x]` by 1/1.1, brackets multiply along their
+nesting, `\\(` is a plain bracket. ComfyUI: `(x)` multiplies by 1.1, `(x:1.3)` sets 1.3 whatever is
+around it, `[x]` is plain text. (AUTOMATIC1111 wiki, "Attention/emphasis";
+comfy.sd1_clip.token_weights.)
 """
 
 import math
@@ -38,13 +39,15 @@ class Weights(str, Enum):
 def parse_a1111(text: str) -> list[tuple[str, float]]:
     """The text in runs of equal weight, brackets gone.
 
-    Unbalanced brackets are tolerated as A1111 does: one that is never closed counts to the end, one that was never
-    opened is text. Weights that multiply beyond what a float holds are a PromptError.
+    Unbalanced brackets are tolerated as A1111 does: one that is never closed counts to the end, one
+    that was never opened is text. Weights that multiply beyond what a float holds are a
+    PromptError.
     """
     tokens = list(_A1111_TOKEN.finditer(text))
     factors = _bracket_factors(tokens)
     runs: list[tuple[list[str], float]] = []
-    # Round and square brackets nest each for themselves and may cross: `(a [b) c]`. One product and stack for each.
+    # Round and square brackets nest each for themselves and may cross: `(a [b) c]`. One product and
+    # stack for each.
     product = {"(": 1.0, "[": 1.0}
     outer: dict[str, list[float]] = {"(": [], "[": []}
     for index, token in enumerate(tokens):
@@ -93,13 +96,16 @@ def a1111_to_comfy(text: str) -> str:
     out = []
     for piece, weight in parse_a1111(text):
         plain = _escape(piece)
-        # A trailing backslash would escape the bracket of the next run, so such a run gets brackets of its own.
+        # A trailing backslash would escape the bracket of the next run, so such a run gets brackets
+        # of its own.
         out.append(plain if weight == 1.0 and not plain.endswith("\\") else f"({plain}:{weight!r})")
     return "".join(out)
 
 
 def escape_comfy(text: str) -> str:
-    """Text whose brackets ComfyUI's tokenizer takes as plain text. Brackets already escaped stay as they are."""
+    """Text whose brackets ComfyUI's tokenizer takes as plain text. Brackets already escaped stay as
+    they are.
+    """
     return _UNESCAPED.sub(r"\\\g<0>", text)
 
 
@@ -108,7 +114,7 @@ def _escape(text: str) -> str:
 
 
 def check_comfy(text: str) -> None:
-    """Raise PromptError for what ComfyUI's own reader would crash on or turn into a black picture."""
+    """Raise PromptError for what would crash ComfyUI's own reader or blacken the picture."""
     opened: list[int] = []
     for token in _COMFY_TOKEN.finditer(text):
         if token["open"]:

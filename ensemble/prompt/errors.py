@@ -2,7 +2,8 @@
 
 
 class PromptError(ValueError):
-    """Prompt text that cannot be read; the message ends with where, for a person counting in an editor.
+    """Prompt text that cannot be read; the message ends with where, for a person counting in an
+    editor.
 
     `offset` counts characters from 0; `line` and `column` count from 1.
     """

@@ -59,8 +59,9 @@ class Flag:
 def take_flags(text: str, spec: Mapping[str, FlagKind]) -> tuple[str, tuple[Flag, ...]]:
     """The text without its flags, and the flags in order.
 
-    A value runs to the next `--flag`, the next BREAK or the end; `--flag=value` is the same. `spec` names the known
-    flags, with underscores. An unknown or repeated flag, an open quote, or a value that does not fit is a PromptError.
+    A value runs to the next `--flag`, the next BREAK or the end; `--flag=value` is the same. `spec`
+    names the known flags, with underscores. An unknown or repeated flag, an open quote, or a value
+    that does not fit is a PromptError.
     """
     flags: list[Flag] = []
     kept: list[str] = []

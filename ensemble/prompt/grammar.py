@@ -1,7 +1,8 @@
 """`base BREAK common BREAK person1 [BREAK person2 …]`: one prompt for several people.
 
-BREAK is the bare upper-case word. Parts may be empty and their position counts. The common part is added to the
-base and to every person. Text without BREAK is a plain prompt: a base and nothing else.
+BREAK is the bare upper-case word. Parts may be empty and their position counts. The common part is
+added to the base and to every person. Text without BREAK is a plain prompt: a base and nothing
+else.
 """
 
 import re
@@ -12,13 +13,16 @@ from .tags import TAG, LoraTag, read_tag, without_tags
 
 __all__ = ["BreakPrompt", "NegativePrompt", "Part", "PromptError", "parse_break", "parse_negative"]
 
-# Not inside a longer word, nor COFFEE-BREAK. A tag is tried first, so a file named BREAK stays in its tag.
+# Not inside a longer word, nor COFFEE-BREAK. A tag is tried first, so a file named BREAK stays in
+# its tag.
 _TOKEN = re.compile(rf"(?:{TAG.pattern})|(?P<split>(?<![\w'-])BREAK(?![\w'-]))", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Part:
-    """One part between two BREAKs. `text` has no tags; `start`, `end` and the tags' offsets are in the whole prompt."""
+    """One part between two BREAKs. `text` has no tags; `start`, `end` and the tags' offsets are in
+    the whole prompt.
+    """
 
     text: str
     loras: tuple[LoraTag, ...]
@@ -58,15 +62,17 @@ class NegativePrompt:
 
 
 def parse_break(text: str) -> BreakPrompt:
-    """Split a prompt into its parts. Raises PromptError, which says where, for text that is a mistake for certain."""
+    """Split a prompt into its parts. Raises PromptError, which says where, for text that is a
+    mistake for certain.
+    """
     parts = _split(text)
     base, people = parts[0], tuple(parts[2:])
     common = parts[1] if len(parts) > 1 else Part("", (), len(text), len(text))
     if not people and common.loras:
         raise PromptError(
-            "The second part is the common text, added to everyone, and this prompt has a LoRA there but no "
-            "person after it. A person starts at the third part; write "
-            "'scene BREAK BREAK person <lora:NAME:1>' with an empty common part between the two BREAKs",
+            "The second part is the common text, added to everyone, and this prompt has a LoRA there "
+            "but no person after it. People start at the third part: write "
+            "'scene BREAK BREAK person <lora:NAME:1>', with an empty common part between the BREAKs",
             text,
             common.loras[0].start,
         )
@@ -76,8 +82,9 @@ def parse_break(text: str) -> BreakPrompt:
 def parse_negative(text: str, people: int) -> NegativePrompt:
     """The negative of the scene and of each of `people` persons.
 
-    Without BREAK everyone gets the same text. With BREAK it is split like the prompt, and a person it has no part
-    for gets the scene's negative. More parts than people, or a LoRA tag, is a PromptError.
+    Without BREAK everyone gets the same text. With BREAK it is split like the prompt, and a person
+    it has no part for gets the scene's negative. More parts than people, or a LoRA tag, is a
+    PromptError.
     """
     parts = _split(text)
     for part in parts:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from .errors import PromptError, shown
 
-# `[^<>]*` stops at the next bracket, so a tag that is never closed costs one pass over its own text only.
+# `[^<>]*` stops at the next bracket, so a tag that is never closed costs one pass over its own text
+# only.
 TAG = re.compile(r"<lora:([^<>]*)(>?)", re.IGNORECASE)
 _NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?", re.IGNORECASE | re.ASCII)
 
@@ -26,7 +27,8 @@ class LoraTag:
 def take_tags(text: str) -> tuple[str, tuple[LoraTag, ...]]:
     """The text without its LoRA tags, tidied where they stood, and the tags in order.
 
-    Raises PromptError for a tag without a name, with a weight that is not a finite number, or never closed.
+    Raises PromptError for a tag without a name, with a weight that is not a finite number, or never
+    closed.
     """
     tags = tuple(find_tags(text))
     return without_tags(text, tags), tags
@@ -67,7 +69,7 @@ def _weight(field: str, found: re.Match[str], text: str) -> float:
 
 
 def parse_number(field: str) -> float | None:
-    """A plain decimal number, or None: no nan, inf, underscores or other spellings `float` takes."""
+    """A plain finite decimal number, or None; `float` would also take nan, inf and 1_000."""
     if not _NUMBER.fullmatch(field):
         return None
     value = float(field)
@@ -75,7 +77,9 @@ def parse_number(field: str) -> float | None:
 
 
 def without_tags(text: str, tags: Sequence[LoraTag], start: int = 0, end: int | None = None) -> str:
-    """`text[start:end]` without the tags in it, and without the doubled spaces and commas they would leave."""
+    """`text[start:end]` without the tags in it, and without the doubled spaces and commas they
+    would leave.
+    """
     end = len(text) if end is None else end
     if not tags:
         return text[start:end]
