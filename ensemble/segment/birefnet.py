@@ -1,0 +1,51 @@
+"""BiRefNet through ComfyUI's own loader: what stands in front."""
+
+from typing import Any
+
+import torch
+
+from .backend import Backend, Job, ModelFile, Sockets, Softness
+from .models import find_file, load_once
+from .words import concept
+
+_FIT = {"foreground": 1.0, "person": 0.6}
+FILE = ModelFile("birefnet.safetensors", "background_removal", "huggingface.co/Comfy-Org/BiRefNet")
+
+
+def fit(word: str) -> float:
+    return _FIT.get(concept(word), 0.0)
+
+
+def find(sockets: Sockets) -> Any:
+    if sockets.background_removal is not None:
+        return sockets.background_removal
+    return find_file("background_removal", "birefnet*", "*")
+
+
+def _load(path) -> Any:
+    from comfy.bg_removal_model import load
+
+    model = load(str(path))
+    if model is None:
+        raise ValueError(
+            f"models/background_removal/{path.name} is no background-removal model that ComfyUI "
+            f"knows: use {FILE}."
+        )
+    return model
+
+
+def segment(found: Any, job: Job) -> torch.Tensor:
+    model = found if hasattr(found, "encode_image") else load_once("birefnet", found, _load)
+    return model.encode_image(job.image).float().expand(len(job.words), -1, -1, -1)
+
+
+BACKEND = Backend(
+    id="birefnet",
+    title="BiRefNet",
+    files=(FILE,),
+    licence="MIT",
+    softness=Softness.MATTE,
+    fit=fit,
+    find=find,
+    segment=segment,
+)

@@ -1,0 +1,75 @@
+"""CLIPSeg: a small model that turns any phrase into a blurry map of where it is."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+from .backend import Backend, Job, ModelFile, Sockets, Softness
+from .models import find_folder, load_folder, to_bytes
+from .words import concept, open_phrase
+
+# Pictures per forward; each costs about 60 MB of activations at CLIPSeg's 352 pixels.
+CHUNK = 8
+FILE = ModelFile(
+    "clipseg-rd64-refined/ (a folder)", "segmentation", "huggingface.co/CIDAS/clipseg-rd64-refined"
+)
+
+
+def fit(word: str) -> float:
+    return 0.1 if concept(word) == "foreground" else 0.4
+
+
+def find(sockets: Sockets) -> Path | None:
+    return find_folder(lambda config: config.get("model_type") == "clipseg")
+
+
+def segment(found: Path, job: Job) -> torch.Tensor:
+    loaded = load_folder(found, "CLIPSegForImageSegmentation")
+    model, device = loaded.on_device()
+    tokens = loaded.processor.tokenizer(
+        [open_phrase(word) for word in job.words], padding=True, return_tensors="pt"
+    ).to(device)
+    pixels = loaded.processor.image_processor(to_bytes(job.image), return_tensors="pt")
+    with torch.inference_mode():
+        phrases = model.get_conditional_embeddings(
+            batch_size=len(job.words),
+            input_ids=tokens["input_ids"],
+            attention_mask=tokens["attention_mask"],
+        )
+        maps = [
+            heat(model, chunk.to(device), phrases) for chunk in pixels["pixel_values"].split(CHUNK)
+        ]
+        logits = torch.cat(maps, dim=1)
+        return F.interpolate(logits, job.size, mode="bilinear", align_corners=False).sigmoid()
+
+
+def heat(model: Any, pixels: torch.Tensor, phrases: torch.Tensor) -> torch.Tensor:
+    """Logits `[W,B,352,352]` of W phrases in B pictures.
+
+    The library's forward runs the vision tower once per picture and phrase; here the pictures go
+    through it once, and only the small decoder runs for each phrase.
+    """
+    seen = model.clip.vision_model(
+        pixel_values=pixels, output_hidden_states=True, interpolate_pos_encoding=True
+    )
+    layers = [seen.hidden_states[layer + 1] for layer in model.extract_layers]
+    maps = []
+    for phrase in phrases:
+        logits = model.decoder(layers, phrase.expand(len(pixels), -1)).logits
+        maps.append(logits.reshape(len(pixels), *logits.shape[-2:]))
+    return torch.stack(maps)
+
+
+BACKEND = Backend(
+    id="clipseg",
+    title="CLIPSeg",
+    files=(FILE,),
+    licence="Apache-2.0",
+    softness=Softness.HEAT,
+    fit=fit,
+    find=find,
+    segment=segment,
+    threshold=0.4,
+)

@@ -1,0 +1,111 @@
+"""GrabCut: the last resort for `foreground`. It learns from this one picture's colours."""
+
+import importlib.util
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from .backend import Backend, Job, Sockets, Softness
+from .words import concept
+
+# GrabCut runs at this long side: fast, and the same cut at any resolution of the same picture.
+WORK_SIZE = 384
+ROUNDS = 5
+# x, y, width, height in pixels
+Box = tuple[float, float, float, float]
+_FIT = {"foreground": 0.5, "person": 0.1}
+
+
+def fit(word: str) -> float:
+    return _FIT.get(concept(word), 0.0)
+
+
+def find(sockets: Sockets) -> bool | None:
+    return True if importlib.util.find_spec("cv2") else None
+
+
+def segment(found: bool, job: Job) -> torch.Tensor:
+    height, width = job.size
+    scale = WORK_SIZE / max(height, width)
+    small = (max(1, round(height * scale)), max(1, round(width * scale)))
+    pictures = F.interpolate(job.image.movedim(-1, 1), small, mode="bilinear", antialias=True)
+    masks = []
+    for picture, faces in zip(pictures, _faces(job), strict=True):
+        boxes = [(x * scale, y * scale, w * scale, h * scale) for x, y, w, h in faces]
+        masks.append(torch.from_numpy(cut(picture.movedim(0, -1).cpu().numpy(), boxes)))
+    large = F.interpolate(torch.stack(masks)[:, None], job.size, mode="bicubic")[:, 0]
+    # The enlarged stairs become a ramp about two working pixels wide.
+    return ((large - 0.5) * 1.5 + 0.5).clamp(0, 1).expand(len(job.words), -1, -1, -1)
+
+
+def _faces(job: Job) -> list[list[Box]]:
+    """Boxes (x, y, width, height) in pixels per picture; none where there is no detector."""
+    from .mediapipe_face import find, landmarks
+
+    detector = find(job.sockets)
+    if detector is None:
+        return [[] for _ in job.image]
+    return [
+        [(box["x"], box["y"], box["width"], box["height"]) for box in boxes]
+        for boxes in landmarks(detector, job.image)[1]
+    ]
+
+
+def seed(height: int, width: int, faces: list[Box]) -> np.ndarray:
+    """Where GrabCut starts, in its own codes `[H,W]`: sure and likely foreground and background.
+
+    With faces: head and shoulders below each, in the proportions of a portrait. Without: an
+    upright figure in the middle that stands on the lower border.
+    """
+    from cv2 import GC_BGD, GC_FGD, GC_PR_BGD, GC_PR_FGD
+
+    codes = np.full((height, width), GC_PR_BGD, np.uint8)
+    y, x = np.mgrid[:height, :width] + 0.5
+    if not faces:
+        faces = [(width * 0.41, height * 0.14, width * 0.18, height * 0.24)]
+        sure = 0.0
+    else:
+        sure = 0.5
+    border = max(1, round(0.02 * min(height, width)))
+    codes[:border] = codes[:, :border] = codes[:, -border:] = GC_BGD
+    for left, top, face_width, face_height in faces:
+        across = (x - (left + face_width / 2)) / face_width
+        down = (y - (top + face_height / 2)) / face_height
+        # Hair and hat reach beyond the landmarks' box; shoulders are about three faces wide.
+        head = (across / 0.9) ** 2 + ((down + 0.15) / 1.0) ** 2 < 1
+        shoulders = (down > 0.6) & (np.abs(across) < 0.6 + 0.8 * np.minimum(down - 0.6, 1.2))
+        codes[head | shoulders] = GC_PR_FGD
+    for left, top, face_width, face_height in faces:
+        across = (x - (left + face_width / 2)) / face_width
+        down = (y - (top + face_height / 2)) / face_height
+        codes[across**2 + down**2 < sure**2] = GC_FGD
+    return codes
+
+
+def cut(picture: np.ndarray, faces: list[Box]) -> np.ndarray:
+    """Foreground of one picture `[H,W,3]` in 0..1 as 0 or 1, float32 `[H,W]`."""
+    import cv2
+
+    height, width = picture.shape[:2]
+    codes = seed(height, width, faces)
+    pixels = np.ascontiguousarray((picture[..., ::-1] * 255).round().clip(0, 255).astype(np.uint8))
+    models = np.zeros((1, 65)), np.zeros((1, 65))
+    # GrabCut starts its colour clusters at random; the same picture shall give the same mask.
+    cv2.setRNGSeed(0)
+    cv2.grabCut(pixels, codes, None, *models, ROUNDS, cv2.GC_INIT_WITH_MASK)
+    return np.isin(codes, (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.float32)
+
+
+BACKEND = Backend(
+    id="grabcut",
+    title="GrabCut",
+    files=(),
+    licence="Apache-2.0 (OpenCV)",
+    softness=Softness.EDGE,
+    fit=fit,
+    find=find,
+    segment=segment,
+    caution="GrabCut guesses the foreground from colours around the faces or the centre; "
+    "a background-removal model is far better",
+)

@@ -1,0 +1,194 @@
+"""Words -> the mask of what will be repainted."""
+
+from comfy_api.latest import io, ui
+
+from ..ensemble.segment.backend import Sockets
+from ..ensemble.segment.registry import BACKENDS, CHOICES, available
+from ..ensemble.segment.request import read_request
+from ..ensemble.segment.select import mask_from_words
+
+FaceDetection = io.Custom("FACE_DETECTION_MODEL")
+
+
+class MaskFromPrompt(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="MaskFromPrompt",
+            display_name="Mask from Prompt",
+            category="Ensemble",
+            description="A soft mask from words: select, subtract, clean, grow or shrink, invert. "
+            "White will be repainted.",
+            search_aliases=[
+                "text mask",
+                "prompt mask",
+                "segment by text",
+                "clipseg",
+                "sam3 mask",
+                "grounding dino",
+                "clothes segmentation",
+                "face parsing",
+                "remove background",
+                "mask_prompt",
+            ],
+            inputs=[
+                io.Image.Input("image", tooltip="Pictures to look at, at the size you work in."),
+                io.String.Input(
+                    "words",
+                    default="foreground",
+                    tooltip="What to select: words separated by commas or spaces, phrases in "
+                    "quotes; all are joined. The flags --mask_prompt, --mask_negative, "
+                    "--mask_invert and --mask_dilate may stand here too, and win over the widgets.",
+                ),
+                io.String.Input(
+                    "negative",
+                    default="",
+                    tooltip="What to take out of the selection again, written like words.",
+                ),
+                io.Boolean.Input(
+                    "invert",
+                    default=False,
+                    tooltip="Repaint everything but the selection. Comes after dilate.",
+                ),
+                io.String.Input(
+                    "dilate",
+                    default="0",
+                    tooltip="Grow the selection, or shrink it where negative: pixels of this "
+                    "picture, or percent of the selection's radius like -20%.",
+                ),
+                io.String.Input(
+                    "feather",
+                    default="0",
+                    tooltip="Width of the soft edge, half of it on either side: pixels, or percent "
+                    "of the selection's radius. 0 keeps the edge as it was cut.",
+                ),
+                io.Float.Input(
+                    "threshold",
+                    default=0.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    advanced=True,
+                    tooltip="Least likelihood that counts as found. 0: the backend's own ("
+                    + ", ".join(f"{b.title} {b.threshold:g}" for b in BACKENDS if b.files)
+                    + ").",
+                ),
+                io.Combo.Input(
+                    "backend",
+                    options=list(CHOICES),
+                    default="auto",
+                    advanced=True,
+                    tooltip="auto: for each word the best model that is wired or in its folder.",
+                ),
+                io.Float.Input(
+                    "fill_holes",
+                    default=0.02,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    advanced=True,
+                    tooltip="Holes smaller than this share of the selection are filled.",
+                ),
+                io.Float.Input(
+                    "drop_islands",
+                    default=0.02,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    advanced=True,
+                    tooltip="Parts smaller than this share of the largest part are dropped.",
+                ),
+                io.Mask.Input(
+                    "mask",
+                    optional=True,
+                    tooltip="A ready selection. It wins over words and negative.",
+                ),
+                io.Model.Input(
+                    "sam3_model",
+                    optional=True,
+                    tooltip="SAM 3 from Load Checkpoint, together with sam3_clip. Not wired: "
+                    "checkpoints/sam3*.safetensors is used where it exists.",
+                ),
+                io.Clip.Input(
+                    "sam3_clip", optional=True, tooltip="The CLIP of the SAM 3 checkpoint."
+                ),
+                io.BackgroundRemoval.Input(
+                    "background_removal",
+                    optional=True,
+                    tooltip="BiRefNet, for foreground and background. Not wired: the first file in "
+                    "models/background_removal is used.",
+                ),
+                FaceDetection.Input(
+                    "face_detection",
+                    optional=True,
+                    tooltip="MediaPipe face model, for face, eyes and lips. Not wired: "
+                    "detection/mediapipe_face*.safetensors is used where it exists.",
+                ),
+            ],
+            outputs=[
+                io.Mask.Output("mask", tooltip="The final mask, soft. White will be repainted."),
+            ],
+        )
+
+    @classmethod
+    def validate_inputs(
+        cls, words: str | None, dilate: str | None, feather: str | None
+    ) -> bool | str:
+        # Linked texts are None here: they are read when the node runs.
+        try:
+            read_request(words or "", "", False, dilate or "", feather or "", 0, "auto", 0, 0)
+        except ValueError as error:
+            return str(error)
+        return True
+
+    @classmethod
+    def fingerprint_inputs(
+        cls,
+        image=None,
+        words=None,
+        negative=None,
+        invert=None,
+        dilate=None,
+        feather=None,
+        threshold=None,
+        backend=None,
+        fill_holes=None,
+        drop_islands=None,
+        mask=None,
+        sam3_model=None,
+        sam3_clip=None,
+        background_removal=None,
+        face_detection=None,
+    ) -> str:
+        # A model put into its folder since the last run can be a better answer to the same words.
+        return available()
+
+    @classmethod
+    def execute(
+        cls,
+        image: io.Image.Type,
+        words: str,
+        negative: str,
+        invert: bool,
+        dilate: str,
+        feather: str,
+        threshold: float,
+        backend: str,
+        fill_holes: float,
+        drop_islands: float,
+        mask: io.Mask.Type | None = None,
+        sam3_model=None,
+        sam3_clip=None,
+        background_removal=None,
+        face_detection=None,
+    ) -> io.NodeOutput:
+        request = read_request(
+            words, negative, invert, dilate, feather, threshold, backend, fill_holes, drop_islands
+        )
+        sockets = Sockets(sam3_model, sam3_clip, background_removal, face_detection)
+        result = mask_from_words(request, image, sockets, mask)
+        preview = ui.PreviewMask(result.mask, cls=cls).as_dict()
+        return io.NodeOutput(result.mask, ui={**preview, **ui.PreviewText(result.report).as_dict()})
+
+
+NODES = [MaskFromPrompt]
