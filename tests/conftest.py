@@ -1,15 +1,51 @@
-"""Loads the pack as `ensemble_portraits` on top of a real ComfyUI, which `python dev test` names in COMFYUI_PATH."""
+"""Loads the pack as `ensemble_portraits` on top of a real ComfyUI.
+
+`python dev test` names the ComfyUI in COMFYUI_PATH and a base directory with small models in ENSEMBLE_BASE; a plain
+`pytest` in an engine's Python finds both by asking `dev` for them.
+"""
 
 import importlib.util
 import os
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parent.parent
+# Last, because the repository's `nodes` is not ComfyUI's.
+sys.path.append(str(ROOT))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--slow", action="store_true", help="also full-size models, scratch installs")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.is_relative_to(ROOT / "tests" / "live"):
+            item.add_marker(pytest.mark.live)
+        elif item.path.is_relative_to(ROOT / "tests" / "browser"):
+            item.add_marker(pytest.mark.browser)
+    if not config.getoption("--slow"):
+        slow = [item for item in items if item.get_closest_marker("slow")]
+        config.hook.pytest_deselected(items=slow)
+        items[:] = [item for item in items if item not in slow]
+
+
+def _find_engine() -> tuple[Path, Path]:
+    """The ComfyUI folder and the base directory to test on, both set up by now."""
+    from dev.setup import engine_of_this_python, prepare_base
+
+    engine = engine_of_this_python()
+    base = os.environ.get("ENSEMBLE_BASE")
+    return engine.comfyui, Path(base) if base else prepare_base(engine)
 
 
 def _load_comfyui() -> None:
-    sys.path.insert(0, os.environ["COMFYUI_PATH"])
+    comfyui, base = _find_engine()
+    os.environ["COMFYUI_PATH"] = str(comfyui)
+    os.environ["ENSEMBLE_BASE"] = str(base)
+    sys.path.insert(0, str(comfyui))
     import comfy.options
 
     comfy.options.enable_args_parsing(False)
@@ -17,6 +53,8 @@ def _load_comfyui() -> None:
     from comfy.cli_args import args
 
     args.cpu = not torch.cuda.is_available()
+    # Read when folder_paths is first imported: models, input, output, temp and user all follow it.
+    args.base_directory = str(base)
 
 
 def _load_pack() -> None:
@@ -27,6 +65,8 @@ def _load_pack() -> None:
     module = importlib.util.module_from_spec(spec)
     sys.modules["ensemble_portraits"] = module
     spec.loader.exec_module(module)
+    # ComfyUI does this in on_load.
+    module.register_model_folders()
 
 
 _load_comfyui()
