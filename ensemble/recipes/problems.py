@@ -34,12 +34,23 @@ class RecipeError(ValueError):
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
 
+MOST_PROBLEMS = 100
+
+
 class Notes:
-    """Collects the problems of one text while it is read."""
+    """Collects the problems of one text while it is read, as many as a person would read."""
 
     def __init__(self, text: str) -> None:
-        self._text = text
+        self.text = text
         self.problems: list[Problem] = []
+
+    @property
+    def full(self) -> bool:
+        return len(self.problems) >= MOST_PROBLEMS
+
+    @property
+    def failed(self) -> bool:
+        return any(problem.severity is Severity.ERROR for problem in self.problems)
 
     def error(self, setting: str, message: str, offset: int | None = None) -> None:
         self._add(Severity.ERROR, setting, message, offset)
@@ -48,8 +59,10 @@ class Notes:
         self._add(Severity.WARNING, setting, message, offset)
 
     def _add(self, severity: Severity, setting: str, message: str, offset: int | None) -> None:
+        if self.full:
+            return
         line = column = None
         if offset is not None:
-            line = self._text.count("\n", 0, offset) + 1
-            column = offset - self._text.rfind("\n", 0, offset)
+            line = self.text.count("\n", 0, offset) + 1
+            column = offset - self.text.rfind("\n", 0, offset)
         self.problems.append(Problem(severity, setting, message, offset, line, column))

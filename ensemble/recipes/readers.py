@@ -1,7 +1,7 @@
 """Readers of single values: what a service writes as text or JSON -> a Python value.
 
-A reader takes a string, number or bool and raises ValueError with a reason a user understands. Unset
-values (`null`, empty, `undefined`) never reach a reader.
+A reader takes a string, number or bool and raises ValueError with a reason a user understands.
+Unset values (`null`, empty, `undefined`) never reach a reader.
 """
 
 import re
@@ -92,7 +92,9 @@ def name(value: Scalar) -> str:
     found = text(value)
     segments = re.split(r"[/\\]", found)
     if ".." in segments or segments[0] == "" or ":" in segments[0]:
-        raise ValueError("must be a name inside ComfyUI's folders, without '..', drive or leading '/'")
+        raise ValueError(
+            "must be a name inside ComfyUI's folders, without '..', drive or leading '/'"
+        )
     return found
 
 

@@ -21,9 +21,9 @@ class Task(Enum):
 
 @dataclass(frozen=True)
 class Recipe:
-    """What was asked for, in one vocabulary. `None` and empty mean unset: the service's default acts.
+    """What was asked for, in one vocabulary. `None` and empty are unset: the default acts.
 
-    `prompt` and `negative` keep their BREAKs and tags; the settings taken out of the prompt are fields.
+    `prompt` and `negative` keep their BREAKs and tags; flags taken out of the prompt are fields.
     """
 
     service: Service

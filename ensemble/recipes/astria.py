@@ -1,0 +1,185 @@
+"""Astria's prompt text <-> Recipe.
+
+`prompt --flag value … key=value …`: the prompt may hold BREAKs, tags and flags; settings follow,
+on its line or on their own. A value runs to the next setting; empty means unset.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from decimal import Decimal
+
+from ..prompt.errors import PromptError
+from ..prompt.flags import Flag, FlagKind, take_flags
+from ..prompt.grammar import parse_break, parse_negative
+from . import readers
+from .checking import MAX_TEXT, check, control_character, is_unset, nearest
+from .problems import Notes
+from .reading import Reading
+from .recipe import Recipe, Service
+from .settings import ASTRIA_FLAGS, ASTRIA_SETTINGS, Setting
+
+_KEY = re.compile(r"(?:(?P<line>^[ \t]*)|(?<!\S))(?P<key>[A-Za-z][A-Za-z0-9_]*)=", re.MULTILINE)
+_SETTINGS = {setting.key: setting for setting in ASTRIA_SETTINGS}
+_FLAGS = {setting.key: setting for setting in ASTRIA_FLAGS}
+_KINDS = {readers.switch: FlagKind.SWITCH, readers.number: FlagKind.NUMBER}
+_KINDS |= {readers.dilate: FlagKind.AMOUNT}
+_SPEC = {setting.key: _KINDS.get(setting.read, FlagKind.TEXT) for setting in ASTRIA_FLAGS}
+_MOST_PROBLEMS = 20
+
+
+def read_astria(text: str, *, strict: bool = False) -> Reading:
+    """Read a text as pasted. Offsets in problems count without BOM and with `\\n` line ends."""
+    if len(text) > MAX_TEXT:
+        notes = Notes("")
+        notes.error("text", f"has {len(text):,} characters; at most {MAX_TEXT:,} are read")
+        return Reading(None, tuple(notes.problems))
+    text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+    notes = Notes(text)
+    control = control_character(text)
+    if control is not None:
+        notes.error("text", f"has a control character, {text[control]!a}; delete it", control)
+    keys = list(_keys(text))
+    values: dict[str, object] = {}
+    tail = keys[0].start() if keys else len(text)
+    prompt, flags = _take_flags(text[:tail], notes)
+    for flag in flags:
+        _put(_FLAGS[flag.name], _flag_value(flag), flag.start, values, notes, strict)
+    seen: set[str] = set()
+    for index, key in enumerate(keys):
+        if notes.full:
+            break
+        end = keys[index + 1].start() if index + 1 < len(keys) else len(text)
+        _read_setting(key, text[key.end() : end].strip(), seen, values, notes, strict)
+    recipe = replace(Recipe(Service.ASTRIA, prompt=prompt.strip()), **values)
+    _check_prompt(recipe, text, notes)
+    return Reading(None if notes.failed else recipe, tuple(notes.problems))
+
+
+def _keys(text: str) -> Iterator[re.Match[str]]:
+    """Where settings begin: at a known key anywhere, at an unknown one only at a line's start.
+
+    The first line is the prompt's, so `x=1` there is prompt text.
+    """
+    first = len(text) - len(text.lstrip())
+    settings_began = False
+    for found in _KEY.finditer(text):
+        known = found["key"] in _SETTINGS
+        starts_line = found["line"] is not None
+        if known or (starts_line and (settings_began or found.start("key") > first)):
+            settings_began = True
+            yield found
+
+
+def _take_flags(prompt: str, notes: Notes) -> tuple[str, tuple[Flag, ...]]:
+    """Like prompt.flags.take_flags, but goes on after a bad flag to find the others."""
+    for _ in range(_MOST_PROBLEMS):
+        try:
+            return take_flags(prompt, _SPEC)
+        except PromptError as error:
+            message = str(error).partition(" (line ")[0]
+            notes.error("flag", message, error.offset)
+            good, bad = prompt[: error.offset], prompt[error.offset :]
+            prompt = good + re.sub(r"\S+", lambda word: " " * len(word[0]), bad, count=1)
+    return prompt, ()
+
+
+def _flag_value(flag: Flag) -> str:
+    if _SPEC[flag.name] is FlagKind.SWITCH:
+        return "true" if flag.on else "false"
+    return " ".join(f'"{word}"' if re.search(r"[\s,]", word) else word for word in flag.words)
+
+
+def _read_setting(
+    key: re.Match[str],
+    raw: str,
+    seen: set[str],
+    values: dict[str, object],
+    notes: Notes,
+    strict: bool,
+) -> None:
+    offset = key.start("key")
+    setting = _SETTINGS.get(key["key"])
+    if setting is None:
+        name = key["key"][:60]
+        notes.error(name, f"unknown setting; {nearest(name, _SETTINGS)}", offset)
+    elif setting.key in seen:
+        notes.error(setting.key, "is given twice; keep one", offset)
+    elif not is_unset(setting, raw):
+        _put(setting, raw, offset, values, notes, strict)
+    seen.add(key["key"])
+
+
+def _put(
+    setting: Setting,
+    raw: str,
+    offset: int,
+    values: dict[str, object],
+    notes: Notes,
+    strict: bool,
+) -> None:
+    value = check(setting, raw, notes, offset, strict=strict)
+    if value is None:
+        return
+    if setting.field is None:
+        notes.warning(setting.key, f"does {setting.acts}", offset)
+    elif values.get(setting.field, value) != value:
+        notes.error(setting.key, "disagrees with the same setting above; keep one", offset)
+    else:
+        values[setting.field] = value
+
+
+def _check_prompt(recipe: Recipe, text: str, notes: Notes) -> None:
+    """The grammar inside prompt and negative; flags taken out may have cost the offset."""
+    people = 0
+    for setting, part in (("prompt", recipe.prompt), ("negative_prompt", recipe.negative)):
+        start = text.find(part)
+        try:
+            if setting == "prompt":
+                people = len(parse_break(part).people)
+            else:
+                parse_negative(part, people)
+        except PromptError as error:
+            message = str(error).rpartition(" (line ")[0]
+            notes.error(setting, message, start + error.offset if start >= 0 else None)
+    if not recipe.prompt and not recipe.input_image:
+        notes.error("prompt", "is empty; write what the picture shows, or name an input picture")
+
+
+class NotWritableError(ValueError):
+    """The recipe holds something that Astria's text has no words for."""
+
+
+def write_astria(recipe: Recipe) -> str:
+    """The text that reads back as `recipe`. Raises NotWritableError where there is none."""
+    flags = [_written_flag(s, getattr(recipe, s.field)) for s in ASTRIA_FLAGS if s.field]
+    lines = [" ".join([recipe.prompt, *filter(None, flags)])]
+    written: set[str] = set()
+    for setting in ASTRIA_SETTINGS:
+        if setting.field and setting.field not in written:
+            written.add(setting.field)
+            lines.append(f"{setting.key}={_written(getattr(recipe, setting.field))}")
+    text = "\n".join(lines) + "\n"
+    if read_astria(text).recipe != recipe:
+        raise NotWritableError("this recipe cannot be written as Astria's text")
+    return text
+
+
+def _written_flag(setting: Setting, value: object) -> str:
+    if value is None or value == ():
+        return ""
+    if value is True:
+        return f"--{setting.key}"
+    return f"--{setting.key} {_written(value)}"
+
+
+def _written(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return f"{Decimal(repr(value)):f}"
+    if isinstance(value, tuple):
+        return " ".join(_written(item) for item in value)
+    return str(value)

@@ -1,0 +1,98 @@
+"""One raw value of a setting -> a checked value for the Recipe."""
+
+import difflib
+import re
+from collections.abc import Iterable
+
+from .problems import Notes
+from .readers import UNSET, Scalar, text
+from .settings import Setting
+
+MAX_TEXT = 1_000_000
+# Below space but tab and newlines, DEL, and halves of surrogate pairs, which JSON can spell.
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
+
+
+def is_unset(setting: Setting, raw: Scalar | None) -> bool:
+    if raw is None:
+        return True
+    if not isinstance(raw, str):
+        return False
+    word = raw.strip().lower()
+    # In free text "none" is a word.
+    return word in UNSET and not (setting.read is text and word == "none")
+
+
+def control_character(value: str) -> int | None:
+    """Offset of the first character that no prompt or name can hold."""
+    found = _CONTROL.search(value)
+    return found.start() if found else None
+
+
+def check(
+    setting: Setting, raw: Scalar, notes: Notes, offset: int | None, *, strict: bool
+) -> object | None:
+    """The value for the Recipe, or None after an error was noted."""
+    try:
+        value = setting.read(raw)
+    except ValueError as reason:
+        notes.error(setting.key, f"{reason}, not {shown(raw)}", offset)
+        return None
+    if not isinstance(value, int | float | tuple) or isinstance(value, bool):
+        return value
+    numbers = value if isinstance(value, tuple) else (value,)
+    for number in numbers:
+        if isinstance(number, int | float) and not _in_range(
+            setting, number, notes, offset, strict
+        ):
+            return None
+    if setting.multiple > 1 and isinstance(value, int) and value % setting.multiple:
+        return _to_multiple(setting, value, notes, offset, strict)
+    return value
+
+
+def _in_range(
+    setting: Setting, number: float, notes: Notes, offset: int | None, strict: bool
+) -> bool:
+    if _outside(number, setting.least, setting.most):
+        limits = f"between {setting.least:g} and {setting.most:g}"
+        notes.error(setting.key, f"must be {limits}, not {number:g}", offset)
+        return False
+    if _outside(number, setting.low, setting.high):
+        low = setting.least if setting.low is None else setting.low
+        message = f"{number:g} is outside the service's range, {low:g} to {setting.high:g}"
+        if strict:
+            notes.error(setting.key, message, offset)
+            return False
+        notes.warning(setting.key, f"{message}; it is used as written", offset)
+    return True
+
+
+def _outside(number: float, low: float | None, high: float | None) -> bool:
+    return (low is not None and number < low) or (high is not None and number > high)
+
+
+def _to_multiple(
+    setting: Setting, value: int, notes: Notes, offset: int | None, strict: bool
+) -> int | None:
+    if strict:
+        notes.error(setting.key, f"must be divisible by {setting.multiple}, not {value}", offset)
+        return None
+    rounded = max(round(value / setting.multiple), 2) * setting.multiple
+    notes.warning(
+        setting.key, f"{value} is not divisible by {setting.multiple}; {rounded} is used", offset
+    )
+    return rounded
+
+
+def shown(value: object) -> str:
+    """`value` for a message, cut and with control characters escaped."""
+    found = ascii(value) if isinstance(value, str) else str(value)
+    return found if len(found) <= 80 else f"{found[:77]}..."
+
+
+def nearest(key: str, known: Iterable[str]) -> str:
+    """`did you mean …` for a misspelt key, or the list of the known ones."""
+    keys = list(known)
+    found = difflib.get_close_matches(key[:60], keys, n=3, cutoff=0.5)
+    return f"did you mean {' or '.join(found)}?" if found else f"known are {', '.join(keys)}"

@@ -1,0 +1,141 @@
+"""The JSON body of stablediffusionapi.com's text2img, img2img and inpaint calls -> Recipe."""
+
+import json
+from dataclasses import replace
+
+from ..prompt.errors import PromptError
+from ..prompt.tags import take_tags
+from .checking import MAX_TEXT, check, control_character, is_unset, nearest
+from .problems import Notes
+from .readers import Scalar, name, names
+from .reading import Reading
+from .recipe import Recipe, Service, Task
+from .settings import JSON_ALIASES, JSON_FIELDS, Setting
+
+_FIELDS = {setting.key: setting for setting in JSON_FIELDS}
+
+
+class _Object(list):
+    """The (key, value) pairs of a JSON object; two values for one key stay visible."""
+
+
+def read_json(text: str, *, task: Task | None = None, strict: bool = False) -> Reading:
+    """Read a body. Without `task` the call is told by its pictures: `mask_image`, `init_image`."""
+    notes = Notes(text)
+    body = _load(text, notes)
+    if body is None:
+        return Reading(None, tuple(notes.problems))
+    present = {key for key, value in body if value not in (None, "")}
+    if task is None:
+        task = Task.INPAINT if "mask_image" in present else Task.TEXT
+        if task is Task.TEXT and present & {"init_image", "init_image_url"}:
+            task = Task.IMAGE
+    values: dict[str, object] = {}
+    seen: dict[str, str] = {}
+    for key, value in body:
+        if notes.full:
+            break
+        _read_field(key, value, task, seen, values, notes, strict)
+    recipe = replace(Recipe(Service.LORA_MULTI, task), **values)
+    _check_whole(recipe, notes)
+    return Reading(None if notes.failed else recipe, tuple(notes.problems))
+
+
+def _load(text: str, notes: Notes) -> _Object | None:
+    if len(text) > MAX_TEXT:
+        notes.error("body", f"has {len(text):,} characters; at most {MAX_TEXT:,} are read")
+        return None
+    try:
+        body = json.loads(
+            text.removeprefix("\ufeff"), object_pairs_hook=_Object, parse_constant=_refuse
+        )
+    except json.JSONDecodeError as error:
+        notes.error("body", f"is not JSON: {error.msg}", error.pos)
+    except RecursionError:
+        notes.error("body", "is nested too deep; it has one level of fields")
+    except ValueError as error:
+        notes.error("body", f"is not JSON: {error}")
+    else:
+        if isinstance(body, _Object):
+            return body
+        notes.error("body", "must be a JSON object, {...}")
+    return None
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not a number in JSON")
+
+
+def _read_field(
+    key: str,
+    value: Scalar | list | None,
+    task: Task,
+    seen: dict[str, str],
+    values: dict[str, object],
+    notes: Notes,
+    strict: bool,
+) -> None:
+    offset = _offset(key, notes)
+    setting = _FIELDS.get(JSON_ALIASES.get(key, key))
+    if setting is None:
+        notes.error(key[:60], f"unknown field; {nearest(key, _FIELDS)}", offset)
+        return
+    if key != setting.key:
+        notes.warning(key, f"is not a field of this call; read as {setting.key}", offset)
+    owner = setting.field or setting.key
+    if owner in seen:
+        both = "twice" if seen[owner] == key else f"as {seen[owner]} too"
+        notes.error(key, f"is given {both}; keep one", offset)
+        return
+    if isinstance(value, list):
+        notes.error(key, "must be one value, not a list or object", offset)
+        return
+    if is_unset(setting, value) or (value == "no" and setting.read in (name, names)):
+        return
+    seen[owner] = key
+    if isinstance(value, str) and (control := control_character(value)) is not None:
+        notes.error(key, f"has a control character, {value[control]!a}; delete it", offset)
+    elif task not in setting.tasks:
+        calls = " and ".join(each.value for each in setting.tasks)
+        notes.error(key, f"is a field of {calls}, and this call is {task.value}", offset)
+    else:
+        _put(setting, value, offset, values, notes, strict)
+
+
+def _put(
+    setting: Setting,
+    value: Scalar,
+    offset: int | None,
+    values: dict[str, object],
+    notes: Notes,
+    strict: bool,
+) -> None:
+    read = check(setting, value, notes, offset, strict=strict)
+    if setting.field and read is not None:
+        values[setting.field] = read
+
+
+def _offset(key: str, notes: Notes) -> int | None:
+    found = notes.text.find(json.dumps(key))
+    return found if found >= 0 else None
+
+
+def _check_whole(recipe: Recipe, notes: Notes) -> None:
+    """What no field can say alone."""
+    if not recipe.prompt:
+        notes.error("prompt", "The prompt field is required.")
+    for field in ("prompt", "negative"):
+        try:
+            take_tags(getattr(recipe, field))
+        except PromptError as error:
+            notes.error(field, str(error))
+    if recipe.task is not Task.TEXT and not recipe.input_image:
+        notes.error("init_image", f"is required for {recipe.task.value}")
+    if recipe.task is Task.INPAINT and not recipe.mask_image:
+        notes.error("mask_image", "is required for inpaint")
+    strengths, loras = len(recipe.lora_strengths), len(recipe.loras)
+    if strengths > 1 and strengths != loras:
+        notes.error(
+            "lora_strength",
+            f"has {strengths} values for {loras} LoRAs; give one for all or one for each",
+        )
