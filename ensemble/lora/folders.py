@@ -14,6 +14,6 @@ FOLDERS = (
 
 
 def register_model_folders() -> None:
-    """Make `models/<name>` known to folder_paths, beside whatever extra paths the user configured."""
+    """Make `models/<name>` known to folder_paths, beside whatever paths the user configured."""
     for name in FOLDERS:
         folder_paths.add_model_folder_path(name, f"{folder_paths.models_dir}/{name}")

@@ -70,9 +70,9 @@ def parse_break(text: str) -> BreakPrompt:
     common = parts[1] if len(parts) > 1 else Part("", (), len(text), len(text))
     if not people and common.loras:
         raise PromptError(
-            "The second part is the common text, added to everyone, and this prompt has a LoRA there "
-            "but no person after it. People start at the third part: write "
-            "'scene BREAK BREAK person <lora:NAME:1>', with an empty common part between the BREAKs",
+            "The second part is the common text, added to everyone, and here it has a LoRA but no "
+            "person follows. People start at the third part: write 'scene BREAK BREAK person "
+            "<lora:NAME:1>', with an empty common part between the BREAKs",
             text,
             common.loras[0].start,
         )
