@@ -7,7 +7,6 @@ on its line or on their own. A value runs to the next setting; empty means unset
 import re
 from collections.abc import Iterator
 from dataclasses import replace
-from decimal import Decimal
 
 from ..prompt.errors import PromptError
 from ..prompt.flags import Flag, FlagKind, take_flags
@@ -178,8 +177,6 @@ def _written(value: object) -> str:
         return ""
     if isinstance(value, bool):
         return str(value).lower()
-    if isinstance(value, float):
-        return f"{Decimal(repr(value)):f}"
     if isinstance(value, tuple):
         return " ".join(_written(item) for item in value)
     return str(value)

@@ -8,12 +8,14 @@ import re
 from collections.abc import Callable
 from typing import TypeAlias
 
+from ..prompt.tags import parse_number
+
 Scalar: TypeAlias = str | int | float | bool
 Reader: TypeAlias = Callable[[Scalar], object]
 
+_LONGEST_NUMBER = 60
 UNSET = ("", "null", "undefined", "none")
 _INTEGER = re.compile(r"[+-]?\d{1,20}", re.ASCII)
-_NUMBER = re.compile(r"[+-]?(?:\d{1,20}(?:\.\d{0,20})?|\.\d{1,20})", re.ASCII)
 _DILATE = re.compile(r"([+-]?\d{1,5}(?:\.\d{1,5})?)\s*(%?)", re.ASCII)
 _TRUE = ("true", "yes", "1", "on")
 _FALSE = ("false", "no", "0", "off")
@@ -43,18 +45,19 @@ def integer(value: Scalar) -> int:
 
 
 def number(value: Scalar) -> float:
-    if isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
-        return float(value)
+    found = value
+    if isinstance(value, str) and len(value) < _LONGEST_NUMBER:
+        found = parse_number(value.strip())
     # The bound also keeps nan, inf and integers too long for a float out.
-    if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e15:
-        return float(value)
+    if isinstance(found, int | float) and not isinstance(found, bool) and abs(found) < 1e15:
+        return float(found)
     raise ValueError("must be a number")
 
 
 def names(value: Scalar) -> tuple[str, ...]:
     """Comma-separated names; a name that holds a comma stands in double quotes."""
     found = [quoted or plain.strip() for quoted, plain in _LISTED.findall(text(value))]
-    return tuple(name for name in found if name)
+    return tuple(name(each) for each in found if each)
 
 
 _LISTED = re.compile(r'"([^"]*)"|([^",]+)')
