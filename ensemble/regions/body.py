@@ -1,0 +1,124 @@
+"""What a skeleton says about a body: its scale, its middle, its depth. NumPy, pixels.
+
+A body is `[18,3]`: x, y, score in OpenPose's BODY_18 order; a joint with score 0 is missing.
+"""
+
+import numpy as np
+
+NOSE, NECK = 0, 1
+R_SHOULDER, R_ELBOW, R_WRIST, L_SHOULDER, L_ELBOW, L_WRIST = 2, 3, 4, 5, 6, 7
+R_HIP, R_KNEE, R_ANKLE, L_HIP, L_KNEE, L_ANKLE = 8, 9, 10, 11, 12, 13
+R_EYE, L_EYE, R_EAR, L_EAR = 14, 15, 16, 17
+HEAD = (NOSE, R_EYE, L_EYE, R_EAR, L_EAR)
+# COCO's per-joint deviations (pycocotools, cocoeval.py) in BODY_18 order; the neck, which COCO does
+# not annotate, takes the shoulders'.
+_SIGMA = np.array([
+    .026, .079, .079, .072, .062, .079, .072, .062, .107, .087, .089, .107, .087, .089, .025, .025,
+    .035, .035,
+])  # fmt: skip
+
+
+def torso_length(body: np.ndarray) -> float:
+    """The body's unit in pixels: neck to mid-hip; where that is not seen 1.3 shoulder widths,
+    3.5 head widths or 1.4 thighs; 0 where nothing tells."""
+    seen, xy = body[:, 2] > 0, body[:, :2]
+    shoulders = seen[R_SHOULDER] and seen[L_SHOULDER]
+    hips = [j for j in (R_HIP, L_HIP) if seen[j]]
+    top = xy[NECK] if seen[NECK] else xy[[R_SHOULDER, L_SHOULDER]].mean(0) if shoulders else None
+    if top is not None and hips:
+        return float(np.linalg.norm(top - xy[hips].mean(0)))
+    if shoulders:
+        return 1.3 * float(np.linalg.norm(xy[R_SHOULDER] - xy[L_SHOULDER]))
+    if seen[NECK] and (seen[R_SHOULDER] or seen[L_SHOULDER]):
+        side = R_SHOULDER if seen[R_SHOULDER] else L_SHOULDER
+        return 2.6 * float(np.linalg.norm(xy[side] - xy[NECK]))
+    if head_width(body) > 0:
+        return 3.5 * head_width(body)
+    thighs = [(R_HIP, R_KNEE), (L_HIP, L_KNEE)]
+    lengths = [np.linalg.norm(xy[a] - xy[b]) for a, b in thighs if seen[a] and seen[b]]
+    return 1.4 * float(max(lengths, default=0.0))
+
+
+def head_width(body: np.ndarray) -> float:
+    """Ear to ear; with one ear twice its way to the nose; else 2.2 times the eyes' distance."""
+    seen, xy = body[:, 2] > 0, body[:, :2]
+    if seen[R_EAR] and seen[L_EAR]:
+        return float(np.linalg.norm(xy[R_EAR] - xy[L_EAR]))
+    for ear in (R_EAR, L_EAR):
+        if seen[ear] and seen[NOSE]:
+            return 2.0 * float(np.linalg.norm(xy[ear] - xy[NOSE]))
+    if seen[R_EYE] and seen[L_EYE]:
+        return 2.2 * float(np.linalg.norm(xy[R_EYE] - xy[L_EYE]))
+    if seen[NOSE] and seen[NECK]:
+        return 0.9 * float(np.linalg.norm(xy[NOSE] - xy[NECK]))
+    return 0.0
+
+
+def torso_centre(body: np.ndarray) -> np.ndarray:
+    """Middle of neck and hips, `[2]`; the middle of all joints where the torso is not seen.
+
+    People are told apart left to right by it: a box would let an outstretched arm change the order.
+    """
+    seen, xy = body[:, 2] > 0, body[:, :2]
+    hips = [j for j in (R_HIP, L_HIP) if seen[j]]
+    shoulders = [j for j in (R_SHOULDER, L_SHOULDER) if seen[j]]
+    top = xy[NECK] if seen[NECK] else xy[shoulders].mean(0) if shoulders else None
+    if top is not None:
+        return (top + xy[hips].mean(0)) / 2 if hips else top
+    return xy[hips].mean(0) if hips else xy[seen].mean(0)
+
+
+def head_circle(body: np.ndarray) -> tuple[np.ndarray, float] | None:
+    """Centre `[2]` and radius of the head with its hair, in pixels; None where no head is seen."""
+    seen, xy = body[:, 2] > 0, body[:, :2]
+    parts = [j for j in HEAD if seen[j]]
+    if not parts:
+        return None
+    unit, ears = torso_length(body), head_width(body)
+    centre = xy[parts].mean(0) - (0.0, 0.08 * unit)
+    return centre, max(0.42 * unit, 0.75 * ears if seen[R_EAR] and seen[L_EAR] else 0.0)
+
+
+def depth_order(bodies: np.ndarray) -> np.ndarray:
+    """Rank of each of `[N,18,3]` bodies from near (0) to far, `[N]`.
+
+    Of two people on one floor the nearer stands lower in the picture. Feet that are not seen are
+    thought 2.4 torso lengths under the neck, as on a standing adult, so a big half body is near too.
+    """
+    floor, size = [], []
+    for body in bodies:
+        unit = torso_length(body)
+        feet = [body[j, 1] for j in (R_ANKLE, L_ANKLE) if body[j, 2] > 0]
+        neck = body[NECK, 1] if body[NECK, 2] > 0 else torso_centre(body)[1]
+        floor.append(max(feet) if feet else neck + 2.4 * unit)
+        size.append(unit)
+    order = np.lexsort((-np.array(size), -np.array(floor)))
+    rank = np.empty(len(bodies), dtype=int)
+    rank[order] = np.arange(len(bodies))
+    return rank
+
+
+def similarity(a: np.ndarray, b: np.ndarray) -> float:
+    """COCO's object keypoint similarity of two bodies over the joints both have, 0..1."""
+    both = (a[:, 2] > 0) & (b[:, 2] > 0)
+    if not both.any():
+        return 0.0
+    # COCO's scale is the root of the object's area; a body is about 2 by 3.2 torso lengths.
+    area = max(torso_length(a), torso_length(b), 1e-6) ** 2 * 3.0
+    off = ((a[both, :2] - b[both, :2]) ** 2).sum(axis=1)
+    return float(np.exp(-off / (2 * area * (2 * _SIGMA[both]) ** 2)).mean())
+
+
+def real_people(bodies: list[np.ndarray], width: int, height: int) -> list[int]:
+    """Indices of the bodies that are people: fragments and second detections of one body left out.
+
+    A fragment has under 3 joints, or a torso shorter than 2 % of the picture's shorter side.
+    """
+    least = 0.02 * min(width, height)
+    strength = [(int((b[:, 2] > 0).sum()), float(b[:, 2].sum())) for b in bodies]
+    kept: list[int] = []
+    for i in sorted(range(len(bodies)), key=lambda i: strength[i], reverse=True):
+        whole = strength[i][0] >= 3 and torso_length(bodies[i]) >= least
+        if whole and all(similarity(bodies[i], bodies[j]) <= 0.6 for j in kept):
+            kept.append(i)
+    return sorted(kept)
