@@ -1,3 +1,5 @@
-"""The nodes the graph editor shows. Each module ends with its own NODES list; this one joins them."""
+"""The nodes the graph editor shows. Each module ends with its own NODES; this one joins them."""
 
-NODES: list = []
+from . import lora, mask
+
+NODES: list = [*lora.NODES, *mask.NODES]

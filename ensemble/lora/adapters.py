@@ -120,22 +120,23 @@ def _fits(adapter: object, target: str | tuple, shapes: Mapping[str, torch.Size]
 
 
 def delta_size(adapter: object) -> int | None:
-    """How many elements an adapter adds to, where that follows from its factors; None where it does
-    not.
-    """
-    name, parts = getattr(adapter, "name", None), getattr(adapter, "weights", ())
-    if name == "lora" and parts[5] is None:
-        return parts[0].shape[0] * prod(parts[1].shape[1:])
-    if name == "loha":
-        if parts[5] is None:
-            return parts[0].shape[0] * parts[1].shape[1]
-        return parts[0].shape[1] * parts[1].shape[1] * prod(parts[5].shape[2:])
-    if name == "lokr":
-        w1, w2, _, w1_a, w1_b, w2_a, w2_b, t2, _ = parts
-        first = w1.numel() if w1 is not None else w1_a.shape[0] * w1_b.shape[1]
+    """How many elements an adapter adds to, where its factors say so; None where they do not."""
+    import comfy.weight_adapter as kinds
+
+    if isinstance(adapter, kinds.LoRAAdapter) and adapter.weights[5] is None:
+        up, down = adapter.weights[:2]
+        return up.shape[0] * prod(down.shape[1:])
+    if isinstance(adapter, kinds.LoHaAdapter):
+        w1_a, w1_b, tucker = adapter.weights[0], adapter.weights[1], adapter.weights[5]
+        if tucker is None:
+            return w1_a.shape[0] * w1_b.shape[1]
+        return w1_a.shape[1] * w1_b.shape[1] * prod(tucker.shape[2:])
+    if isinstance(adapter, kinds.LoKrAdapter):
+        w1, w2, _, w1_a, w1_b, w2_a, w2_b, tucker, _ = adapter.weights
+        left = w1.numel() if w1 is not None else w1_a.shape[0] * w1_b.shape[1]
         if w2 is not None:
-            return first * w2.numel()
-        if t2 is None:
-            return first * w2_a.shape[0] * w2_b.shape[1]
-        return first * w2_a.shape[1] * w2_b.shape[1] * prod(t2.shape[2:])
+            return left * w2.numel()
+        if tucker is None:
+            return left * w2_a.shape[0] * w2_b.shape[1]
+        return left * w2_a.shape[1] * w2_b.shape[1] * prod(tucker.shape[2:])
     return None

@@ -2,18 +2,22 @@
 
 import hashlib
 import json
+import mmap
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import folder_paths
+from safetensors import SafetensorError, safe_open
 
 from ..prompt.errors import shown
-from .names import resolve
+from .names import alias_path, resolve
 
-MAX_HEADER = 100_000_000  # the safetensors format's own limit, in bytes
-CHUNK = 1 << 20
+if TYPE_CHECKING:
+    import torch
+
 TRIGGER_SHARE = 0.95  # a trigger stands in nearly every caption; a few are lost to typing errors
 MAX_TRIGGERS = 5
 
@@ -69,57 +73,51 @@ def open_file(relative: str, kind: str = "loras") -> LoraFile:
     return LoraFile(relative, path, status.st_mtime_ns, status.st_size)
 
 
+def files_fingerprint(files: Iterable[LoraFile]) -> str:
+    """Equal for the same files in the same order, unedited."""
+    return hashlib.sha256(repr([(f.path, f.mtime_ns, f.size) for f in files]).encode()).hexdigest()
+
+
+def folder_fingerprint(kind: str = "loras") -> str:
+    """Equal as long as no file of the kind and no alias changed."""
+    aliases = alias_path()
+    known = repr(aliases.stat().st_mtime_ns if aliases.exists() else None)
+    files = files_fingerprint(
+        open_file(name, kind) for name in folder_paths.get_filename_list(kind)
+    )
+    return hashlib.sha256((known + files).encode()).hexdigest()
+
+
 @lru_cache(maxsize=1024)
 def read_metadata(file: LoraFile) -> Metadata:
     """Base model, trigger words and title, from the header only. Raises LoraFileError."""
     if not file.is_safetensors:
         return Metadata()
-    header, _ = read_header(file)
-    raw = header.get("__metadata__", {})
-    return parse_metadata(raw if isinstance(raw, dict) else {})
+    try:
+        with safe_open(file.path, framework="pt") as opened:
+            return parse_metadata(opened.metadata() or {})
+    except SafetensorError as error:
+        raise _damaged(file, error) from error
 
 
-def read_header(file: LoraFile) -> tuple[dict, int]:
-    """A safetensors file's header and the offset where tensors begin; raises LoraFileError for a
-    damaged file.
-    """
-    with open(file.path, "rb") as stream:
-        length = int.from_bytes(stream.read(8), "little")
-        if file.size < 8 or length > MAX_HEADER:
-            raise LoraFileError(_damaged(file, "it does not begin like a safetensors file"))
-        if 8 + length > file.size:
-            raise LoraFileError(_damaged(file, "it ends within its header"))
-        try:
-            header = json.loads(stream.read(length))
-            ends = [
-                entry["data_offsets"][1] for key, entry in header.items() if key != "__metadata__"
-            ]
-            expected = 8 + length + max(ends, default=0)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise LoraFileError(
-                _damaged(file, "its header is not what safetensors writes")
-            ) from error
-    if file.size != expected:
-        raise LoraFileError(_damaged(file, f"it has {file.size} bytes of {expected}"))
-    return header, 8 + length
-
-
-def _damaged(file: LoraFile, problem: str) -> str:
-    return f"LoRA file {shown(file.name)} is damaged: {problem}. Download or copy it again"
-
-
-def load_tensors(file: LoraFile) -> dict:
+def load_tensors(file: LoraFile) -> dict[str, "torch.Tensor"]:
     """The file's tensors by key, through core's reader with safe loading. Raises LoraFileError."""
     import comfy.utils
 
-    if file.is_safetensors:
-        read_header(file)
     try:
         return comfy.utils.load_torch_file(file.path, safe_load=True)
+    except OSError:
+        raise
     except Exception as error:  # torch and safetensors raise half a dozen types for a damaged file
-        raise LoraFileError(
-            _damaged(file, str(error).splitlines()[0] if str(error) else "unreadable")
-        ) from error
+        raise _damaged(file, error) from error
+
+
+def _damaged(file: LoraFile, error: Exception) -> LoraFileError:
+    reason = next(iter(str(error).splitlines()), type(error).__name__)
+    return LoraFileError(
+        f"LoRA file {shown(file.name)} ({file.size} bytes) is incomplete or not a LoRA: {reason}. "
+        "Download or copy it again"
+    )
 
 
 def parse_metadata(raw: Mapping[str, str]) -> Metadata:
@@ -170,13 +168,16 @@ def _json_object(text: str) -> dict:
 
 @lru_cache(maxsize=1024)
 def read_hashes(file: LoraFile) -> Hashes:
-    """Both hashes, in one pass over the file."""
-    start = read_header(file)[1] if file.is_safetensors else 0
-    whole, tensors = hashlib.sha256(), hashlib.sha256()
-    with open(file.path, "rb") as stream:
-        whole.update(stream.read(start))
-        while chunk := stream.read(CHUNK):
-            whole.update(chunk)
-            if start:
-                tensors.update(chunk)
-    return Hashes(whole.hexdigest()[:10], tensors.hexdigest()[:12] if start else "")
+    """Both hashes. The file is mapped, so that each is one call without the interpreter lock."""
+    if not file.size:
+        return Hashes(hashlib.sha256().hexdigest()[:10], "")
+    with (
+        open(file.path, "rb") as stream,
+        mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as mapped,
+        memoryview(mapped) as content,
+    ):
+        whole = hashlib.sha256(content).hexdigest()
+        if not file.is_safetensors:
+            return Hashes(whole[:10], "")
+        with content[8 + int.from_bytes(content[:8], "little") :] as tensors:
+            return Hashes(whole[:10], hashlib.sha256(tensors).hexdigest()[:12])

@@ -2,13 +2,14 @@
 
 import logging
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..prompt.errors import shown
 from .adapters import clip_key_map, match, model_key_map
 from .cache import TENSORS
-from .files import LoraFile, read_hashes, read_metadata
+from .files import Hashes, LoraFile, read_hashes, read_metadata
 
 if TYPE_CHECKING:
     from comfy.model_patcher import ModelPatcher
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 POOR_MATCH = 0.5
+HASH_THREADS = 4
 
 
 class LoraMismatchError(ValueError):
@@ -50,6 +52,12 @@ class LoraReport:
     warning: str = ""
 
 
+class _Fit(NamedTuple):
+    matched: int
+    keys: int
+    warning: str
+
+
 class Merged(NamedTuple):
     model: "ModelPatcher"
     clip: "CLIP | None"
@@ -60,20 +68,28 @@ def merge(model: "ModelPatcher", clip: "CLIP | None", choices: Sequence[LoraChoi
     """Patch clones of `model` and `clip` with every choice, as a chain of core LoraLoaders would.
 
     Raises LoraFileError for a damaged file and LoraMismatchError for one of which nothing fits. A
-    LoRA at strength 0 for both is not read, as in core.
+    LoRA at strength 0 for both is not applied, as in core.
     """
-    active = [choice for choice in choices if choice.weight or choice.clip_weight]
-    if not active:
-        return Merged(model, clip, tuple(_report(choice, 0, 0, "") for choice in choices))
+    # Hashing is as much work as all the rest and needs no interpreter lock.
+    with ThreadPoolExecutor(HASH_THREADS) as pool:
+        hashes = [pool.submit(read_hashes, choice.file) for choice in choices]
+        try:
+            merged = _patch(model, clip, choices)
+        except ValueError:
+            pool.shutdown(cancel_futures=True)
+            raise
+    return Merged(*merged[:2], tuple(map(_report, choices, merged[2], hashes)))
+
+
+def _patch(
+    model: "ModelPatcher", clip: "CLIP | None", choices: Sequence[LoraChoice]
+) -> tuple["ModelPatcher", "CLIP | None", list[_Fit]]:
     model_keys = model_key_map(model)
     clip_keys = clip_key_map(clip) if clip is not None else None
     model = model.clone()
     clip = clip.clone() if clip is not None else None
-    reports = []
+    fits = []
     for choice in choices:
-        if choice not in active:
-            reports.append(_report(choice, 0, 0, ""))
-            continue
         tensors = TENSORS.load(choice.file)
         matched = match(tensors, model_keys)
         found = matched.keys
@@ -85,8 +101,8 @@ def merge(model: "ModelPatcher", clip: "CLIP | None", choices: Sequence[LoraChoi
             if choice.clip_weight:
                 clip.add_patches(clip_matched.adapters, choice.clip_weight)
         warning = check_match(choice, len(found), matched.total, type(model.model).__name__)
-        reports.append(_report(choice, len(found), matched.total, warning))
-    return Merged(model, clip, tuple(reports))
+        fits.append(_Fit(len(found), matched.total, warning))
+    return model, clip, fits
 
 
 def check_match(choice: LoraChoice, matched: int, total: int, model_name: str) -> str:
@@ -112,17 +128,17 @@ def check_match(choice: LoraChoice, matched: int, total: int, model_name: str) -
     return warning
 
 
-def _report(choice: LoraChoice, matched: int, total: int, warning: str) -> LoraReport:
-    metadata, hashes = read_metadata(choice.file), read_hashes(choice.file)
+def _report(choice: LoraChoice, fit: _Fit, hashes: Future[Hashes]) -> LoraReport:
+    metadata = read_metadata(choice.file)
     return LoraReport(
         choice.file.name,
         choice.weight,
         choice.clip_weight,
-        matched,
-        total,
+        fit.matched,
+        fit.keys,
         metadata.base_model,
         metadata.triggers,
-        hashes.autov2,
-        hashes.autov3,
-        warning,
+        hashes.result().autov2,
+        hashes.result().autov3,
+        fit.warning,
     )

@@ -58,10 +58,8 @@ class Aliases:
 
     def of_kind(self, kind: str) -> dict[str, str]:
         """Ids of one folder kind, people's own LoRAs or checkpoints among them."""
-        field = {"loras": "lora", "checkpoints": "checkpoint"}.get(kind)
-        people = {
-            person: str(entry[field]) for person, entry in self.people.items() if field in entry
-        }
+        field = {"loras": "lora", "checkpoints": "checkpoint"}.get(kind, "")
+        people = {name: str(entry[field]) for name, entry in self.people.items() if field in entry}
         return {**people, **self.sections.get(kind, {})}
 
 
