@@ -1,5 +1,6 @@
 """Finding model files and folders under ComfyUI's `models/`, and loading each of them once."""
 
+import atexit
 import fnmatch
 import json
 import logging
@@ -18,6 +19,8 @@ FOLDER = "segmentation"
 # Enough for every backend one recipe can want at a time; the least recently used one goes.
 KEPT = 6
 _loaded: OrderedDict[tuple, Any] = OrderedDict()
+# A patcher that outlives ComfyUI's own modules fails in its __del__ and says so on the console.
+atexit.register(_loaded.clear)
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,8 @@ def find_face(sockets: Sockets) -> Path | None:
 
 
 def segment_clothes(found: Path, job: Job) -> torch.Tensor:
-    logits, names = _logits(load_folder(found, "SegformerForSemanticSegmentation"), job.image)
+    loaded = load_folder(found, "SegformerForSemanticSegmentation")
+    logits, names = _logits(loaded, to_bytes(job.image))
     masks = [part(logits, names, _clothes_labels(word, names), job.size) for word in job.words]
     return torch.stack(masks)
 
@@ -68,24 +69,26 @@ def _clothes_labels(word: str, names: Sequence[str]) -> Sequence[str]:
 
 def segment_face(found: Path, job: Job) -> torch.Tensor:
     loaded = load_folder(found, "SegformerForSemanticSegmentation")
-    boxes = _face_squares(job)
-    if boxes is None:
-        logits, names = _logits(loaded, job.image)
+    squares = _face_squares(job)
+    if squares is None:
+        logits, names = _logits(loaded, to_bytes(job.image))
         return torch.stack(
             [part(logits, names, FACE_PARTS[concept(word)], job.size) for word in job.words]
         )
     masks = job.image.new_zeros(len(job.words), *job.image.shape[:3])
-    for index, (left, top, right, bottom) in boxes:
-        crop = job.image[index : index + 1, top:bottom, left:right]
-        logits, names = _logits(loaded, crop)
-        for word, mask in zip(job.words, masks[:, index, top:bottom, left:right], strict=True):
-            found_part = part(logits, names, FACE_PARTS[concept(word)], crop.shape[1:3])[0]
+    if not squares:
+        return masks
+    crops = [to_bytes(job.image[index, None, y, x])[0] for index, y, x in squares]
+    logits, names = _logits(loaded, crops)
+    for one, (index, y, x) in zip(logits, squares, strict=True):
+        for word, mask in zip(job.words, masks[:, index, y, x], strict=True):
+            found_part = part(one[None], names, FACE_PARTS[concept(word)], mask.shape)[0]
             torch.maximum(mask, found_part.to(mask), out=mask)
     return masks
 
 
-def _face_squares(job: Job) -> list[tuple[int, tuple[int, int, int, int]]] | None:
-    """Each face's square in whole pixels with its picture's number; None without a detector."""
+def _face_squares(job: Job) -> list[tuple[int, slice, slice]] | None:
+    """Each face's picture and the rows and columns of its square; None without a detector."""
     from .mediapipe_face import find, landmarks
 
     detector = find(job.sockets)
@@ -99,14 +102,14 @@ def _face_squares(job: Job) -> list[tuple[int, tuple[int, int, int, int]]] | Non
             x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
             left, top = max(0, round(x - half)), max(0, round(y - half))
             right, bottom = min(width, round(x + half)), min(height, round(y + half))
-            squares.append((index, (left, top, right, bottom)))
+            squares.append((index, slice(top, bottom), slice(left, right)))
     return squares
 
 
-def _logits(loaded: Loaded, image: torch.Tensor) -> tuple[torch.Tensor, list[str]]:
+def _logits(loaded: Loaded, pictures: list[torch.Tensor]) -> tuple[torch.Tensor, list[str]]:
     """Class logits `[B,C,h,w]` at the model's resolution, and the C labels."""
     model, device = loaded.on_device()
-    pixels = loaded.processor(to_bytes(image), return_tensors="pt")["pixel_values"]
+    pixels = loaded.processor(pictures, return_tensors="pt")["pixel_values"]
     with torch.inference_mode():
         logits = [model(pixel_values=chunk.to(device)).logits for chunk in pixels.split(CHUNK)]
     labels: Mapping[int, str] = model.config.id2label
