@@ -1,1 +1,1 @@
-"""Set-up, demo, tests, server and benchmarks of Ensemble: `python dev <command>`. Standard library only."""
+"""`python dev <command>`: set-up, demo, tests, server and benchmarks, standard library only."""

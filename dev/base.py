@@ -1,4 +1,4 @@
-"""A base directory for ComfyUI: this clone as its one custom node, the small models, room for files."""
+"""A base directory for ComfyUI: this clone as its one custom node, and the small models."""
 
 import hashlib
 import json

@@ -24,7 +24,7 @@ ENDINGS = {
 }
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """POST /prompt answered something else than 200."""
 
     def __init__(self, status: int, answer: dict[str, Any]) -> None:
@@ -98,7 +98,8 @@ class Client:
         return self.get_json("/object_info")
 
     def upload(self, name: str, data: bytes) -> str:
-        """Put a picture into ComfyUI's input folder, over one of the same name; returns the name to use."""
+        """Put a picture into ComfyUI's input folder, over one of the same name; returns its
+        name."""
         mark = uuid.uuid4().hex
         kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
         head = 'Content-Disposition: form-data; name="{}"'
@@ -115,7 +116,7 @@ class Client:
         return json.loads(answer)["name"]
 
     def run(self, graph: Graph, progress: Progress | None = None) -> Run:
-        """Queue a graph and follow it to its end. Raises Refused where it is not taken.
+        """Queue a graph and follow it to its end. Raises RefusedError where it is not taken.
 
         `progress(node id, step, steps)` is called for each step of each node.
         """
@@ -125,7 +126,7 @@ class Client:
             # Listen first, post second: no event of a quick graph is missed.
             status, answer = self.post(graph, client_id)
             if status != 200:
-                raise Refused(status, answer)
+                raise RefusedError(status, answer)
             run = Run(answer["prompt_id"])
             for name, data in _events(reader.messages(), run.prompt_id):
                 _note(run, name, data, progress)

@@ -12,15 +12,15 @@ from .cache import ROOT
 from .errors import DevError
 
 OLDEST = (0, 30)
-PYTHONS = ((3, 10), (3, 13))
+OLDEST_PYTHON, YOUNGEST_PYTHON = (3, 10), (3, 13)
 
 
 @dataclass(frozen=True)
 class Engine:
     """A ComfyUI folder and the Python that runs it.
 
-    `given` is a user's own install: nothing is ever written into it, not even bytecode. `extra` is a folder of
-    test packages that its Python lacks, searched after its own.
+    `given` is a user's own install: nothing is ever written into it, not even bytecode. `extra` is
+    a folder of test packages that its Python lacks, searched after its own.
     """
 
     python: Path
@@ -69,7 +69,7 @@ def given_engine() -> Engine | None:
 
 
 def find_python(comfyui: Path) -> Path:
-    """COMFYUI_PYTHON, else the portable build's, else the install's .venv, else the one running now."""
+    """COMFYUI_PYTHON, else the portable build's, else the install's .venv, else this one."""
     named = os.environ.get("COMFYUI_PYTHON")
     if named:
         return Path(named).expanduser().absolute()
@@ -111,7 +111,7 @@ def missing_packages(python: Path, requirements: Path) -> list[str]:
         [str(python), "-c", _MISSING, *names], capture_output=True, text=True, check=False
     )
     if answer.returncode != 0:
-        raise DevError(f"{python} does not run: {answer.stderr.strip().splitlines()[-1:]}")
+        raise DevError(f"{python} does not run: {answer.stderr.strip().splitlines()[-1]}")
     return json.loads(answer.stdout)
 
 
@@ -128,7 +128,8 @@ _GPU = """
 import torch
 mps = getattr(torch.backends, "mps", None)
 xpu = getattr(torch, "xpu", None)
-print(bool(torch.cuda.is_available() or (mps and mps.is_available()) or (xpu and xpu.is_available())))
+gpus = [torch.cuda, mps, xpu]
+print(any(gpu is not None and gpu.is_available() for gpu in gpus))
 """
 
 

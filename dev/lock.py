@@ -36,5 +36,5 @@ def file_lock(path: Path) -> Iterator[None]:
                 time.sleep(0.5)
         yield
     finally:
-        # Closing drops the lock on every platform; the file stays, or two waiters could hold two files.
+        # Closing drops the lock. The file stays: removed, two waiters could hold two of them.
         os.close(handle)

@@ -1,5 +1,7 @@
-"""A real ComfyUI server with this pack, on the loopback interface, ended with the block that started it."""
+"""A real ComfyUI server with this pack, on the loopback interface, ended with the block that
+started it."""
 
+import json
 import shutil
 import socket
 import subprocess
@@ -24,16 +26,36 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
+def is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        # Without it a port that was in use a minute ago counts as taken on POSIX.
+        if sys.platform != "win32":
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
 class Server:
     """`with Server(engine, base) as server:` answers at `server.url` inside the block."""
 
-    def __init__(self, engine: Engine, base: Path, port: int | None = None) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        base: Path,
+        port: int | None = None,
+        models: dict[str, list[Path]] | None = None,
+    ) -> None:
+        """`models` are further folders to look in, by kind (`checkpoints`, `loras`, ...)."""
         self.engine = engine
         self.base = base
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._folder = Path(tempfile.mkdtemp(prefix="ensemble-server-"))
         self._log = self._folder / "comfyui.log"
+        self._models = models or {}
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> "Server":
@@ -55,9 +77,18 @@ class Server:
         arguments += ["--database-url", f"sqlite:///{(self._folder / 'comfyui.db').as_posix()}"]
         arguments += ["--disable-all-custom-nodes", "--whitelist-custom-nodes", PACK_FOLDER]
         arguments += ["--disable-api-nodes"]
+        if self._models:
+            arguments += ["--extra-model-paths-config", str(self._write_model_paths())]
         if not sees_gpu(self.engine):
             arguments += ["--cpu"]
         return arguments
+
+    def _write_model_paths(self) -> Path:
+        """JSON is YAML; several folders of one kind go on lines of their own."""
+        kinds = {k: "\n".join(map(str, folders)) for k, folders in self._models.items()}
+        path = self._folder / "models.yaml"
+        path.write_text(json.dumps({"ensemble": kinds}), encoding="utf-8")
+        return path
 
     def _start(self) -> None:
         with self._log.open("wb") as log:
@@ -93,9 +124,8 @@ class Server:
         return "The end of its log:\n" + "\n".join(self.log().splitlines()[-TAIL_LINES:])
 
     def wait(self) -> int:
-        """Block until the server ends by itself."""
-        assert self._process is not None
-        return self._process.wait()
+        """Block until the server ends by itself; only inside the `with` block."""
+        return self._process.wait() if self._process else 0
 
     def stop(self) -> None:
         """End our process, and only that one, then remove its folder."""

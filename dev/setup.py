@@ -14,7 +14,8 @@ from .models_cache import small_models
 
 
 def prepare_engine() -> Engine:
-    """The user's ComfyUI where COMFYUI_PATH names one, else the cached one, built now if need be."""
+    """The user's ComfyUI where COMFYUI_PATH names one, else the cached one, built now if need
+    be."""
     return given_engine() or built_engine()
 
 
@@ -31,4 +32,4 @@ def engine_of_this_python() -> Engine:
     comfyui = Path(named) if named else built_comfyui()
     if not (comfyui / "main.py").is_file():
         raise DevError("no ComfyUI to test on: run `python dev test`, or set COMFYUI_PATH")
-    return Engine(Path(sys.executable), comfyui, given=bool(named))
+    return Engine(Path(sys.executable), comfyui, given=True)

@@ -1,4 +1,5 @@
-"""The reading half of a WebSocket (RFC 6455): enough to follow ComfyUI's progress without a package."""
+"""The reading half of a WebSocket (RFC 6455): enough to follow ComfyUI's progress without a
+package."""
 
 import base64
 import os
@@ -10,7 +11,7 @@ from urllib.parse import urlsplit
 TEXT, CLOSE, PING, PONG = 1, 8, 9, 10
 
 
-class WebSocketClosed(ConnectionError):
+class WebSocketClosedError(ConnectionError):
     """The server ended the connection."""
 
 
@@ -19,8 +20,8 @@ class WebSocketReader:
 
     def __init__(self, url: str, timeout: float) -> None:
         parts = urlsplit(url)
-        assert parts.hostname and parts.port
-        self._socket = socket.create_connection((parts.hostname, parts.port), timeout=timeout)
+        address = (parts.hostname or "", parts.port or 80)
+        self._socket = socket.create_connection(address, timeout=timeout)
         self._buffer = b""
         key = base64.b64encode(os.urandom(16)).decode()
         request = (
@@ -31,20 +32,22 @@ class WebSocketReader:
         self._socket.sendall(request.encode())
         head = self._read_until(b"\r\n\r\n").split(b"\r\n", 1)[0]
         if b" 101 " not in head:
-            raise WebSocketClosed(f"no WebSocket at {url}: {head.decode(errors='replace')}")
+            raise WebSocketClosedError(f"no WebSocket at {url}: {head.decode(errors='replace')}")
 
     def close(self) -> None:
         self._socket.close()
 
     def messages(self) -> Iterator[str]:
-        """Text messages in order; binary ones (previews) are skipped. Raises WebSocketClosed at the end."""
+        """Text messages in order; binary ones (previews) are skipped. Raises WebSocketClosedError
+        at the
+        end."""
         kind, whole = 0, b""
         while True:
             final, opcode, payload = self._frame()
             if opcode == PING:
                 self._send(PONG, payload)
             elif opcode == CLOSE:
-                raise WebSocketClosed("ComfyUI closed the connection")
+                raise WebSocketClosedError("ComfyUI closed the connection")
             elif opcode != PONG:
                 # Opcode 0 continues the message before it.
                 kind = opcode or kind
@@ -71,7 +74,7 @@ class WebSocketReader:
         while len(self._buffer) < count:
             chunk = self._socket.recv(max(65536, count - len(self._buffer)))
             if not chunk:
-                raise WebSocketClosed("ComfyUI ended the connection")
+                raise WebSocketClosedError("ComfyUI ended the connection")
             self._buffer += chunk
         data, self._buffer = self._buffer[:count], self._buffer[count:]
         return data
@@ -80,7 +83,7 @@ class WebSocketReader:
         while mark not in self._buffer:
             chunk = self._socket.recv(65536)
             if not chunk:
-                raise WebSocketClosed("ComfyUI ended the connection")
+                raise WebSocketClosedError("ComfyUI ended the connection")
             self._buffer += chunk
         head, _, self._buffer = self._buffer.partition(mark)
         return head

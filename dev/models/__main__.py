@@ -24,7 +24,7 @@ def main(comfyui: str, models: str) -> None:
         torch.manual_seed(0)
         maker(Path(models))
         line = (maker.__doc__ or maker.__name__).splitlines()[0]
-        print(f"  {time.perf_counter() - started:5.1f} s  {line}", flush=True)
+        print(f"{time.perf_counter() - started:5.1f} s  {line}", flush=True)
 
 
 main(*sys.argv[1:3])

@@ -1,7 +1,8 @@
 """A two-level SD1.5-shaped checkpoint, its VAE alone, and an embedding.
 
-ComfyUI detects SD1.5 by 320 model channels and a context of 768; depth and channel multipliers are read from
-the weights. The VAE is TAESD's layout, which core also detects, at a hundredth of the cost of the full one.
+ComfyUI detects SD1.5 by 320 model channels and a context of 768; depth and channel multipliers are
+read from the weights. The VAE is TAESD's layout, which core also detects, at a hundredth of the
+cost of the full one.
 """
 
 from pathlib import Path
@@ -37,7 +38,8 @@ def random_weights(module: torch.nn.Module) -> dict[str, torch.Tensor]:
         elif value.ndim >= 2:
             weights[name] = torch.randn(value.shape) * value[0].numel() ** -0.5
         else:
-            # In these nets a one-dimensional weight is a norm's gain, a one-dimensional bias is a bias.
+            # In these nets a one-dimensional weight is a norm's gain, a one-dimensional bias is a
+            # bias.
             weights[name] = torch.full(value.shape, float(name.endswith("weight")))
     return weights
 
@@ -49,10 +51,12 @@ def centre_taps(weight: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor,
 
 
 def small_unet() -> dict[str, torch.Tensor]:
-    """Random, but the noise it predicts is mostly its input, as a trained one's is, so that pictures stay in range.
+    """Random, but the noise it predicts is mostly its input, as a trained one's is, so that
+    pictures stay in range.
 
-    Channel j of the first convolution carries latent channel j*4//320 with alternating sign, the last block's
-    skip hands it on, and the last convolution subtracts the two signs, which undoes SiLU: silu(a) - silu(-a) = a.
+    Channel j of the first convolution carries latent channel j*4//320 with alternating sign, the
+    last block's skip hands it on, and the last convolution subtracts the two signs, which undoes
+    SiLU: silu(a) - silu(-a) = a.
     """
     import comfy.ops
     from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
@@ -66,7 +70,8 @@ def small_unet() -> dict[str, torch.Tensor]:
     weights = random_weights(unet)
     rows = torch.arange(CHANNELS)
     latent = rows * 4 // CHANNELS
-    # GroupNorm works on ten channels at once: one sign per group keeps the group's spread the signal's.
+    # GroupNorm works on ten channels at once: one sign per group keeps the group's spread the
+    # signal's.
     sign = 1.0 - 2.0 * (rows // 10 % 2)
     first = weights["input_blocks.0.0.weight"]
     first.mul_(0.1)
@@ -81,10 +86,11 @@ def small_unet() -> dict[str, torch.Tensor]:
 
 
 def small_vae() -> dict[str, torch.Tensor]:
-    """TAESD's layout holding a plain code: colours averaged over 8x8 pixels, decoded by smooth enlargement.
+    """TAESD's layout holding a plain code: colours averaged over 8x8 pixels, decoded by smooth
+    enlargement.
 
-    Latent c of 0..2 is 4 * (colour c - 0.5), latent 3 the mean of the others; a decoded picture is the
-    encoded one, pixelated and blurred. Blurs of 3x3 make every seam and padding visible.
+    Latent c of 0..2 is 4 * (colour c - 0.5), latent 3 the mean of the others; a decoded picture is
+    the encoded one, pixelated and blurred. Blurs of 3x3 make every seam and padding visible.
     """
     import comfy.ops  # noqa: F401  (taesd needs it loaded first)
     from comfy.taesd.taesd import TAESD

@@ -1,5 +1,7 @@
-"""LoRAs for the small checkpoint in every layout that people share, and the ones that must be refused."""
+"""LoRAs for the small checkpoint in every layout that people share, and the ones that must be
+refused."""
 
+import functools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +21,8 @@ def _normal(generator: torch.Generator, *shape: int, scale: float) -> torch.Tens
 
 
 def _factors(shape: torch.Size, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-    """down [rank, in, ...] and up [out, rank, ...] whose product is about a tenth of the weight it changes."""
+    """down [rank, in, ...] and up [out, rank, ...] whose product is about a tenth of the weight it
+    changes."""
     kernel = tuple(shape[2:])
     down = _normal(generator, RANK, shape[1], *kernel, scale=shape[1:].numel() ** -0.5)
     up = _normal(generator, shape[0], RANK, *(1 for _ in kernel), scale=0.1)
@@ -56,7 +59,8 @@ def loha(name: str, shape: torch.Size, generator: torch.Generator) -> Weights:
 
 
 def lokr(name: str, shape: torch.Size, generator: torch.Generator) -> Weights:
-    """Kronecker product of an 8x8 and the rest; layers whose input is not a multiple of 8 would not fit."""
+    """Kronecker product of an 8x8 and the rest; layers whose input is not a multiple of 8 would not
+    fit."""
     left = _normal(generator, 8, 8, scale=0.3)
     kernel = tuple(shape[2:])
     right = _normal(generator, shape[0] // 8, shape[1] // 8, *kernel, scale=0.02)
@@ -72,17 +76,22 @@ def dora(name: str, shape: torch.Size, generator: torch.Generator) -> Weights:
     return {**kohya(name, shape, generator), f"{name}.dora_scale": magnitude}
 
 
+@functools.cache
+def unet_shapes() -> dict[str, torch.Size]:
+    return {name: weight.shape for name, weight in small_unet().items()}
+
+
 def unet_layers(convolutions: bool) -> dict[str, torch.Size]:
-    """Diffusers name of every attention and feed-forward layer (or of the ResNets' 3x3s too) and its shape."""
+    """Diffusers name of every attention and feed-forward layer (or of the ResNets' 3x3s too) and
+    its shape."""
     import comfy.utils
 
-    shapes = {name: weight.shape for name, weight in small_unet().items()}
     config = {**SMALL_UNET, "transformer_depth_output": [1, 1, 1, 1]}
     names = comfy.utils.unet_to_diffusers(config)
     wanted = (".to_q.", ".to_k.", ".to_v.", ".to_out.0.", ".ff.net.", "proj_in.", "proj_out.")
     wanted += (".conv1.", ".conv2.", "time_emb_proj.") if convolutions else ()
     return {
-        diffusers[: -len(".weight")]: shapes[ours]
+        diffusers[: -len(".weight")]: unet_shapes()[ours]
         for diffusers, ours in names.items()
         if diffusers.endswith(".weight") and any(part in diffusers for part in wanted)
     }

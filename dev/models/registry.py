@@ -1,4 +1,5 @@
-"""Which modules make small models. Each has a MAKERS list; makers of one module may read its earlier files."""
+"""Which modules make small models. Each has a MAKERS list; makers of one module may read its
+earlier files."""
 
 import importlib
 from collections.abc import Callable
@@ -6,7 +7,7 @@ from pathlib import Path
 
 Maker = Callable[[Path], None]
 
-MODULES = ("checkpoint", "loras", "controlnet", "upscaler")
+MODULES = ("checkpoint", "loras", "controlnet", "upscaler", "segmenters")
 
 
 def makers() -> list[Maker]:

@@ -1,15 +1,13 @@
-"""Folders for the text-mask backends: transformers' own classes, small and with random weights.
-
-The weights of the last layers are made large enough that the masks have both inside and outside, whatever the
-picture; what they show means nothing.
-"""
+"""Folders for the text-mask backends: transformers' own classes, small and with random weights."""
 
 import shutil
 from pathlib import Path
 
 import torch
 
-# The labels that huggingface.co/mattmdjaga/segformer_b2_clothes and jonathandinu/face-parsing publish.
+from .checkpoint import random_weights
+
+# The published labels of mattmdjaga/segformer_b2_clothes and of jonathandinu/face-parsing.
 CLOTHES = (
     "Background,Hat,Hair,Sunglasses,Upper-clothes,Skirt,Pants,Dress,Belt,Left-shoe,Right-shoe,Face,"
     "Left-leg,Right-leg,Left-arm,Right-arm,Bag,Scarf"
@@ -20,6 +18,11 @@ FACE = (
 )
 # Grounding DINO finds the ends of phrases by BERT's own numbers for these tokens.
 BERT_TOKENS = {0: "[PAD]", 100: "[UNK]", 101: "[CLS]", 102: "[SEP]", 1012: ".", 1029: "?"}
+
+
+def _randomise(model: torch.nn.Module) -> None:
+    # transformers' own start values are so small that every picture gives the same mask.
+    model.load_state_dict(random_weights(model))
 
 
 def _save(folder: Path, model: torch.nn.Module, processor) -> None:
@@ -58,10 +61,7 @@ def clipseg(models: Path) -> None:
         decoder_intermediate_size=64,
     )
     model = CLIPSegForImageSegmentation(config)
-    with torch.no_grad():
-        for weights in (model.clip.text_projection.weight, model.decoder.film_mul.weight):
-            weights.normal_(0, 1)
-        model.decoder.transposed_convolution.weight.normal_(0, 1)
+    _randomise(model)
     images = ViTImageProcessor(size={"height": 64, "width": 64})
     _save(models / "segmentation/small_clipseg", model, CLIPSegProcessor(images, _clip_tokenizer()))
 
@@ -83,8 +83,7 @@ def _segformer(folder: Path, labels: str) -> None:
         label2id={name: number for number, name in names.items()},
     )
     model = SegformerForSemanticSegmentation(config)
-    with torch.no_grad():
-        model.decode_head.classifier.weight.normal_(0, 2)
+    _randomise(model)
     _save(folder, model, SegformerImageProcessor(size={"height": 128, "width": 128}))
 
 
@@ -112,7 +111,7 @@ def _bert_tokenizer(folder: Path):
 
 
 def grounding_dino(models: Path) -> None:
-    """segmentation/small_grounding_dino: Grounding DINO on a small Swin, with a tokenizer of letters"""
+    """segmentation/small_grounding_dino: Grounding DINO on a small Swin, a tokenizer of letters"""
     from transformers import (
         GroundingDinoConfig,
         GroundingDinoForObjectDetection,
@@ -147,7 +146,10 @@ def grounding_dino(models: Path) -> None:
     folder = models / "segmentation/small_grounding_dino"
     images = GroundingDinoImageProcessor(size={"shortest_edge": 128, "longest_edge": 200})
     model = GroundingDinoForObjectDetection(config)
-    shutil.rmtree(folder, ignore_errors=True)
+    _randomise(model)
+    # A score is a product with this norm's output: at its full size every box would be certain.
+    with torch.no_grad():
+        model.model.decoder.layer_norm.weight.mul_(0.2)
     tokenizer = _bert_tokenizer(folder)
     _save(folder, model, GroundingDinoProcessor(images, tokenizer))
 
@@ -157,7 +159,7 @@ def sam2(models: Path) -> None:
     from transformers import Sam2Config, Sam2ImageProcessor, Sam2Model, Sam2Processor
 
     backbone = {"hidden_size": 16, "num_attention_heads": 1, "blocks_per_stage": [1, 1, 2, 1]}
-    backbone |= {"embed_dim_per_stage": [16, 32, 64, 128], "global_attention_blocks": [2]}
+    backbone |= {"embed_dim_per_stage": [16, 32, 64, 128], "global_attention_blocks": [3]}
     backbone |= {
         "num_attention_heads_per_stage": [1, 2, 4, 8],
         "model_type": "sam2_hiera_det_model",
@@ -178,7 +180,9 @@ def sam2(models: Path) -> None:
     images = Sam2ImageProcessor(
         size={"height": 128, "width": 128}, mask_size={"height": 32, "width": 32}
     )
-    _save(models / "segmentation/small_sam2", Sam2Model(config), Sam2Processor(images))
+    model = Sam2Model(config)
+    _randomise(model)
+    _save(models / "segmentation/small_sam2", model, Sam2Processor(images))
 
 
 MAKERS = [clipseg, clothes, face_parsing, grounding_dino, sam2]

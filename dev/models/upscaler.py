@@ -9,7 +9,8 @@ FEATURES = 16
 
 
 def _compact(scale: int) -> dict[str, torch.Tensor]:
-    """Adds a small random residual to the nearest-neighbour enlargement of its input, as the layout does."""
+    """Adds a small random residual to the nearest-neighbour enlargement of its input, as the layout
+    does."""
     outputs = 3 * scale * scale
     weights = {
         "body.0.weight": torch.randn(FEATURES, 3, 3, 3) * 27**-0.5,
@@ -24,7 +25,8 @@ def _compact(scale: int) -> dict[str, torch.Tensor]:
 
 
 def upscalers(models: Path) -> None:
-    """upscale_models/small_x2.safetensors, small_x4.safetensors: nearly nearest-neighbour enlargement"""
+    """upscale_models/small_x2.safetensors, small_x4.safetensors: nearly nearest-neighbour
+    enlargement"""
     folder = models / "upscale_models"
     folder.mkdir(parents=True, exist_ok=True)
     for scale in (2, 4):

@@ -1,0 +1,86 @@
+"""Making a bundled workflow run with the files at hand: pure functions over an API graph."""
+
+import copy
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from .client import Graph
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What the command line asked for; None or empty leaves the workflow as it is."""
+
+    checkpoint: str | None = None
+    loras: tuple[str, ...] = ()
+    image: str | None = None
+    size: tuple[int, int] | None = None
+    steps: int | None = None
+
+
+def literal_inputs(graph: Graph) -> Iterator[tuple[dict[str, Any], str, str]]:
+    """(node, input, "Class.input") of every input that is typed in rather than linked."""
+    for node in graph.values():
+        for name, value in node["inputs"].items():
+            if not isinstance(value, list):
+                yield node, name, f"{node['class_type']}.{name}"
+
+
+def choices(object_info: dict[str, Any], node: dict[str, Any], name: str) -> list[Any] | None:
+    """What a combo input offers on this server, or None for other kinds of input."""
+    known = object_info.get(node["class_type"], {}).get("input", {})
+    spec = {**known.get("required", {}), **known.get("optional", {})}.get(name)
+    if not spec:
+        return None
+    if isinstance(spec[0], list):
+        return spec[0]
+    if spec[0] == "COMBO":
+        return spec[1].get("options", [])
+    return None
+
+
+def fit(
+    graph: Graph, object_info: dict[str, Any], table: dict[str, Any], wishes: Wishes
+) -> tuple[Graph, list[str]]:
+    """A copy that names only what is there, and one line per thing that was put in for another."""
+    graph = copy.deepcopy(graph)
+    notes = []
+    for node, name, key in literal_inputs(graph):
+        old = node["inputs"][name]
+        new = _value(node, name, key, old, choices(object_info, node, name), table, wishes)
+        if new != old:
+            node["inputs"][name] = new
+            if key in table["files"]:
+                notes.append(f"{key}: {new} for {old}")
+    return graph, notes
+
+
+def _value(node, name, key, old, offered, table, wishes: Wishes) -> Any:
+    if name == "ckpt_name" and wishes.checkpoint:
+        return wishes.checkpoint
+    if name == "steps" and wishes.steps and isinstance(old, int):
+        return wishes.steps
+    if name in ("width", "height") and wishes.size and node["class_type"] in table["sized"]:
+        return wishes.size[name == "height"]
+    if node["class_type"] == "LoadImage" and name == "image" and wishes.image:
+        return wishes.image
+    if key in table["files"] and offered is not None and old not in offered:
+        return table["files"][key]
+    if key in table["texts"]:
+        return _with_loras(table["texts"][key], table["loras"], wishes.loras)
+    return old
+
+
+def _with_loras(text: str, documented: list[list[str]], loras: tuple[str, ...]) -> str:
+    """The documented prompt with the n-th documented LoRA replaced by the n-th given one."""
+    for names, lora in zip(documented, loras, strict=False):
+        for name in names:
+            text = text.replace(name, lora)
+    return text
+
+
+def loaded_images(graph: Graph) -> list[str]:
+    """The picture files that a graph's LoadImage nodes name."""
+    found = (n["inputs"].get("image") for n in graph.values() if n["class_type"] == "LoadImage")
+    return [name for name in found if isinstance(name, str)]

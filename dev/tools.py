@@ -1,0 +1,58 @@
+"""The test tools: in a built engine's own environment, beside a user's."""
+
+import dataclasses
+import subprocess
+from pathlib import Path
+
+from .build import engine_folder
+from .cache import ROOT, cache_folder, digest
+from .engine import Engine, missing_packages
+from .errors import DevError
+from .lock import file_lock
+from .packages import install, pip
+
+REQUIREMENTS = ROOT / "dev" / "requirements-test.txt"
+
+
+def with_tools(engine: Engine) -> Engine:
+    """The engine with everything that `python dev test` runs, installed now if it is missing."""
+    if engine.given:
+        return _beside(engine)
+    marker = engine_folder() / f"tools-{digest(REQUIREMENTS.read_bytes())}"
+    if not marker.exists():
+        with file_lock(cache_folder() / "engine.lock"):
+            if not marker.exists():
+                print("Installing the test tools (about 0.3 GB, a minute) ...", flush=True)
+                install(engine.python, [REQUIREMENTS], "installing the test tools")
+                marker.touch()
+    return engine
+
+
+def _beside(engine: Engine) -> Engine:
+    """A user's environment stays as it is: what it lacks goes into a folder of ours."""
+    if not missing_packages(engine.python, REQUIREMENTS):
+        return engine
+    listed = [str(engine.python), "-m", "pip", "list", "--format=freeze"]
+    versions = subprocess.run(listed, capture_output=True, check=False).stdout
+    # Packages with a local version (torch+cpu) are on no index, and none of the tools needs one.
+    pins = b"\n".join(line for line in versions.splitlines() if b"+" not in line and b"==" in line)
+    if not pins:
+        raise DevError(f"{engine.python} has no pip; install {REQUIREMENTS} into it yourself")
+    folder = cache_folder() / f"tools-{digest(REQUIREMENTS.read_bytes(), pins)}"
+    if not folder.is_dir():
+        with file_lock(cache_folder() / "engine.lock"):
+            if not folder.is_dir():
+                _install_beside(engine.python, folder, pins)
+    return dataclasses.replace(engine, extra=folder)
+
+
+def _install_beside(python: Path, folder: Path, pins: bytes) -> None:
+    print(f"Installing the test tools into {folder} (about 0.5 GB, a minute) ...", flush=True)
+    constraints = folder.with_suffix(".txt")
+    constraints.parent.mkdir(parents=True, exist_ok=True)
+    constraints.write_bytes(pins)
+    unfinished = folder.with_suffix(".part")
+    arguments = ["install", "--upgrade", "--target", str(unfinished)]
+    arguments += ["--constraint", str(constraints), "--requirement", str(REQUIREMENTS)]
+    pip(python, arguments, "installing the test tools")
+    unfinished.rename(folder)
