@@ -1,9 +1,10 @@
 """Film grain: `out = u + strength * sqrt(V(u)) * G`.
 
-V is the variance a pixel sees in the Boolean film model (`boolean.py`), G a unit-variance field with the
-correlation of the grain, both in units of the film's frame. The picture's display values are taken as the
-film's coverage, as the model's authors do. Every float step is one correctly rounded addition or
-multiplication, never a fused one, so the result does not depend on tiles, chunks or the batch.
+V is the variance a pixel sees in the Boolean film model (`boolean.py`), G a unit-variance field
+with the correlation of the grain, both in units of the film's frame. The picture's display values
+are taken as the film's coverage, as the model's authors do. Every float step is one correctly
+rounded addition or multiplication, never a fused one, so the result does not depend on tiles,
+chunks or the batch.
 """
 
 import math
@@ -22,14 +23,16 @@ LEVELS = 4096
 _TABLE = 2 * LEVELS  # a power of two, so that masking bits keeps any index inside
 _KNOTS = 257  # V is smooth: a table of it may be read linearly
 _LAYERS = 3
-# Rows are worked on in chunks of about this many numbers: what fits a processor's second-level cache, and
-# what keeps a graphics card busy.
+# Rows are worked on in chunks of about this many numbers: what fits a processor's second-level
+# cache, and what keeps a graphics card busy.
 _CHUNK_CPU, _CHUNK_GPU = 1 << 18, 1 << 24
 
 
 @dataclass(frozen=True)
 class GrainSettings:
-    """strength: factor on the stock's amplitude. size: factor on its scale. chroma: factor on its colour."""
+    """strength: factor on the stock's amplitude. size: factor on its scale. chroma: factor on its
+    colour.
+    """
 
     stock: Stock = STOCKS["Portra 400"]
     strength: float = 1.0
@@ -42,8 +45,8 @@ class GrainSettings:
 class _Plan:
     """What is the same for every chunk of a run.
 
-    own, shared: a layer's weight of its own field and of the sum of all three; the mix keeps the energy.
-    response: strength * sqrt(V) per layer, `[3, 8192]`, indexed by u * 4096.
+    own, shared: a layer's weight of its own field and of the sum of all three; the mix keeps the
+    energy. response: strength * sqrt(V) per layer, `[3, 8192]`, indexed by u * 4096.
     """
 
     kernel: Kernel
@@ -53,10 +56,11 @@ class _Plan:
 
 
 def mix_weights(chroma: float) -> tuple[float, float]:
-    """`own`, `shared` so that `own*F_c + shared*(F_r+F_g+F_b)` has unit variance for independent unit F.
+    """`own`, `shared` so that `own*F_c + shared*(F_r+F_g+F_b)` has unit variance for independent
+    unit F.
 
-    The layers' correlation is that of one common and one own field mixed `1 - chroma` to `chroma`; the
-    weights are the symmetric root of that correlation matrix (eigenvalues 1-c, 1-c, 1+2c).
+    The layers' correlation is that of one common and one own field mixed `1 - chroma` to `chroma`;
+    the weights are the symmetric root of that correlation matrix (eigenvalues 1-c, 1-c, 1+2c).
     """
     common, own = (1.0 - chroma) ** 2, chroma**2
     c = common / (common + own)
@@ -71,7 +75,9 @@ def pixel_scale(settings: GrainSettings, long_edge: int) -> tuple[float, float]:
 
 
 def correlation_blur(radius: float, blur: float) -> float:
-    """Sigma in px of the Gaussian that gives white noise the grain's correlation, before the pixel's box."""
+    """Sigma in px of the Gaussian that gives white noise the grain's correlation, before the
+    pixel's box.
+    """
     return math.sqrt(blur**2 + DISC_VARIANCE * radius**2)
 
 
@@ -103,7 +109,9 @@ def _filtered(
 
 
 def _mixed(field: torch.Tensor, plan: _Plan, channels: int) -> torch.Tensor:
-    """Unit-variance grain `[channels, rows, columns]` from the three layers; one channel gets their mean."""
+    """Unit-variance grain `[channels, rows, columns]` from the three layers; one channel gets their
+    mean.
+    """
     total = field[0] + field[1]
     total.add_(field[2])
     if channels == 1:
@@ -117,8 +125,9 @@ def _mixed(field: torch.Tensor, plan: _Plan, channels: int) -> torch.Tensor:
 
 def _respond_(grain: torch.Tensor, colour: torch.Tensor, plan: _Plan) -> torch.Tensor:
     """`grain * response(colour)`, in place; `[C, rows, columns]` both."""
-    # Adding 2**23 leaves the rounded level in the low bits of the float. Far faster than a conversion, and
-    # a NaN gives some index inside the table: NaN plus anything is NaN again, and stays where it was.
+    # Adding 2**23 leaves the rounded level in the low bits of the float. Far faster than a
+    # conversion, and a NaN gives some index inside the table: NaN plus anything is NaN again, and
+    # stays where it was.
     level = colour.clamp(0.0, 1.0).mul_(LEVELS).add_(float(1 << 23)).view(torch.int32)
     level.bitwise_and_(_TABLE - 1)
     for layer in range(grain.shape[0]):
@@ -181,9 +190,10 @@ def film_grain(
 ) -> torch.Tensor:
     """Add grain to an IMAGE `[B,H,W,C]`, C = 1 grey, 2 grey + alpha, 3 colour, 4 colour + alpha.
 
-    Picture i of the batch is frame `frame_offset + i`, so a film cut into batches joins up. A tile is the
-    picture at `origin` (y, x) of a frame of `frame_size` (height, width) and gets that part of its grain.
-    Frames pass through `device` one chunk of rows at a time; the result has the image's dtype and device.
+    Picture i of the batch is frame `frame_offset + i`, so a film cut into batches joins up. A tile
+    is the picture at `origin` (y, x) of a frame of `frame_size` (height, width) and gets that part
+    of its grain. Frames pass through `device` one chunk of rows at a time; the result has the
+    image's dtype and device.
     """
     if settings.strength == 0.0 or image.numel() == 0:
         return image

@@ -1,14 +1,15 @@
 """A counter hash: the noise at a lattice point is a pure function of (seed, frame, layer, y, x).
 
-Nothing is drawn from a generator, so the noise is the same on every device, in every tile and in every
-split of a batch. torch.randn cannot give that: its streams differ between devices and with the shape.
+Nothing is drawn from a generator, so the noise is the same on every device, in every tile and in
+every split of a batch. torch.randn cannot give that: its streams differ between devices and with
+the shape.
 """
 
 import torch
 
 _MASK64 = (1 << 64) - 1
-# lowbias32, a 32-bit integer hash found by search (C. Wellons, "Prospecting for Hash Functions", public
-# domain). torch's int32 multiplication wraps modulo 2**32, which is all the hash asks of it.
+# lowbias32, a 32-bit integer hash found by search (C. Wellons, "Prospecting for Hash Functions",
+# public domain). torch's int32 multiplication wraps modulo 2**32, which is all the hash asks of it.
 _ROUNDS = ((16, 0x7FEB352D), (15, 0x846CA68B - (1 << 32)))
 _LAST_SHIFT = 16
 
@@ -58,7 +59,8 @@ def noise_bytes(
     first, last = columns.start // 4, -(-columns.stop // 4)
     y = torch.arange(rows.start, rows.stop, dtype=torch.int32, device=device)
     x = torch.arange(first, last, dtype=torch.int32, device=device)
-    # Rows and columns are hashed on their own first: a plain sum of the two would repeat along diagonals.
+    # Rows and columns are hashed on their own first: a plain sum of the two would repeat along
+    # diagonals.
     y = mix32_(row_key[:, None] ^ y).unsqueeze(2)
     x = mix32_(column_key[:, None] ^ x).unsqueeze(1)
     words = mix32_(y ^ x)

@@ -1,7 +1,7 @@
 """Turns white noise on a lattice into noise of a given correlation, in exact arithmetic.
 
-Noise and weights are whole numbers small enough that every sum stays below 2**24 and float32 holds it
-exactly. So the order of summation cannot matter: any device, tile or chunk gives the same bits.
+Noise and weights are whole numbers small enough that every sum stays below 2**24 and float32 holds
+it exactly. So the order of summation cannot matter: any device, tile or chunk gives the same bits.
 """
 
 import math
@@ -32,14 +32,17 @@ class Kernel:
 
 def _whole_numbers(weights: np.ndarray) -> np.ndarray:
     weights = np.rint(weights * (WEIGHT_SUM / np.abs(weights).sum(-1, keepdims=True)))
-    # Rounding may push a sum of magnitudes past the limit; the largest weight can spare the difference.
+    # Rounding may push a sum of magnitudes past the limit; the largest weight can spare the
+    # difference.
     for row in weights:
         row[np.abs(row).argmax()] -= max(0.0, np.abs(row).sum() - WEIGHT_SUM)
     return weights
 
 
 def _fine(blur: float) -> np.ndarray:
-    """Zero-phase kernel whose autocorrelation at whole pixels is exactly that of the pixel's aperture."""
+    """Zero-phase kernel whose autocorrelation at whole pixels is exactly that of the pixel's
+    aperture.
+    """
     lags = np.fft.fftfreq(256, 1 / 256)
     power = np.fft.rfft(pixel_correlation(lags, blur)).real
     return np.fft.fftshift(np.fft.irfft(np.sqrt(np.clip(power, 0.0, None))))[128 - 16 : 128 + 17][
@@ -48,14 +51,18 @@ def _fine(blur: float) -> np.ndarray:
 
 
 def _coarse(blur: float, pitch: int) -> np.ndarray:
-    """Gaussian read at `pitch` offsets. With sigma >= pitch its variance ripples by 1e-4 only (Poisson sum)."""
+    """Gaussian read at `pitch` offsets. With sigma >= pitch its variance ripples by 1e-4 only
+    (Poisson sum).
+    """
     phase = np.arange(pitch) + 0.5 - 0.5 * pitch
     distance = phase[:, None] - pitch * np.arange(-16, 17)
     return np.exp(-0.5 * distance**2 / (blur**2 + 1 / 12))  # 1/12: the variance of the pixel's box
 
 
 def make_kernel(blur: float) -> Kernel:
-    """The filter for noise seen through a Gaussian of `blur` px and the box of a pixel; `blur` >= 0."""
+    """The filter for noise seen through a Gaussian of `blur` px and the box of a pixel; `blur` >=
+    0.
+    """
     pitch = max(1, math.floor(blur))
     weights = _whole_numbers(_fine(blur) if pitch == 1 else _coarse(blur, pitch))
     centre = weights.shape[1] // 2
@@ -79,7 +86,8 @@ def _weighted_sum(parts: list[torch.Tensor], weights: tuple[int, ...], out: torc
 
 
 def spread(noise: torch.Tensor, kernel: Kernel) -> torch.Tensor:
-    """Filter float noise `[C, rows + 2*reach, columns + 2*reach]` to `[C, rows*pitch, columns*pitch]`.
+    """Filter float noise `[C, rows + 2*reach, columns + 2*reach]` to `[C, rows*pitch,
+    columns*pitch]`.
 
     Columns first: only `1/pitch` of the rows exist yet, and the second pass then writes whole rows.
     """

@@ -1,7 +1,6 @@
 """Film stocks as grain: how large, how soft, how coloured.
 
-The order from fine to coarse follows the makers' published granularity; the figures themselves were set by
-eye at 1024 and 4096 px. The names say what a preset was modelled on, nothing more.
+The figures were set by eye at 1024 and 4096 px. The names say what a preset was modelled on, nothing more.
 """
 
 from dataclasses import dataclass
@@ -11,9 +10,10 @@ from dataclasses import dataclass
 class Stock:
     """Grain on the film itself, so that it means the same at every picture size.
 
-    frame_mm: long edge of the negative. radius_um: radius of the model's discs, which sets the amplitude.
-    blur_um: sigma of what emulsion and lens spread, which sets how coarse it looks. chroma: 0 one silver
-    layer, 1 three independent dye layers. layers: radius of the red, green and blue layer, relative.
+    frame_mm: long edge of the negative. radius_um: radius of the model's discs, which sets the
+    amplitude. blur_um: sigma of what emulsion and lens spread, which sets how coarse it looks.
+    chroma: 0 one silver layer, 1 three independent dye layers. layers: radius of the red, green and
+    blue layer, relative.
     """
 
     frame_mm: float

@@ -1,4 +1,5 @@
-"""The Boolean film model by brute force: exact discs dropped at random, seen through a pixel's aperture.
+"""The Boolean film model by brute force: exact discs dropped at random, seen through a pixel's
+aperture.
 
 An independent check of `ensemble/film/boolean.py`: no covariance, no closed form, only discs.
 """
@@ -12,8 +13,9 @@ def simulate(
 ) -> np.ndarray:
     """Pixel values `[size, size]` for discs of `radius` px; `samples` points per pixel and axis.
 
-    A raster point is black when its centre lies inside some disc (the exact test d < r, so coverage is not
-    inflated). The pixel sees the mean of its points behind a Gaussian of `blur` px, on a torus.
+    A raster point is black when its centre lies inside some disc (the exact test d < r, so coverage
+    is not inflated). The pixel sees the mean of its points behind a Gaussian of `blur` px, on a
+    torus.
     """
     side = size * samples
     r = radius * samples

@@ -36,7 +36,9 @@ def test_hash_equals_unsigned_arithmetic(count):
 
 
 def test_known_hash_values():
-    """SplitMix64's published stream from seed 0, and the noise itself: a change here changes saved pictures."""
+    """SplitMix64's published stream from seed 0, and the noise itself: a change here changes saved
+    pictures.
+    """
     assert mix64(0) == 0xE220A8397B1DCDAF
     assert mix64(0x9E3779B97F4A7C15) == 0x6E789E6AA1B965F4
     noise = noise_bytes(1, 2, 2, range(-1, 1), range(-1, 5), CPU)
@@ -194,7 +196,9 @@ def test_global_random_state_is_untouched():
 
 
 def test_memory_does_not_grow_with_the_number_of_frames():
-    """Apart from the result: the largest tensor alive while working is the same for 2 and for 12 frames."""
+    """Apart from the result: the largest tensor alive while working is the same for 2 and for 12
+    frames.
+    """
     from torch.utils._python_dispatch import TorchDispatchMode
 
     class Largest(TorchDispatchMode):

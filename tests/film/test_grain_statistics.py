@@ -79,7 +79,7 @@ def correlation_at(field: torch.Tensor, lag: int) -> float:
 
 
 def radius_of(field: torch.Tensor) -> float:
-    """The distance at which the autocorrelation falls to exp(-1/2), by linear reading between lags."""
+    """The distance at which the autocorrelation falls to exp(-1/2), read linearly between lags."""
     level, before = math.exp(-0.5), 1.0
     for lag in range(1, 100):
         here = correlation_at(field, lag)
@@ -91,7 +91,9 @@ def radius_of(field: torch.Tensor) -> float:
 
 @pytest.mark.parametrize("size", [1.0, 1.7, 2.5, 4.0, 7.3])
 def test_autocorrelation_radius_is_the_one_asked_for(size):
-    """Asked: sqrt(2) * sqrt(blur^2 + 1/12), the correlation of a Gaussian blur and of the pixel's own box."""
+    """Asked: sqrt(2) * sqrt(blur^2 + 1/12), the correlation of a Gaussian blur and of the pixel's
+    own box.
+    """
     stock = silver(0.05, 1.0, 768)
     field = grain_of(0.5, 768, GrainSettings(stock, size=size))
     assert radius_of(field) == pytest.approx(math.sqrt(2 * (size**2 + 1 / 12)), rel=0.10)
@@ -133,7 +135,9 @@ def test_filter_sums_are_exact(blur):
 @pytest.mark.parametrize("grey", [0.25, 0.5, 0.8])
 @pytest.mark.parametrize("name", ["Portra 400", "Super 16, 500T"])
 def test_a_large_picture_made_smaller_has_the_grain_of_a_small_one(name, grey):
-    """4096 px averaged 4x4 against 1024 px: the same power in every band of the spectrum, within 10 %."""
+    """4096 px averaged 4x4 against 1024 px: the same power in every band of the spectrum, within 10
+    %.
+    """
     settings = GrainSettings(stock=STOCKS[name], chroma=0.0, seed=1)
     spectra = []
     for width in (4096, 1024):
@@ -145,8 +149,8 @@ def test_a_large_picture_made_smaller_has_the_grain_of_a_small_one(name, grey):
         fy, fx = torch.fft.fftfreq(small.shape[0]), torch.fft.fftfreq(small.shape[1])
         band = (torch.hypot(fy[:, None], fx) * 16).long().clamp(max=7)
         spectra.append(torch.stack([power[band == i].mean() for i in range(8)]))
-    # A band averages at least a thousand coefficients: 3 % of noise. Where a soft grain has no power left
-    # (a thousandth of the peak), what remains is the rounding of the filter's weights.
+    # A band averages at least a thousand coefficients: 3 % of noise. Where a soft grain has no
+    # power left (a thousandth of the peak), what remains is the rounding of the filter's weights.
     assert torch.allclose(spectra[0], spectra[1], rtol=0.10, atol=1e-3 * spectra[1].max().item())
 
 
