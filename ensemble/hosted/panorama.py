@@ -1,7 +1,7 @@
 """Pictures whose left edge continues their right edge: convolutions that wrap around in x.
 
-Every 2D convolution of UNet and VAE sees its input as a ring from left to right, while it runs and no
-longer; everything else in both nets (attention, group norm) has no notion of a border.
+Every 2D convolution of UNet and VAE sees its input as a ring from left to right, while it runs and
+no longer; everything else in both nets (attention, group norm) has no notion of a border.
 """
 
 import copy
@@ -11,6 +11,7 @@ from functools import partial
 
 import torch
 import torch.nn.functional as F
+from comfy.model_patcher import ModelPatcher
 from comfy.patcher_extension import WrappersMP
 from comfy.sd import VAE
 
@@ -19,7 +20,7 @@ KEY = "ensemble_panorama"
 TILED_MARGIN = 16
 
 
-def panorama_model(model: object) -> object:
+def panorama_model(model: ModelPatcher) -> ModelPatcher:
     """A clone of a ModelPatcher whose UNet wraps around in x."""
     clone = model.clone()
     clone.add_wrapper_with_key(WrappersMP.DIFFUSION_MODEL, KEY, _wrapped_forward)
@@ -59,7 +60,7 @@ def _wrapped_forward(executor, *args, **kwargs):
 
 @contextmanager
 def circular_in_x(net: torch.nn.Module) -> Iterator[None]:
-    """All 2D convolutions of `net` wrap around in x inside the block. Zeros stay the border in y."""
+    """All 2D convolutions of `net` wrap around in x inside the block; in y it stays zeros."""
     convolutions = [
         module
         for module in net.modules()
@@ -75,7 +76,10 @@ def circular_in_x(net: torch.nn.Module) -> Iterator[None]:
 
 
 def _ring_convolution(
-    module: torch.nn.Conv2d, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None
+    module: torch.nn.Conv2d,
+    x: torch.Tensor,
+    weight: torch.Tensor,
+    bias: torch.Tensor | None,
 ) -> torch.Tensor:
     """`[B,C,H,W]` -> `[B,C',H',W']`; like torch.nn.Conv2d._conv_forward, a ring in x."""
     high, wide = module.padding

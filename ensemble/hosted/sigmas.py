@@ -2,6 +2,7 @@
 
 import comfy.samplers
 import torch
+from comfy.model_patcher import ModelPatcher
 
 from ..recipes.schedulers import SamplerChoice
 
@@ -18,7 +19,7 @@ def exact_sigmas(model_sampling: object, scheduler: str, steps: int) -> torch.Te
 
 
 def hosted_sampler(
-    model: object, choice: SamplerChoice, steps: int, denoise: float
+    model: ModelPatcher, choice: SamplerChoice, steps: int, denoise: float
 ) -> tuple[comfy.samplers.Sampler, torch.Tensor]:
     """Core's sampler object and the noise levels to walk.
 

@@ -90,7 +90,11 @@ def _read_field(
     if isinstance(value, list):
         notes.error(key, "must be one value, not a list or object", offset)
         return
-    if is_unset(setting, value) or (value == "no" and setting.read in (name, names)):
+    if (
+        value is None
+        or is_unset(setting, value)
+        or (value == "no" and setting.read in (name, names))
+    ):
         return
     seen[owner] = key
     if isinstance(value, str) and (control := control_character(value)) is not None:

@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-
 from ensemble_portraits.ensemble.hosted.panorama import (
     circular_in_x,
     panorama_model,
@@ -86,8 +85,10 @@ def test_no_seam_in_the_decoded_picture(checkpoint, tiled):
     latent = torch.stack([angle.sin(), angle.cos(), (2 * angle).sin(), (2 * angle).cos()])
     latent = latent[None, :, None].repeat(1, 1, 16, 1)
     ring = panorama_vae(vae)
-    decode = (lambda v: v.decode_tiled(latent, tile_x=48, tile_y=48)) if tiled else (
-        lambda v: v.decode(latent)
+    decode = (
+        (lambda v: v.decode_tiled(latent, tile_x=48, tile_y=48))
+        if tiled
+        else (lambda v: v.decode(latent))
     )
     with torch.inference_mode():
         across, inside = seam(decode(ring))

@@ -23,8 +23,9 @@ def test_multi_person_as_printed():
     assert reading.problems == ()
     assert reading.recipe == Recipe(
         Service.ASTRIA,
-        prompt="Glamour aristocrat party 2girl BREAK Zeiss Canon Mark D5, wallpaper, photorealistic, "
-        "detailed skin BREAK (ohwx woman) <lora:849330:1> BREAK (ohwx woman) <lora:861629:1>",
+        prompt="Glamour aristocrat party 2girl BREAK Zeiss Canon Mark D5, wallpaper, "
+        "photorealistic, detailed skin BREAK (ohwx woman) <lora:849330:1> "
+        "BREAK (ohwx woman) <lora:861629:1>",
         negative="hat, open mouth, text, oversaturated, ugly, 3d, render, cartoon, grain, low-res, "
         "kitsch ugly, tiling, poorly drawn hands, poorly drawn feet, poorly drawn face, out of "
         "frame, mutation, mutated, extra limbs, extra legs, extra arms, disfigured, deformed, "

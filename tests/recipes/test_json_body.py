@@ -103,7 +103,7 @@ def test_field_names_that_clients_send_by_mistake_are_read_with_a_warning():
 def test_all_problems_are_reported_at_once_with_their_places():
     text = (
         '{"prompt": "a",\n "seed": 1,\n "seed": 2,\n "banana": 1,\n "steps": 5,\n'
-        ' "lora_model": "a,b,c",\n "lora_strength": "1,0.5",\n "width": 100000,\n "samples": "many"}'
+        ' "lora_model": "a,b,c",\n "lora_strength": "1,0.5",\n "width": 99999,\n "samples": "x"}'
     )
     reading = read_json(text)
     assert reading.recipe is None
