@@ -24,6 +24,7 @@ _A1111_TOKEN = re.compile(
     r"|(?P<text>[^\\()\[\]:]+|:)",
     re.DOTALL | re.ASCII,
 )
+_OPENING = {")": "(", "]": "["}
 _COMFY_TOKEN = re.compile(r"\\[()]|(?P<open>\()|(?P<close>\))")
 _UNESCAPED = re.compile(r"(?<!\\)[()]")
 
@@ -43,52 +44,52 @@ def parse_a1111(text: str) -> list[tuple[str, float]]:
     that was never opened is text. Weights that multiply beyond what a float holds are a
     PromptError.
     """
-    tokens = list(_A1111_TOKEN.finditer(text))
-    factors = _bracket_factors(tokens)
+    pieces, shapes, factors = _tokens(text)
     runs: list[tuple[list[str], float]] = []
-    # Round and square brackets nest each for themselves and may cross: `(a [b) c]`. One product and
-    # stack for each.
+    # Round and square brackets nest each for themselves and may cross: `(a [b) c]`. So each shape
+    # has its own product and its own stack of products outside.
     product = {"(": 1.0, "[": 1.0}
     outer: dict[str, list[float]] = {"(": [], "[": []}
-    for index, token in enumerate(tokens):
-        kind = token.lastgroup
-        if kind == "open":
-            outer[token[0]].append(product[token[0]])
-            product[token[0]] *= factors[index]
-        elif index in factors:  # a closing bracket that has an opening one
-            shape = "[" if token[0] == "]" else "("
+    for piece, shape, factor in zip(pieces, shapes, factors, strict=True):
+        if shape in product:
+            outer[shape].append(product[shape])
+            product[shape] *= factor
+        elif shape:
+            shape = _OPENING[shape]
             product[shape] = outer[shape].pop()
-        else:
+        elif piece:
             weight = product["("] * product["["]
             if not math.isfinite(weight):
-                raise PromptError(
-                    "The brackets multiply to an infinite weight", text, token.start()
-                )
-            piece = token["escaped"] if kind == "escaped" else token[0]
-            if runs and runs[-1][1] == weight:
-                runs[-1][0].append(piece)
-            elif piece:
-                runs.append(([piece], weight))
-    return [("".join(pieces), weight) for pieces, weight in runs] or [("", 1.0)]
+                raise PromptError("Brackets multiply to an infinite weight", text, 0)
+            if not runs or runs[-1][1] != weight:
+                runs.append(([], weight))
+            runs[-1][0].append(piece)
+    return [("".join(run), weight) for run, weight in runs] or [("", 1.0)]
 
 
-def _bracket_factors(tokens: list[re.Match[str]]) -> dict[int, float]:
-    """The factor of each bracket that counts, by token index; opening and closing ones alike."""
-    factors: dict[int, float] = {}
+def _tokens(text: str) -> tuple[list[str], list[str], list[float]]:
+    """Three lists of one length: text, the bracket it is if it counts as one, its factor."""
+    pieces: list[str] = []
+    shapes: list[str] = []
+    factors: list[float] = []
     opened: dict[str, list[int]] = {"(": [], "[": []}
-    for index, token in enumerate(tokens):
-        kind = token.lastgroup
-        if kind == "open":
-            opened[token[0]].append(index)
-            factors[index] = ROUND if token[0] == "(" else SQUARE
-        elif kind in ("weight", "close"):
-            shape = "[" if token[0] == "]" else "("
-            if opened[shape]:
-                start = opened[shape].pop()
-                if kind == "weight":
-                    factors[start] = float(token["weight"])
-                factors[index] = factors[start]
-    return factors
+    for token in _A1111_TOKEN.finditer(text):
+        kind, piece, shape = token.lastgroup, token[0], ""
+        factor = 1.0
+        if kind == "escaped":
+            piece = token["escaped"]
+        elif kind == "open":
+            shape, factor = piece, ROUND if piece == "(" else SQUARE
+            opened[shape].append(len(pieces))
+        elif kind in ("weight", "close") and opened[_OPENING[piece[-1]]]:
+            shape = piece[-1]
+            start = opened[_OPENING[shape]].pop()
+            if kind == "weight":
+                factors[start] = float(token["weight"])
+        pieces.append(piece)
+        shapes.append(shape)
+        factors.append(factor)
+    return pieces, shapes, factors
 
 
 def a1111_to_comfy(text: str) -> str:

@@ -16,6 +16,8 @@ __all__ = ["BreakPrompt", "NegativePrompt", "Part", "PromptError", "parse_break"
 # Not inside a longer word, nor COFFEE-BREAK. A tag is tried first, so a file named BREAK stays in
 # its tag.
 _TOKEN = re.compile(rf"(?:{TAG.pattern})|(?P<split>(?<![\w'-])BREAK(?![\w'-]))", re.IGNORECASE)
+# Around a BREAK commas only separate, as in `scene, BREAK common`. A plain prompt keeps its own.
+_SEPARATORS = ", \t\r\n"
 
 
 @dataclass(frozen=True)
@@ -114,9 +116,9 @@ def _split(text: str) -> list[Part]:
         if found["split"] is None:
             tags.append(read_tag(text, found))
         elif found["split"] == "BREAK":  # the pattern ignores case for the tags' sake
-            parts.append(_part(text, start, found.start(), tags))
+            parts.append(_part(text, start, found.start(), tags, _SEPARATORS))
             start, tags = found.end(), []
-    parts.append(_part(text, start, len(text), tags))
+    parts.append(_part(text, start, len(text), tags, _SEPARATORS if parts else None))
     if len(parts) > 1 and not any(part.text or part.loras for part in parts):
         raise PromptError(
             "The prompt has nothing but BREAK; write 'scene BREAK common BREAK person'",
@@ -126,11 +128,9 @@ def _split(text: str) -> list[Part]:
     return parts
 
 
-def _part(text: str, start: int, end: int, tags: list[LoraTag]) -> Part:
-    return Part(without_tags(text, tags, start, end).strip(), tuple(tags), start, end)
+def _part(text: str, start: int, end: int, tags: list[LoraTag], separators: str | None) -> Part:
+    return Part(without_tags(text, tags, start, end).strip(separators), tuple(tags), start, end)
 
 
 def _join(part: str, common: str) -> str:
-    """`part, common`, without the doubled comma where one of them brought its own."""
-    part, common = part.rstrip(", \t\r\n"), common.lstrip(", \t\r\n")
     return f"{part}, {common}" if part and common else part or common
