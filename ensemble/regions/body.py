@@ -19,36 +19,44 @@ _SIGMA = np.array([
 
 
 def torso_length(body: np.ndarray) -> float:
-    """The body's unit in pixels: neck to mid-hip; where that is not seen 1.3 shoulder widths,
-    3.5 head widths or 1.4 thighs; 0 where nothing tells."""
+    """The body's unit in pixels: neck to mid-hip. Where that is not seen, the longer of 1.3 shoulder
+    widths and 3 head widths (a turned body shortens one or the other), or 1.4 thighs; 0 where
+    nothing tells."""
     seen, xy = body[:, 2] > 0, body[:, :2]
     shoulders = seen[R_SHOULDER] and seen[L_SHOULDER]
     hips = [j for j in (R_HIP, L_HIP) if seen[j]]
     top = xy[NECK] if seen[NECK] else xy[[R_SHOULDER, L_SHOULDER]].mean(0) if shoulders else None
     if top is not None and hips:
         return float(np.linalg.norm(top - xy[hips].mean(0)))
+    width = 0.0
     if shoulders:
-        return 1.3 * float(np.linalg.norm(xy[R_SHOULDER] - xy[L_SHOULDER]))
-    if seen[NECK] and (seen[R_SHOULDER] or seen[L_SHOULDER]):
+        width = float(np.linalg.norm(xy[R_SHOULDER] - xy[L_SHOULDER]))
+    elif seen[NECK] and (seen[R_SHOULDER] or seen[L_SHOULDER]):
         side = R_SHOULDER if seen[R_SHOULDER] else L_SHOULDER
-        return 2.6 * float(np.linalg.norm(xy[side] - xy[NECK]))
-    if head_width(body) > 0:
-        return 3.5 * head_width(body)
+        width = 2 * float(np.linalg.norm(xy[side] - xy[NECK]))
+    unit = max(1.3 * width, 3.0 * head_width(body))
+    if unit > 0:
+        return unit
     thighs = [(R_HIP, R_KNEE), (L_HIP, L_KNEE)]
     lengths = [np.linalg.norm(xy[a] - xy[b]) for a, b in thighs if seen[a] and seen[b]]
     return 1.4 * float(max(lengths, default=0.0))
 
 
 def head_width(body: np.ndarray) -> float:
-    """Ear to ear; with one ear twice its way to the nose; else 2.2 times the eyes' distance."""
+    """Ear to ear; else the shorter of twice one ear's way to the nose and 2.2 times the distance of
+    the eyes; else 0.9 of nose to neck; 0 where nothing tells."""
     seen, xy = body[:, 2] > 0, body[:, :2]
     if seen[R_EAR] and seen[L_EAR]:
         return float(np.linalg.norm(xy[R_EAR] - xy[L_EAR]))
-    for ear in (R_EAR, L_EAR):
-        if seen[ear] and seen[NOSE]:
-            return 2.0 * float(np.linalg.norm(xy[ear] - xy[NOSE]))
+    widths = [
+        2.0 * float(np.linalg.norm(xy[ear] - xy[NOSE]))
+        for ear in (R_EAR, L_EAR)
+        if seen[ear] and seen[NOSE]
+    ]
     if seen[R_EYE] and seen[L_EYE]:
-        return 2.2 * float(np.linalg.norm(xy[R_EYE] - xy[L_EYE]))
+        widths.append(2.2 * float(np.linalg.norm(xy[R_EYE] - xy[L_EYE])))
+    if widths:
+        return min(widths)
     if seen[NOSE] and seen[NECK]:
         return 0.9 * float(np.linalg.norm(xy[NOSE] - xy[NECK]))
     return 0.0
@@ -74,16 +82,17 @@ def head_circle(body: np.ndarray) -> tuple[np.ndarray, float] | None:
     parts = [j for j in HEAD if seen[j]]
     if not parts:
         return None
-    unit, ears = torso_length(body), head_width(body)
-    centre = xy[parts].mean(0) - (0.0, 0.08 * unit)
-    return centre, max(0.42 * unit, 0.75 * ears if seen[R_EAR] and seen[L_EAR] else 0.0)
+    unit = torso_length(body)
+    radius = float(np.clip(0.85 * head_width(body), 0.22 * unit, 0.42 * unit))
+    # Eyes, ears and nose lie in the lower half of a head with hair.
+    return xy[parts].mean(0) - (0.0, 0.25 * radius), radius
 
 
 def depth_order(bodies: np.ndarray) -> np.ndarray:
     """Rank of each of `[N,18,3]` bodies from near (0) to far, `[N]`.
 
     Of two people on one floor the nearer stands lower in the picture. Feet that are not seen are
-    thought 2.4 torso lengths under the neck, as on a standing adult, so a big half body is near too.
+    thought 2.4 torso lengths under the neck, as on a standing adult: a big half body is near too.
     """
     floor, size = [], []
     for body in bodies:

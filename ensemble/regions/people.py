@@ -74,7 +74,7 @@ def _against_background(
     rank = anatomy.depth_order(bodies)
     distance = field.clamp_min(-_DEPTH)
     behind = torch.zeros_like(distance)
-    covers = torch.sigmoid(field / -feather)
+    covers = torch.sigmoid((field + _DEPTH / 2) * (-2 / feather))
     for i in range(len(bodies)):
         nearer = [j for j in range(len(bodies)) if rank[j] < rank[i]]
         if nearer:
