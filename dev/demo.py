@@ -42,8 +42,8 @@ def parse_size(text: str) -> tuple[int, int]:
 def run(arguments: argparse.Namespace) -> int:
     """0 when every workflow gave a picture."""
     table = json.loads(TABLE.read_text(encoding="utf-8"))
-    files = chosen_workflows(arguments.names)
     wishes = read_wishes(arguments, table)
+    files = chosen_workflows(arguments.names)
     engine = prepare_engine()
     base = prepare_base(engine)
     print("Starting ComfyUI ...", flush=True)

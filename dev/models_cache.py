@@ -23,7 +23,7 @@ def models_folder() -> Path:
 
 
 def small_models(engine: Engine) -> Path:
-    """Make them if they are not there. Only a whole set gets its name; half of one is thrown away."""
+    """Made if they are not there. Only a whole set gets its name; half of one is thrown away."""
     folder = models_folder()
     if not folder.is_dir():
         with file_lock(cache_folder() / "models.lock"):

@@ -1,7 +1,7 @@
 """Loads the pack as `ensemble_portraits` on top of a real ComfyUI.
 
-`python dev test` names the ComfyUI in COMFYUI_PATH and a base directory with small models in ENSEMBLE_BASE; a plain
-`pytest` in an engine's Python finds both by asking `dev` for them.
+`python dev test` names the ComfyUI in COMFYUI_PATH and a base directory with small models in
+ENSEMBLE_BASE; a plain `pytest` in an engine's Python finds both by asking `dev` for them.
 """
 
 import importlib.util
@@ -34,11 +34,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def _find_engine() -> tuple[Path, Path]:
     """The ComfyUI folder and the base directory to test on, both set up by now."""
+    from dev.errors import DevError
     from dev.setup import engine_of_this_python, prepare_base
 
-    engine = engine_of_this_python()
-    base = os.environ.get("ENSEMBLE_BASE")
-    return engine.comfyui, Path(base) if base else prepare_base(engine)
+    try:
+        engine = engine_of_this_python()
+        base = os.environ.get("ENSEMBLE_BASE")
+        return engine.comfyui, Path(base) if base else prepare_base(engine)
+    except DevError as error:
+        raise pytest.UsageError(str(error)) from error
 
 
 def _load_comfyui() -> None:

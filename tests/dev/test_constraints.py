@@ -1,0 +1,34 @@
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from dev.cache import ROOT
+
+PIN = re.compile(r"([a-z0-9][a-z0-9.-]*)==[0-9][^ ;]*( ; [^@]+)?")
+FILES = [
+    ROOT / "requirements.txt",
+    ROOT / "dev" / "requirements-engine.txt",
+    ROOT / "dev" / "requirements-test.txt",
+    Path(os.environ["COMFYUI_PATH"]) / "requirements.txt",
+]
+
+
+def pins() -> set[str]:
+    lines = (ROOT / "dev" / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    found = [PIN.fullmatch(line) for line in lines]
+    assert all(found), [line for line, match in zip(lines, found, strict=True) if not match]
+    return {match[1] for match in found if match}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_whatever_is_asked_for_is_pinned(path):
+    names = re.findall(r"^[A-Za-z0-9._-]+", path.read_text(encoding="utf-8"), re.MULTILINE)
+    assert names
+    assert {re.sub("[._]", "-", name.lower()) for name in names} <= pins()
+
+
+def test_constraints_name_versions_and_no_addresses():
+    assert len(pins()) > 100
+    assert "://" not in (ROOT / "dev" / "constraints.txt").read_text(encoding="utf-8")

@@ -1,0 +1,106 @@
+import io
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dev.demo import TABLE, parse_size
+from dev.graphs import Wishes, fit, loaded_images
+from dev.pictures import find_picture, skeletons
+
+INFO = {
+    "CheckpointLoaderSimple": {"input": {"required": {"ckpt_name": [["small_sd15.safetensors"]]}}},
+    "ControlNetLoader": {
+        "input": {"required": {"control_net_name": ["COMBO", {"options": ["other.safetensors"]}]}}
+    },
+}
+
+
+@pytest.fixture
+def table() -> dict:
+    return json.loads(TABLE.read_text(encoding="utf-8"))
+
+
+@pytest.fixture
+def graph() -> dict:
+    return {
+        "model": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "public.ckpt"}},
+        "net": {"class_type": "ControlNetLoader", "inputs": {"control_net_name": "p.pth"}},
+        "people": {
+            "class_type": "BreakRegionalPrompt",
+            "inputs": {"text": "a BREAK b BREAK c", "model": ["model", 0]},
+        },
+        "loras": {
+            "class_type": "MultiLoraLoader",
+            "inputs": {"loras": "", "strengths": "", "prompt": ["people", 0]},
+        },
+        "latent": {"class_type": "EmptyLatentImage", "inputs": {"width": 768, "height": 512}},
+        "sample": {"class_type": "KSampler", "inputs": {"steps": 30, "seed": 1}},
+        "load": {"class_type": "LoadImage", "inputs": {"image": "two.png"}},
+    }
+
+
+def test_missing_files_are_replaced_and_told(graph, table):
+    before = json.dumps(graph)
+    fitted, notes = fit(graph, INFO, table, Wishes(size=(384, 256), steps=8))
+    assert json.dumps(graph) == before
+    assert fitted["model"]["inputs"]["ckpt_name"] == "small_sd15.safetensors"
+    assert fitted["net"]["inputs"]["control_net_name"] == "small_openpose.safetensors"
+    assert [note.split(":")[0] for note in notes] == [
+        "CheckpointLoaderSimple.ckpt_name",
+        "ControlNetLoader.control_net_name",
+    ]
+    assert fitted["latent"]["inputs"] == {"width": 384, "height": 256}
+    assert fitted["sample"]["inputs"] == {"steps": 8, "seed": 1}
+    assert "<lora:849330:1>" in fitted["people"]["inputs"]["text"]
+    assert fitted["people"]["inputs"]["model"] == ["model", 0]
+    assert fitted["loras"]["inputs"]["loras"] == "ganyu-lora,more_details"
+
+
+def test_a_file_that_is_there_stays(graph, table):
+    graph["net"]["inputs"]["control_net_name"] = "other.safetensors"
+    fitted, notes = fit(graph, INFO, table, Wishes())
+    assert fitted["net"]["inputs"]["control_net_name"] == "other.safetensors"
+    assert len(notes) == 1
+    assert fitted["latent"]["inputs"] == {"width": 768, "height": 512}
+    assert fitted["sample"]["inputs"]["steps"] == 30
+
+
+def test_own_files_take_the_documented_places(graph, table):
+    wishes = Wishes(checkpoint="mine.safetensors", loras=("anna.safetensors",), image="me.jpg")
+    fitted, _ = fit(graph, INFO, table, wishes)
+    assert fitted["model"]["inputs"]["ckpt_name"] == "mine.safetensors"
+    text = fitted["people"]["inputs"]["text"]
+    assert "<lora:anna.safetensors:1>" in text and "<lora:861629:1>" in text
+    assert fitted["loras"]["inputs"]["loras"] == "anna.safetensors,more_details"
+    assert loaded_images(fitted) == ["me.jpg"]
+
+
+def test_every_stand_in_is_made(table):
+    """The table names files that dev/models makes."""
+    import folder_paths
+
+    kinds = ("checkpoints", "vae", "controlnet", "upscale_models", "loras")
+    made = {name for kind in kinds for name in folder_paths.get_filename_list(kind)}
+    assert set(table["files"].values()) <= made
+    documented = {name for names in table["loras"] for name in names}
+    for name in documented - {"849330", "861629"}:
+        assert f"{name}.safetensors" in made
+
+
+def test_the_drawn_picture_is_two_skeletons():
+    image = Image.open(io.BytesIO(skeletons(96, 64, 2)))
+    assert image.size == (96, 64)
+    drawn = np.asarray(image).max(axis=2).max(axis=0) > 0
+    # Two runs of lit columns, a gap between them.
+    assert np.count_nonzero(np.diff(drawn.astype(int)) == 1) == 2
+    assert find_picture("no such file.png").startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("text", ["768", "x", "axb", "-1x5"])
+def test_a_bad_size_is_refused(text):
+    import argparse
+
+    with pytest.raises(argparse.ArgumentTypeError, match="768x512"):
+        parse_size(text)
