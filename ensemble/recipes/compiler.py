@@ -1,0 +1,91 @@
+"""Recipe -> ComfyUI graph in API format, with a report of everything that acted."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from .build import Build, Options
+from .defaults import fill_defaults
+from .graph import ApiGraph, Link
+from .library import Library, Missing, MissingError
+from .problems import RecipeError
+from .recipe import Recipe, Service
+from .stage_finish import add_finish
+from .stage_models import add_models
+from .stage_picture import add_control, add_latent, add_mask, add_pose, add_source
+from .stage_sample import add_sampling, add_second_passes, check_scheduler
+from .stage_text import add_text, parsed
+
+MOST_PEOPLE = 16
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """`uploads` must be in the input folder before the graph is queued: name -> picture file."""
+
+    graph: ApiGraph
+    report: dict[str, Any]
+    missing: tuple[Missing, ...]
+    uploads: dict[str, bytes]
+
+
+def compile_recipe(recipe: Recipe, library: Library, options: Options) -> Compiled:
+    """Raises MissingError with everything the machine lacks (unless `skip_missing`), and RecipeError
+    for what no machine can do.
+    """
+    full, acted = fill_defaults(recipe, options.seed)
+    build = Build(full, library, options)
+    check_scheduler(build)
+    _check_people(build)
+    if build.refused:
+        raise RecipeError(build.refused)
+    _add_stages(build)
+    missing = tuple(dict.fromkeys(build.missing))
+    if build.refused:
+        raise RecipeError(build.refused)
+    if missing and not (options.skip_missing and _runs_without(missing)):
+        raise MissingError(missing)
+    report = {
+        "service": full.service.value,
+        "task": full.task.value,
+        "seed": full.seed,
+        "pictures": [
+            {"seed": full.seed, "batch_index": index} for index in range(full.pictures or 1)
+        ],
+        "defaults": {each.setting: each.value for each in acted},
+        "notes": build.notes,
+        "left_out": [str(each) for each in missing],
+        "files": [{"folder": kind, "name": name, "file": file} for kind, name, file in build.files],
+    }
+    return Compiled(build.graph.nodes, report, missing, build.uploads)
+
+
+def _add_stages(build: Build) -> None:
+    flow = add_models(build)
+    add_source(build, flow)
+    pose, regions = add_pose(build, flow)
+    add_text(build, flow, regions)
+    add_mask(build, flow, regions)
+    add_control(build, flow, pose)
+    size = (Link("pose", 4), Link("pose", 5)) if pose and flow.original else None
+    latent = add_latent(build, flow, size)
+    add_sampling(build, flow, latent)
+    if build.recipe.service is Service.ASTRIA:
+        add_second_passes(build, flow)
+    add_finish(build, flow)
+
+
+def _check_people(build: Build) -> None:
+    if build.recipe.service is Service.LORA_MULTI:
+        return
+    people = parsed(build).people
+    if len(people) > MOST_PEOPLE:
+        build.refuse("prompt", f"has {len(people)} people; at most {MOST_PEOPLE} can be told apart")
+    for index, person in enumerate(people):
+        if not person.text and not person.loras:
+            build.notes.append(f"prompt: person {index + 1} has no text of their own")
+
+
+def _runs_without(missing: tuple[Missing, ...]) -> bool:
+    """Whether leaving out what is missing leaves a graph that can run: not without a checkpoint, an
+    input picture or a VAE."""
+    return all(each.kind not in ("checkpoints", "images") for each in missing)

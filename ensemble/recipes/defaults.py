@@ -1,0 +1,117 @@
+"""What acts where a recipe says nothing, and the record of it."""
+
+import math
+from dataclasses import dataclass, replace
+
+from ..prompt.grammar import parse_break
+from .recipe import Recipe, Service, Task
+from .settings import ASTRIA_FLAGS, ASTRIA_SETTINGS, JSON_FIELDS
+
+# Astria documents no default but the denoise; these are ours, and not tuned on real weights.
+_ASTRIA = {
+    "pictures": 1,
+    "steps": 30,
+    "cfg": 7.0,
+    "scheduler": "dpm++sde_karras",
+    "use_lpw": True,
+    "hires_denoise": 0.4,
+    "hires_cfg": 5.5,
+    "controlnet_scale": 1.0,
+    "guidance_end": 1.0,
+}
+_LORA_MULTI = {
+    "pictures": 1,
+    "steps": 30,
+    "cfg": 7.5,
+    "scheduler": "UniPCMultistepScheduler",
+    "karras": True,
+    "token_merging": True,
+    "enhance": True,
+    "clip_skip": 1,
+    "upscale": 1,
+    "hires_denoise": 0.4,
+}
+_AREA = 512 * 512
+# Astria's own examples for `portrait` are 512x640; the wide ones are cinema's formats.
+_RATIOS = {"1:1": 1.0, "portrait": 0.8, "16:9": 16 / 9, "landscape": 1.25, "anamorphic": 2.39}
+
+
+@dataclass(frozen=True)
+class Acted:
+    """A default that acted, under the service's own name for the setting."""
+
+    setting: str
+    value: object
+
+
+def fill_defaults(recipe: Recipe, seed: int) -> tuple[Recipe, tuple[Acted, ...]]:
+    """The recipe with every setting that acts set, and which of them were not asked for.
+
+    `seed` stands in for a seed that is not given. Width and height stay unset where the input picture
+    decides them.
+    """
+    wanted = dict(_ASTRIA if recipe.service is Service.ASTRIA else _LORA_MULTI)
+    wanted["seed"] = seed
+    if is_image_to_image(recipe):
+        wanted["denoise"] = 0.8 if recipe.service is Service.ASTRIA else 0.7
+    if recipe.input_image is None or is_lora_multi_text(recipe):
+        wanted |= _canvas(recipe)
+    acted = {name: value for name, value in wanted.items() if getattr(recipe, name) is None}
+    names = _service_names(recipe)
+    return replace(recipe, **acted), tuple(
+        Acted(names[name], value) for name, value in acted.items() if name in names
+    )
+
+
+def is_image_to_image(recipe: Recipe) -> bool:
+    """Whether sampling starts from the input picture rather than from noise."""
+    if recipe.service is Service.LORA_MULTI:
+        return recipe.task is not Task.TEXT
+    if recipe.input_image is None:
+        return False
+    controlled = bool(recipe.controlnet or recipe.controlnets)
+    return not (controlled and recipe.controlnet_txt2img)
+
+
+def is_lora_multi_text(recipe: Recipe) -> bool:
+    return recipe.service is Service.LORA_MULTI and recipe.task is Task.TEXT
+
+
+def keeps_background(recipe: Recipe) -> bool:
+    """Astria's mode 3: nothing said of the scene, and a picture with people: they are replaced."""
+    prompt = parse_break(recipe.prompt)
+    masked = recipe.mask_image or recipe.mask_prompt
+    return bool(prompt.people and not prompt.base.text and is_image_to_image(recipe) and not masked)
+
+
+def _canvas(recipe: Recipe) -> dict[str, int]:
+    if recipe.service is Service.LORA_MULTI:
+        return {"width": 512, "height": 512}
+    ratio = _RATIOS[recipe.aspect or "1:1"]
+    width, height = recipe.width, recipe.height
+    if width is None and height is None:
+        return {
+            "width": _eighth(math.sqrt(_AREA * ratio)),
+            "height": _eighth(math.sqrt(_AREA / ratio)),
+        }
+    return {
+        "width": width or _eighth((height or 512) * ratio),
+        "height": height or _eighth((width or 512) / ratio),
+    }
+
+
+def _eighth(pixels: float) -> int:
+    return max(16, round(pixels / 8) * 8)
+
+
+def _service_names(recipe: Recipe) -> dict[str, str]:
+    """Recipe field -> the setting's name at the recipe's service."""
+    if recipe.service is Service.LORA_MULTI:
+        table = [setting for setting in JSON_FIELDS if recipe.task in setting.tasks]
+    else:
+        table = [*ASTRIA_SETTINGS, *ASTRIA_FLAGS]
+    names: dict[str, str] = {}
+    for setting in table:
+        if setting.field:
+            names.setdefault(setting.field, setting.key)
+    return names

@@ -1,0 +1,38 @@
+"""What is on the machine that will run the graph."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Library:
+    """`files`: names by ComfyUI's folder kind; `nodes`: ids of the nodes that are registered.
+
+    `find(name, kind)` gives the file a name means, or raises ValueError that says what is near. Kinds
+    are ComfyUI's, and `images` for the input folder.
+    """
+
+    files: Mapping[str, tuple[str, ...]]
+    nodes: frozenset[str]
+    find: Callable[[str, str], str]
+
+
+@dataclass(frozen=True)
+class Missing:
+    """One thing the recipe needs and the machine lacks, and what to do about it."""
+
+    setting: str
+    kind: str
+    name: str
+    hint: str
+
+    def __str__(self) -> str:
+        return f"{self.setting}: {self.hint}"
+
+
+class MissingError(ValueError):
+    """Everything that is missing, at once."""
+
+    def __init__(self, missing: tuple[Missing, ...]) -> None:
+        self.missing = missing
+        super().__init__("\n".join(str(each) for each in missing))

@@ -1,0 +1,269 @@
+"""Third stage: pictures that come in, the pose, the mask, and the latent that is sampled."""
+
+import base64
+import binascii
+import hashlib
+import re
+
+from .build import Build, Flow
+from .defaults import is_image_to_image, is_lora_multi_text, keeps_background
+from .graph import Link
+from .recipe import Service
+from .stage_text import parsed
+
+SHORT_SIDE = 512
+_DATA = re.compile(r"data:image/(png|jpeg|webp);base64,", re.IGNORECASE)
+# What a ControlNet file's name says it is for, and what makes its map.
+_CONTROLS = {
+    "pose": ("openpose", "pose"),
+    "pose_with_hand": ("openpose", "pose"),
+    "pose_with_face": ("openpose", "pose"),
+    "pose_face_and_hand": ("openpose", "pose"),
+    "canny": ("canny",),
+    "tile": ("tile",),
+    "qr": ("qr",),
+}
+
+
+def add_source(build: Build, flow: Flow) -> None:
+    """The input picture on `flow.original`, and at working size on `flow.source` where pixels of it
+    are needed: a pose is read from the original."""
+    recipe = build.recipe
+    if not recipe.input_image or is_lora_multi_text(recipe):
+        return
+    name = input_file(build, recipe.input_image, "input_image")
+    if name is None:
+        return
+    flow.original = build.graph.add("LoadImage", "input", "Input Picture", image=name)[0]
+    only_pose = all(control.startswith("pose") for control in controls(build))
+    if is_image_to_image(recipe) or recipe.mask_prompt or not only_pose:
+        flow.source = _working_size(build, flow.original)
+
+
+def _working_size(build: Build, picture: Link) -> Link:
+    recipe = build.recipe
+    if recipe.width or recipe.height:
+        picture = build.graph.add(
+            "ImageScale",
+            "working_size",
+            "Working Size",
+            image=picture,
+            upscale_method="lanczos",
+            width=recipe.width or 0,
+            height=recipe.height or 0,
+            crop="center" if recipe.width and recipe.height else "disabled",
+        )[0]
+    elif recipe.service is Service.ASTRIA:
+        picture = _resize(
+            build, picture, "working_size", "scale shorter dimension", "shorter_size", SHORT_SIDE
+        )
+    if recipe.width and recipe.height:
+        return picture
+    return _resize(build, picture, "multiple_of_8", "scale to multiple", "multiple", 8)
+
+
+def _resize(build: Build, picture: Link, key: str, kind: str, field: str, value: int) -> Link:
+    choice = {"input": picture, "resize_type": kind, f"resize_type.{field}": value}
+    return build.graph.add(
+        "ResizeImageMaskNode",
+        key,
+        f"{kind.capitalize()} {value}",
+        **choice,
+        scale_method="lanczos",
+    )[0]
+
+
+def input_file(build: Build, picture: str, setting: str) -> str | None:
+    """A name in the input folder: of a data URL, of a URL's last part, or the name itself."""
+    data = _DATA.match(picture)
+    if data:
+        return _upload(build, picture[data.end() :], data[1].lower(), setting)
+    if picture.startswith(("http://", "https://")):
+        name = re.split(r"[?#]", picture)[0].rstrip("/").rpartition("/")[2]
+        build.notes.append(f"{setting}: {picture} is not fetched; {name!r} is looked up here")
+        return build.find("images", name, setting)
+    return build.find("images", picture, setting)
+
+
+def _upload(build: Build, encoded: str, kind: str, setting: str) -> str | None:
+    try:
+        content = base64.b64decode(encoded, validate=True)
+    except binascii.Error as error:
+        build.refuse(setting, f"its data URL is not base64: {error}")
+        return None
+    name = f"recipe_{hashlib.sha256(content).hexdigest()[:16]}.{kind}"
+    build.uploads[name] = content
+    return name
+
+
+def add_pose(build: Build, flow: Flow) -> tuple[Link | None, Link | None]:
+    """Pose map and regions, where the recipe asks for pose control or for people to be replaced."""
+    recipe = build.recipe
+    people = len(parsed(build).people) if recipe.service is Service.ASTRIA else 0
+    wanted = any(name.startswith("pose") for name in controls(build))
+    if not (wanted or keeps_background(recipe)) or not build.has_node(
+        "PoseControlInput", "controlnet"
+    ):
+        return None, None
+    node = build.graph.add(
+        "PoseControlInput",
+        "pose",
+        "Pose",
+        image=flow.source or flow.original,
+        people=0 if flow.original else max(people, 1),
+        width=recipe.width or 0,
+        height=recipe.height or 0,
+    )
+    return node[0], node[2] if people else None
+
+
+def controls(build: Build) -> tuple[str, ...]:
+    recipe = build.recipe
+    return recipe.controlnets or ((recipe.controlnet,) if recipe.controlnet else ())
+
+
+def add_control(build: Build, flow: Flow, pose: Link | None) -> None:
+    """ControlNets over the conditioning, in the order they were named."""
+    recipe, names = build.recipe, controls(build)
+    scale = 1.0 if recipe.controlnet_scale is None else recipe.controlnet_scale
+    weights = recipe.controlnet_weights or (scale,)
+    for index, name in enumerate(names):
+        if name not in _CONTROLS:
+            build.refuse("controlnet", f"{name} has no counterpart in core ComfyUI")
+            continue
+        picture = pose if name.startswith("pose") else _control_map(build, flow, name)
+        hint = f"put an SD1.5 ControlNet with {_CONTROLS[name][0]!r} in its name into models/controlnet"
+        file = build.first("controlnet", "controlnet", hint, *_CONTROLS[name])
+        if picture is None or file is None:
+            continue
+        tail = f"_{index + 1}" if len(names) > 1 else ""
+        net = build.graph.add(
+            "ControlNetLoader", f"controlnet{tail}", f"ControlNet {name}", control_net_name=file
+        )
+        applied = build.graph.add(
+            "ControlNetApplyAdvanced",
+            f"control{tail}",
+            f"Apply {name}",
+            positive=flow.positive,
+            negative=flow.negative,
+            control_net=net[0],
+            image=picture,
+            strength=weights[min(index, len(weights) - 1)],
+            start_percent=0.0,
+            end_percent=1.0 if recipe.guidance_end is None else recipe.guidance_end,
+            vae=flow.vae,
+        )
+        flow.positive, flow.negative = applied[0], applied[1]
+
+
+def _control_map(build: Build, flow: Flow, name: str) -> Link | None:
+    if flow.source is None:
+        build.refuse("controlnet", f"{name} needs an input picture")
+        return None
+    if name != "canny":
+        return flow.source
+    return build.graph.add(
+        "Canny", "canny", "Canny", image=flow.source, low_threshold=0.4, high_threshold=0.8
+    )[0]
+
+
+def add_mask(build: Build, flow: Flow, regions: Link | None) -> None:
+    """What will be repainted: a mask file, mask words, or the people of mode 3."""
+    recipe = build.recipe
+    if recipe.mask_image:
+        if recipe.mask_prompt:
+            build.notes.append("mask_image and --mask_prompt: the file wins, the words do nothing")
+        name = input_file(build, recipe.mask_image, "mask_image")
+        if name:
+            flow.mask = build.graph.add(
+                "LoadImageMask", "mask", "Mask (white is repainted)", image=name, channel="red"
+            )[0]
+    elif recipe.mask_prompt and flow.source:
+        flow.mask = build.graph.add(
+            "MaskFromPrompt",
+            "mask",
+            "Mask from Prompt",
+            image=flow.source,
+            words=recipe.mask_prompt,
+            negative=recipe.mask_negative or "",
+            invert=bool(recipe.mask_invert),
+            dilate=recipe.mask_dilate or "0",
+            feather="0",
+            threshold=0.0,
+            backend="auto",
+            fill_holes=0.02,
+            drop_islands=0.02,
+        )[0]
+    elif recipe.mask_prompt:
+        build.refuse("--mask_prompt", "needs an input picture")
+    elif keeps_background(recipe) and regions:
+        flow.mask = _union(build, regions, len(parsed(build).people))
+
+
+def _union(build: Build, regions: Link, people: int) -> Link:
+    masks = [region_of(build, regions, index) for index in range(people)]
+    union = masks[0]
+    for index, mask in enumerate(masks[1:], 2):
+        union = build.graph.add(
+            "MaskComposite",
+            f"people_1_to_{index}",
+            f"People 1 to {index}",
+            destination=union,
+            source=mask,
+            x=0,
+            y=0,
+            operation="add",
+        )[0]
+    return union
+
+
+def region_of(build: Build, regions: Link, index: int) -> Link:
+    """One person's mask out of the batch; core picks from batches of pictures only."""
+    graph, key = build.graph, f"person_{index + 1}"
+    if "regions_as_images" not in graph.nodes:
+        graph.add("MaskToImage", "regions_as_images", "Regions", mask=regions)
+    one = graph.add(
+        "ImageFromBatch",
+        f"{key}_region",
+        f"Region of Person {index + 1}",
+        image=Link("regions_as_images", 0),
+        batch_index=index,
+        length=1,
+    )
+    title = f"Mask of Person {index + 1}"
+    return graph.add("ImageToMask", f"{key}_mask", title, image=one[0], channel="red")[0]
+
+
+def add_latent(build: Build, flow: Flow, pose_size: tuple[Link, Link] | None) -> Link:
+    """The latent batch that sampling starts from; masked where there is a mask."""
+    recipe, graph = build.recipe, build.graph
+    count = recipe.pictures or 1
+    if flow.source is None or not is_image_to_image(recipe):
+        width, height = recipe.width, recipe.height
+        if not (width and height):
+            width, height = pose_size or (SHORT_SIDE, SHORT_SIDE)
+        return graph.add(
+            "EmptyLatentImage", "canvas", "Canvas", width=width, height=height, batch_size=count
+        )[0]
+    if flow.mask:
+        # Serves inpainting checkpoints too; others ignore the masked picture it adds.
+        masked = graph.add(
+            "InpaintModelConditioning",
+            "repaint",
+            "Repaint Inside the Mask",
+            positive=flow.positive,
+            negative=flow.negative,
+            vae=flow.vae,
+            pixels=flow.source,
+            mask=flow.mask,
+            noise_mask=True,
+        )
+        flow.positive, flow.negative, latent = masked[0], masked[1], masked[2]
+        flow.model = graph.add(
+            "DifferentialDiffusion", "soft_mask", "Soft Mask", model=flow.model, strength=1.0
+        )[0]
+    else:
+        latent = graph.add("VAEEncode", "encode", "Encode", pixels=flow.source, vae=flow.vae)[0]
+    if count == 1:
+        return latent
+    return graph.add("RepeatLatentBatch", "batch", "Batch", samples=latent, amount=count)[0]

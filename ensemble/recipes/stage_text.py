@@ -1,0 +1,151 @@
+"""Second stage: what is encoded, for the scene and for each person."""
+
+import re
+
+from ..prompt.grammar import BreakPrompt, parse_break
+from ..prompt.tags import LoraTag, find_tags
+from .build import Build, Flow
+from .graph import Link
+from .recipe import Service
+from .stage_models import add_loras, add_sampling_patches
+from .styles import enhance
+
+_TAG = re.compile(r"<([^<>:]+)>")
+_FOREIGN_TAG = re.compile(r"<(?!lora:)([a-z]+):[^<>]*>", re.IGNORECASE)
+_BACKGROUND = re.compile(r"DALLE:\s*")
+
+
+def add_text(build: Build, flow: Flow, regions: Link | None) -> None:
+    """Fills flow's conditioning, and for Astria's grammar the regional model and PEOPLE."""
+    if build.recipe.service is Service.LORA_MULTI:
+        _add_plain_text(build, flow)
+    else:
+        _add_people(build, flow, regions)
+
+
+def _add_plain_text(build: Build, flow: Flow) -> None:
+    recipe, graph = build.recipe, build.graph
+    prompt, negative = _with_embeddings(build, recipe.prompt, recipe.negative)
+    text: str | Link = add_loras(build, flow, _checked_tags(build, prompt))
+    # After the LoRAs, so that clip skip and panorama act on their clones.
+    add_sampling_patches(build, flow)
+    unwanted: str | Link = negative
+    hint = "put an mBART-50 folder into models/translation"
+    if recipe.translate and (model := build.first("translation", "multi_lingual", hint)):
+        node = graph.add(
+            "EnsembleTranslate",
+            "translate",
+            "Translate",
+            prompt=text,
+            negative=unwanted,
+            model=model,
+            language="auto",
+        )
+        text, unwanted = node[0], node[1]
+    if recipe.enhance:
+        node = graph.add(
+            "EnsembleEnhancePrompt",
+            "enhance",
+            "Enhance Prompt",
+            prompt=text,
+            negative=unwanted,
+            style="hosted",
+            seed=recipe.seed,
+        )
+        text, unwanted = node[0], node[1]
+        build.notes.append("enhance_prompt: the words of style 'hosted' are added to both prompts")
+    flow.positive = graph.add("CLIPTextEncode", "prompt", "Prompt", clip=flow.clip, text=text)[0]
+    flow.negative = graph.add(
+        "CLIPTextEncode", "negative", "Negative", clip=flow.clip, text=unwanted
+    )[0]
+
+
+def _add_people(build: Build, flow: Flow, regions: Link | None) -> None:
+    recipe = build.recipe
+    add_loras(build, flow, "")
+    prompt, negative = people_prompt(build)
+    node = build.graph.add(
+        "BreakRegionalPrompt",
+        "people",
+        "People",
+        model=flow.model,
+        clip=flow.clip,
+        text=prompt,
+        negative=negative,
+        regions=regions,
+        method="fused",
+        weights="a1111" if recipe.use_lpw else "off",
+        base_strength=0.2,
+        feather=0.06,
+        layout="columns",
+        order="",
+        start=0.0,
+        end=1.0,
+        on_missing="skip" if build.options.skip_missing else "error",
+    )
+    flow.model, flow.positive, flow.negative = node[0], node[1], node[2]
+    flow.people, flow.regions = node[3], node[4]
+
+
+def people_prompt(build: Build) -> tuple[str, str]:
+    """Astria's prompt and negative as BreakRegionalPrompt takes them: embeddings in core's spelling,
+    persons of another checkpoint without their tag, expanded where asked."""
+    recipe = build.recipe
+    text = recipe.prompt
+    for tag, _ in reversed(foreign_people(build)):
+        text = text[: tag.start] + text[tag.end :]
+    found = _BACKGROUND.match(text)
+    if found:
+        text = text[found.end() :]
+        build.notes.append("prompt: 'DALLE:' is left out; your own model paints the scene")
+    if recipe.prompt_expansion:
+        build.notes.append("prompt_expansion: the words of style 'photo' are added")
+        text = enhance(text, "", "photo")[0]
+    return _with_embeddings(build, _checked_tags(build, text), recipe.negative)
+
+
+def foreign_people(build: Build) -> list[tuple[LoraTag, int]]:
+    """Tags of persons that name a checkpoint instead of a LoRA, and the person's index."""
+    prompt = parse_break(build.recipe.prompt)
+    return [
+        (tag, index)
+        for index, person in enumerate(prompt.people)
+        for tag in person.loras
+        if not _is(build, tag.name, "loras") and _is(build, tag.name, "checkpoints")
+    ]
+
+
+def parsed(build: Build) -> BreakPrompt:
+    return parse_break(build.recipe.prompt)
+
+
+def _is(build: Build, name: str, kind: str) -> bool:
+    try:
+        build.library.find(name, kind)
+    except ValueError:
+        return False
+    return True
+
+
+def _checked_tags(build: Build, prompt: str) -> str:
+    """The prompt, with every LoRA tag's file found or noted as missing."""
+    for tag in find_tags(prompt):
+        build.find("loras", tag.name, f"<lora:{tag.name}>")
+    for tag in _FOREIGN_TAG.finditer(prompt):
+        build.notes.append(f"prompt: {tag[0]} has no counterpart here and is left out")
+    return _FOREIGN_TAG.sub("", prompt)
+
+
+def _with_embeddings(build: Build, prompt: str, negative: str) -> tuple[str, str]:
+    """`<name>` and embeddings_model as core writes them, `embedding:file`."""
+
+    def spelled(tag: re.Match[str]) -> str:
+        file = build.find("embeddings", tag[1], tag[0])
+        return f"embedding:{file}" if file else ""
+
+    prompt, negative = _TAG.sub(spelled, prompt), _TAG.sub(spelled, negative)
+    for name in build.recipe.embeddings:
+        file = build.find("embeddings", name, "embeddings_model")
+        if file:
+            prompt = f"{prompt}, embedding:{file}"
+    return prompt, negative
