@@ -28,15 +28,16 @@ class TensorCache:
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
         self._entries: OrderedDict[LoraFile, tuple[Mapping[str, torch.Tensor], int]] = OrderedDict()
-        self._leases: weakref.WeakSet[Lease] = weakref.WeakSet()
+        self._leases = 0
 
     def lease(self) -> Lease:
         lease = Lease()
-        self._leases.add(lease)
+        self._leases += 1
         weakref.finalize(lease, self._released)
         return lease
 
     def _released(self) -> None:
+        self._leases -= 1
         if not self._leases:
             self.clear()
 

@@ -7,7 +7,6 @@ a wrong file is worse than an error.
 
 import difflib
 import json
-import os
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -209,8 +208,8 @@ def _normal(name: str) -> str:
 
 def _stem(path: str) -> str:
     """The path without a model file's extension; other dots stay (`add_detail.v2`)."""
-    head, extension = os.path.splitext(path)
-    return head if extension.lower() in MODEL_EXTENSIONS else path
+    head, dot, extension = path.rpartition(".")
+    return head if dot + extension.lower() in MODEL_EXTENSIONS else path
 
 
 def name_without_folder(file: str) -> str:
