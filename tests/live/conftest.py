@@ -19,7 +19,8 @@ from dev.setup import engine_of_this_python
 
 @dataclass(frozen=True)
 class Result:
-    """A finished run. `executed` and `cached` are node ids, `log` is what the server printed meanwhile."""
+    """A finished run. `executed` and `cached` are node ids, `log` is what the server printed
+    meanwhile."""
 
     run: Run
     images: list[Image.Image]
@@ -61,11 +62,13 @@ class LiveServer:
         self.client = Client(server.url)
 
     def post(self, graph: Graph) -> tuple[int, dict[str, Any]]:
-        """POST /prompt: the status and the answer. A graph that is taken (200) runs: prefer `run` for those."""
+        """POST /prompt: the status and the answer. A graph that is taken (200) runs: prefer `run`
+        for those."""
         return self.client.post(graph)
 
     def run(self, graph: Graph) -> Result:
-        """Queue, wait to the end, fetch the pictures. Raises dev.client.Refused where it is not taken."""
+        """Queue, wait to the end, fetch the pictures. Raises dev.client.RefusedError where it is not
+        taken."""
         before = len(self.log())
         run = self.client.run(graph)
         pictures = self.client.pictures(run)
@@ -77,7 +80,8 @@ class LiveServer:
         )
 
     def upload(self, picture: str | Path | Image.Image, name: str | None = None) -> str:
-        """Put a picture file or a PIL image into the input folder; returns the name for LoadImage."""
+        """Put a picture file or a PIL image into the input folder; returns the name for
+        LoadImage."""
         if isinstance(picture, Image.Image):
             buffer = BytesIO()
             picture.save(buffer, format="PNG")

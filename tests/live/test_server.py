@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dev.client import Refused
+from dev.client import RefusedError
 
 
 def text_to_image(steps: int = 3, checkpoint: str = "small_sd15.safetensors") -> dict:
@@ -68,7 +68,7 @@ def test_a_bad_graph_is_refused_with_its_reason(server):
     status, answer = server.post(text_to_image(checkpoint="none.safetensors"))
     assert status == 400
     assert "none.safetensors" in str(answer["node_errors"])
-    with pytest.raises(Refused, match=r"ckpt_name.*none\.safetensors"):
+    with pytest.raises(RefusedError, match=r"ckpt_name.*none\.safetensors"):
         server.run(text_to_image(checkpoint="none.safetensors"))
 
 
@@ -114,7 +114,8 @@ def test_an_uploaded_picture_survives_the_small_vae(server):
     (image,) = result.images
     inner = (slice(16, -16), slice(16, -16))
     difference = np.asarray(image)[inner].astype(float) - np.asarray(picture)[inner]
-    # Eight pixels of the ramp span 7 levels; the rest is the soft clamp of TAESD and half precision.
+    # Eight pixels of the ramp span 7 levels; the rest is the soft clamp of TAESD and half
+    # precision.
     assert np.abs(difference).max() < 20
 
 
