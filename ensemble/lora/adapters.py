@@ -124,8 +124,9 @@ def delta_size(adapter: object) -> int | None:
     import comfy.weight_adapter as kinds
 
     if isinstance(adapter, kinds.LoRAAdapter) and adapter.weights[5] is None:
-        up, down = adapter.weights[:2]
-        return up.shape[0] * prod(down.shape[1:])
+        up, down, _, tucker = adapter.weights[:4]
+        kernel = tucker.shape[2:] if tucker is not None else ()
+        return up.shape[0] * prod(down.shape[1:]) * prod(kernel)
     if isinstance(adapter, kinds.LoHaAdapter):
         w1_a, w1_b, tucker = adapter.weights[0], adapter.weights[1], adapter.weights[5]
         if tucker is None:
