@@ -1,6 +1,7 @@
 """Film stocks as grain: how large, how soft, how coloured.
 
-The figures were set by eye at 1024 and 4096 px. The names say what a preset was modelled on, nothing more.
+The figures were set by eye at 1024 and 4096 px. The names say what a preset was modelled on,
+nothing more.
 """
 
 from dataclasses import dataclass
@@ -35,7 +36,7 @@ STOCKS: dict[str, Stock] = {
     "Tri-X 400": Stock(36.0, 1.55, 14.0, 0.0, _SILVER),
     "T-Max 3200": Stock(36.0, 2.40, 17.0, 0.0, _SILVER),
     "Portra 400, 6x7": Stock(70.0, 0.85, 12.0, 0.40),
-    "Super 16, 500T": Stock(12.5, 0.75, 11.0, 0.40),
-    "Super 8, 500T": Stock(5.8, 0.75, 11.0, 0.40),
+    "Super 16, 500T": Stock(12.5, 0.90, 11.0, 0.40),
+    "Super 8, 500T": Stock(5.8, 1.10, 10.0, 0.35),
 }
 DEFAULT_STOCK = "Portra 400"

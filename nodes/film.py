@@ -1,0 +1,246 @@
+"""The end of the chain: put the region back, grade the colours, add grain."""
+
+import folder_paths
+from comfy import model_management
+from comfy_api.latest import io
+
+from ..ensemble.film.choices import grade_from_widgets
+from ..ensemble.film.grade import colour_grade
+from ..ensemble.film.grain import GrainSettings, film_grain
+from ..ensemble.film.looks import LOOKS
+from ..ensemble.film.paste import paste_back
+from ..ensemble.film.stocks import DEFAULT_STOCK, STOCKS
+
+NO_CHOICE = "none"
+
+
+def _luts() -> list[str]:
+    names = folder_paths.get_filename_list("luts")
+    return [NO_CHOICE, *(name for name in names if name.lower().endswith(".cube"))]
+
+
+class FilmGrain(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="FilmGrain",
+            display_name="Film Grain",
+            category="Ensemble/finish",
+            description="Grain of a film stock: none in black and white, strongest between.",
+            search_aliases=["noise", "analog", "film look", "ISO", "texture"],
+            inputs=[
+                io.Image.Input("image", tooltip="Picture or frames of a film, graded already."),
+                io.Combo.Input(
+                    "stock",
+                    options=list(STOCKS),
+                    default=DEFAULT_STOCK,
+                    tooltip="Film whose grain to add. T-Max and Tri-X have no colour in it.",
+                ),
+                io.Float.Input(
+                    "strength",
+                    default=1.0,
+                    min=0.0,
+                    max=5.0,
+                    step=0.05,
+                    tooltip="Factor on the stock's grain. 0 leaves the picture as it is.",
+                ),
+                io.Float.Input(
+                    "size",
+                    default=1.0,
+                    min=0.1,
+                    max=10.0,
+                    step=0.05,
+                    tooltip="Factor on the size of the grain, measured on the film: the same look "
+                    "at every resolution.",
+                ),
+                io.Float.Input(
+                    "chroma",
+                    default=1.0,
+                    min=0.0,
+                    max=2.0,
+                    step=0.05,
+                    tooltip="Factor on the colour of the grain. 0 is silver; the amount of grain "
+                    "stays the same.",
+                ),
+                io.Int.Input(
+                    "seed",
+                    default=0,
+                    min=0,
+                    max=0xFFFFFFFFFFFFFFFF,
+                    control_after_generate=True,
+                    tooltip="Which grain. The same on every device.",
+                ),
+                io.Int.Input(
+                    "frame_offset",
+                    default=0,
+                    min=0,
+                    max=0x7FFFFFFF,
+                    advanced=True,
+                    tooltip="Number of the first picture, for a film worked on in parts.",
+                ),
+            ],
+            outputs=[io.Image.Output("IMAGE", tooltip="The picture with grain.")],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        image,
+        stock: str,
+        strength: float,
+        size: float,
+        chroma: float,
+        seed: int,
+        frame_offset: int,
+    ) -> io.NodeOutput:
+        settings = GrainSettings(STOCKS[stock], strength, size, chroma, seed)
+        device = model_management.get_torch_device()
+        return io.NodeOutput(film_grain(image, settings, frame_offset, device))
+
+
+def _slider(
+    name: str, default: float, low: float, high: float, step: float, tooltip: str, advanced=False
+) -> io.Float.Input:
+    return io.Float.Input(
+        name,
+        default=default,
+        min=low,
+        max=high,
+        step=step,
+        tooltip=tooltip,
+        advanced=advanced,
+        display_mode=io.NumberDisplay.slider,
+    )
+
+
+def _wheel(name: str, tooltip: str) -> io.Color.Input:
+    return io.Color.Input(name, default="#808080", tooltip=tooltip, advanced=True)
+
+
+class EnsembleColorGrade(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="EnsembleColorGrade",
+            display_name="Color Grade",
+            category="Ensemble/finish",
+            description="Light, contrast, colour, film looks and .cube tables, in float.",
+            search_aliases=[
+                "color correction",
+                "color grading",
+                "LUT",
+                "Velvia",
+                "Portra",
+                "Ektar",
+                "white balance",
+                "exposure",
+            ],
+            inputs=[
+                io.Image.Input("image", tooltip="Picture to grade."),
+                io.Combo.Input(
+                    "look",
+                    options=[NO_CHOICE, *LOOKS],
+                    default=NO_CHOICE,
+                    tooltip="Film look, after all sliders. The curves are the pack's own.",
+                ),
+                _slider("exposure", 0.0, -5.0, 5.0, 0.05, "Stops of light."),
+                _slider("contrast", 1.0, 0.0, 3.0, 0.01, "Slope at the pivot. 1 changes nothing."),
+                _slider("temperature", 0.0, -100, 100, 1, "Warmer to the right."),
+                _slider("tint", 0.0, -100, 100, 1, "Green to magenta."),
+                _slider("saturation", 1.0, 0.0, 3.0, 0.01, "Of all colours. 0 is grey."),
+                _slider("vibrance", 0.0, -1.0, 1.0, 0.01, "Of pale colours; spares skin."),
+                _slider("lift", 0.0, -0.5, 0.5, 0.005, "Moves black, keeps white."),
+                _slider("gamma", 1.0, 0.1, 4.0, 0.01, "Bends the middle; above 1 is brighter."),
+                _slider("gain", 1.0, 0.0, 4.0, 0.01, "Moves white, keeps black."),
+                io.Combo.Input(
+                    "lut",
+                    options=_luts(),
+                    default=NO_CHOICE,
+                    tooltip="A .cube file of models/luts, applied last.",
+                ),
+                _slider("look_strength", 1.0, 0.0, 1.0, 0.01, "How much of the look.", True),
+                _slider("lut_strength", 1.0, 0.0, 1.0, 0.01, "How much of the table.", True),
+                _slider(
+                    "pivot", 0.435, 0.05, 0.95, 0.005, "Grey that contrast leaves alone.", True
+                ),
+                _wheel("lift_color", "Colour of the shadows. Grey is neutral."),
+                _wheel("gamma_color", "Colour of the middle tones. Grey is neutral."),
+                _wheel("gain_color", "Colour of the lights. Grey is neutral."),
+            ],
+            outputs=[io.Image.Output("IMAGE", tooltip="The graded picture.")],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        image,
+        look: str,
+        exposure: float,
+        contrast: float,
+        temperature: float,
+        tint: float,
+        saturation: float,
+        vibrance: float,
+        lift: float,
+        gamma: float,
+        gain: float,
+        lut: str,
+        look_strength: float,
+        lut_strength: float,
+        pivot: float,
+        lift_color: str,
+        gamma_color: str,
+        gain_color: str,
+    ) -> io.NodeOutput:
+        path = None if lut == NO_CHOICE else folder_paths.get_full_path_or_raise("luts", lut)
+        grade = grade_from_widgets(
+            look=look,
+            look_strength=look_strength,
+            lut_path=path,
+            lut_strength=lut_strength,
+            light=(exposure, temperature, tint, saturation, vibrance),
+            tone=(contrast, pivot),
+            wheels=((lift, lift_color), (gamma, gamma_color), (gain, gain_color)),
+        )
+        return io.NodeOutput(colour_grade(image, grade, model_management.get_torch_device()))
+
+
+class EnsemblePasteBack(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="EnsemblePasteBack",
+            display_name="Paste Back",
+            category="Ensemble/finish",
+            description="Keeps the original picture bit for bit outside the mask and its feather.",
+            search_aliases=["stitch", "composite", "inpaint paste", "restore original", "uncrop"],
+            inputs=[
+                io.Image.Input("image", tooltip="Repainted picture, at any size."),
+                io.Image.Input("original", tooltip="Picture to keep. The result has its size."),
+                io.Mask.Input("mask", tooltip="White is taken from the repainted picture."),
+                io.Int.Input(
+                    "feather",
+                    default=16,
+                    min=0,
+                    max=512,
+                    tooltip="Width of the soft edge around white, in pixels of the original.",
+                ),
+                io.Float.Input(
+                    "match_colour",
+                    default=1.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.05,
+                    tooltip="How far the repainted part takes on the original's colours, measured "
+                    "where both show the same.",
+                ),
+            ],
+            outputs=[io.Image.Output("IMAGE", tooltip="The original with the repainted part in.")],
+        )
+
+    @classmethod
+    def execute(cls, image, original, mask, feather: int, match_colour: float) -> io.NodeOutput:
+        return io.NodeOutput(paste_back(image, original, mask, feather, match_colour))
+
+
+NODES = [FilmGrain, EnsembleColorGrade, EnsemblePasteBack]
