@@ -2,10 +2,12 @@
 
 import os
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
 from .base import link_folder
+from .build import venv_python
 from .cache import ROOT
 from .engine import Engine
 from .setup import prepare_base, prepare_engine
@@ -19,9 +21,8 @@ def run(quick: bool, slow: bool, pytest_arguments: list[str]) -> int:
     engine = with_tools(prepare_engine())
     base = prepare_base(engine)
     with tempfile.TemporaryDirectory() as folder:
-        failed = [
-            name for name, step in static_checks(engine) if not call(engine, name, step, folder)
-        ]
+        checks = static_checks(engine, Path(folder))
+        failed = [name for name, step in checks if not call(engine, name, step, folder)]
     print("== pytest", flush=True)
     code = subprocess.run(
         pytest_command(engine, quick, slow, pytest_arguments),
@@ -34,13 +35,21 @@ def run(quick: bool, slow: bool, pytest_arguments: list[str]) -> int:
     return code or int(bool(failed))
 
 
-def static_checks(engine: Engine) -> list[tuple[str, list[str]]]:
+def static_checks(engine: Engine, folder: Path) -> list[tuple[str, list[str]]]:
     return [
         ("ruff check", engine.command("ruff", "check", ".")),
         ("ruff format", engine.command("ruff", "format", "--check", ".")),
-        ("pyright", engine.command("pyright", "--pythonpath", str(engine.python))),
+        ("pyright", engine.command("pyright", "--pythonpath", str(bare_python(folder / "bare")))),
         ("import contracts", engine.command("dev.contracts")),
     ]
+
+
+def bare_python(folder: Path) -> Path:
+    """A Python without packages: types are checked among our own files, and the outcome does not
+    hang on whose torch or numpy is installed (torch gives every submodule as `Tensor | Module`)."""
+    command = [sys.executable, "-m", "venv", "--without-pip", str(folder)]
+    subprocess.run(command, check=True)
+    return venv_python(folder)
 
 
 def pytest_command(engine: Engine, quick: bool, slow: bool, others: list[str]) -> list[str]:

@@ -153,10 +153,12 @@ def read_graph(path: Path) -> Graph:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def refusal_text(answer: dict[str, Any]) -> str:
+def refusal_text(answer: Any) -> str:
     """The server's reasons for a 400 as lines of `node class, input: message`."""
-    lines = [answer.get("error", {}).get("message", "")] if isinstance(answer, dict) else [answer]
-    for node in (answer.get("node_errors") or {}).values() if isinstance(answer, dict) else ():
+    if not isinstance(answer, dict):
+        return str(answer)
+    lines: list[str] = [answer.get("error", {}).get("message", "")]
+    for node in (answer.get("node_errors") or {}).values():
         for error in node["errors"]:
             lines.append(f"{node['class_type']}: {error['message']}: {error['details']}")
     return "\n".join(line for line in lines if line)

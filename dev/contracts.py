@@ -2,4 +2,4 @@
 
 from importlinter.cli import lint_imports_command
 
-lint_imports_command()
+lint_imports_command(["--no-logo"])
