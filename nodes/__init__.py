@@ -1,12 +1,13 @@
 """The nodes the graph editor shows. Each module ends with its own NODES; this one joins them."""
 
-from . import film, lora, mask, panorama, regional, safety, sampler, text
+from . import film, lora, mask, panorama, pose, regional, safety, sampler, text
 
 NODES: list = [
     *film.NODES,
     *lora.NODES,
     *mask.NODES,
     *panorama.NODES,
+    *pose.NODES,
     *regional.NODES,
     *safety.NODES,
     *sampler.NODES,

@@ -1,4 +1,5 @@
-"""Cross-attention in which every person is described by their own text: q once, K and V once per run.
+"""Cross-attention in which every person is described by their own text: q once, K and V once per
+run.
 
 The outputs are summed by region before `to_out`; that layer is linear and the weights sum to 1, so
 this equals running it per person and summing afterwards.
@@ -19,7 +20,8 @@ from .gates import TokenCountError
 from .stack import LayerStack
 
 DENSE = 0.7
-"""Share of the tokens above which a person's attention is computed on all of them: picking costs more."""
+"""Share of the tokens above which a person's attention is computed on all of them: picking costs
+more."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,8 @@ class RegionalAttention:
     places: dict = field(default_factory=dict)
 
     def replacement(self, block: Block, inner: Callable | None) -> Callable:
-        """`fn(q, k, v, extra_options)` for this block, around a replacement that was there before."""
+        """`fn(q, k, v, extra_options)` for this block, around a replacement that was there
+        before."""
 
         def attend(q, k, v, options):
             if inner is not None:
@@ -60,7 +63,10 @@ class RegionalAttention:
             )  # fmt: skip
 
         def replaced(q, k, v, options):
-            return self._combine(block, q, k, v, lambda *a: attend(*a, options), inner is None)
+            def of(q, k, v):
+                return attend(q, k, v, options)
+
+            return self._combine(block, q, k, v, of, inner is None)
 
         return replaced
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import math
+from typing import NamedTuple
 
 import torch
 from comfy.model_patcher import ModelPatcher
 
 from ..regions.weights import region_weights
 from .exact import Exact
-from .factors import NotLowRank, dense_weight
+from .factors import NotLowRankError, dense_weight
 from .fused import Fused, supports
 from .patch import NEGATIVE, POSITIVE, RegionalPatch, Row, compute_dtype, marked
 from .people import Method, People, Person
@@ -24,20 +25,34 @@ CHUNK_LIMIT = 16
 """Longest padding, in multiples of the shortest text, that sharing one batch is worth."""
 
 
-def build(people: People) -> tuple[ModelPatcher, list, list]:
-    """(model, positive, negative) of the regional run; without people, the plain ones."""
+class Regional(NamedTuple):
+    """What a stock sampler takes, and lines for the person at the screen."""
+
+    model: ModelPatcher
+    positive: list
+    negative: list
+    notes: tuple[str, ...] = ()
+
+
+def build(people: People) -> Regional:
+    """The regional run; without people, the plain one. Raises NotLowRankError where fused cannot
+    hold a LoRA."""
     if not people.people:
-        return people.model, people.base.conditioning, people.negative.conditioning
-    if people.method is Method.FUSED and supports(people.model.model.diffusion_model):
+        return Regional(people.model, people.base.conditioning, people.negative.conditioning)
+    if people.method is Method.EXACT:
+        return _exact(people)
+    if supports(people.model.model.diffusion_model):
         return _fused(people)
-    return _exact(people)
+    kind = type(people.model.model).__name__
+    note = f"{kind} has no separate cross-attention, so method = exact is used."
+    log.info("BreakRegionalPrompt: %s", note)
+    return _exact(people)._replace(notes=(note,))
 
 
-def _fused(people: People) -> tuple[ModelPatcher, list, list]:
+def _fused(people: People) -> Regional:
     dtype = compute_dtype(people.model)
     adapters, error = build_stack(people.model, [p.patches for p in people.people], dtype)
-    if error:
-        log.info("fused: products stand for this LoRA's changes with a mean error of %.1f%%", 100 * error)
+    notes = (f"LoRA changes held as low-rank products, mean error {error:.2%}.",) if error else ()
     contexts = {
         POSITIVE: [p.positive.conditioning[0][0] for p in people.people],
         NEGATIVE: [p.negative.conditioning[0][0] for p in people.people],
@@ -49,11 +64,12 @@ def _fused(people: People) -> tuple[ModelPatcher, list, list]:
     for kind, base in ((POSITIVE, people.base), (NEGATIVE, people.negative)):
         entries = marked(base.conditioning[:1], Row(patch.identity, None, kind))
         sides.append([_with_pooled(entries[0], people, kind)])
-    return patch.attach(people.model, adapters), sides[0], sides[1]
+    return Regional(patch.attach(people.model, adapters), sides[0], sides[1], notes)
 
 
 def _with_pooled(entry: list, people: People, kind: str) -> list:
-    """SDXL's pooled vector has no place: everybody's, in the share that they have of the picture."""
+    """SDXL's pooled vector has no place: everybody's, in the share that they have of the
+    picture."""
     context, values = entry
     pooled = values.get("pooled_output")
     if pooled is None:
@@ -61,11 +77,11 @@ def _with_pooled(entry: list, people: People, kind: str) -> list:
     shares = region_weights(people.masks, people.base_strength).mean((1, 2))
     texts = [p.positive if kind == POSITIVE else p.negative for p in people.people]
     everyone = [pooled, *(t.conditioning[0][1]["pooled_output"] for t in texts)]
-    mixed = sum(share * vector for share, vector in zip(shares, everyone, strict=True))
+    mixed = torch.einsum("p,pbc->bc", shares, torch.stack([v.float() for v in everyone]))
     return [context, {**values, "pooled_output": mixed.to(pooled.dtype)}]
 
 
-def _exact(people: People) -> tuple[ModelPatcher, list, list]:
+def _exact(people: People) -> Regional:
     dtype = compute_dtype(people.model)
     parts = [_split_products(people.model, person, dtype) for person in people.people]
     adapters, _ = build_stack(people.model, [low for low, _ in parts], dtype, EXACT)
@@ -75,11 +91,14 @@ def _exact(people: People) -> tuple[ModelPatcher, list, list]:
             layers.setdefault(name, {})[who] = tensors
     variants = WeightVariants(layers)
     patch = RegionalPatch(Exact(adapters, variants), people.span)
-    positive, negative = _rows(people, patch.identity, POSITIVE), _rows(people, patch.identity, NEGATIVE)
+    positive, negative = (
+        _rows(people, patch.identity, POSITIVE),
+        _rows(people, patch.identity, NEGATIVE),
+    )
     _share_length([*positive, *negative])
     everything = AdapterStack(dict(adapters.items()))
     everything.variants = variants
-    return patch.attach(people.model, everything), positive, negative
+    return Regional(patch.attach(people.model, everything), positive, negative)
 
 
 def _rows(people: People, identity: str, kind: str) -> list:
@@ -114,8 +133,8 @@ def _outside(people: People) -> list[tuple[float, float]]:
 
 
 def _share_length(entries: list) -> None:
-    """Repeat every text to a common length, in place. Attention does not see the repetition, and core
-    batches only texts whose common length is at most four times the shorter."""
+    """Repeat every text to a common length, in place. Attention does not see the repetition, and
+    core batches only texts whose common length is at most four times the shorter."""
     lengths = {entry[0].shape[1] for entry in entries}
     common = math.lcm(*lengths)
     if len(lengths) > 1 and common <= CHUNK_LIMIT * min(lengths):
@@ -131,7 +150,7 @@ def _split_products(model: ModelPatcher, person: Person, dtype: torch.dtype):
         try:
             build_stack(model, [part], dtype, EXACT)
             low.update(part.patches)
-        except NotLowRank:
+        except NotLowRankError:
             dense[name] = _merged(model, name, part, dtype)
     return PersonPatches(low), dense
 

@@ -25,8 +25,8 @@ def encode(clip: CLIP, text: str, weights: Weights) -> list:
     unknown = set(tokens) - set(WIDTHS)
     if unknown:
         raise ValueError(
-            f"BreakRegionalPrompt: weights = a1111 is arithmetic on CLIP's vectors, and this model reads "
-            f"text with {', '.join(sorted(unknown))}. Choose weights = comfy or off."
+            f"BreakRegionalPrompt: weights = a1111 is arithmetic on CLIP's vectors, and this "
+            f"model reads text with {', '.join(sorted(unknown))}. Choose weights = comfy or off."
         )
     conditioning = clip.encode_from_tokens_scheduled(_without_weights(tokens))
     return [[_emphasise(context, tokens), values] for context, values in conditioning]

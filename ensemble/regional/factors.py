@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import comfy.lora
 import torch
@@ -28,18 +29,18 @@ class Factors:
     error: float = 0.0
 
 
-class NotLowRank(ValueError):
+class NotLowRankError(ValueError):
     """The change cannot be written as a small product; `method = exact` can still apply it."""
 
 
 def factorise(
-    patch: object, weight: torch.Tensor, key: str, max_error: float = MAX_ERROR
+    patch: Any, weight: torch.Tensor, key: str, max_error: float = MAX_ERROR
 ) -> Factors:
     """Turn what core's `load_lora` parsed for one weight into Factors.
 
     LoRA, LoCon, Tucker and output-axis DoRA are exact; LoHa, LoKr and full differences go through a
     truncated SVD, which is exact when their own rank is at most MAX_RANK.
-    Raises NotLowRank when the product would miss more than `max_error` of the change.
+    Raises NotLowRankError when the product would miss more than `max_error` of the change.
     """
     if isinstance(patch, LoRAAdapter) and patch.weights[5] is None:
         return _lora(patch, weight, max_error)
@@ -74,13 +75,15 @@ def _lora(adapter: LoRAAdapter, weight: torch.Tensor, max_error: float) -> Facto
 
 
 def _dora(up, down, magnitude, weight, max_error) -> Factors:
-    """DoRA as core merges it: on the output axis `W' = d (W + BA)` with `d = magnitude / |W|` per row,
-    which is a gain `d - 1` on the layer's product plus the rows of B scaled by d. On the input axis
-    the norms are those of the changed columns and no such form exists."""
+    """DoRA as core merges it: on the output axis `W' = d (W + BA)` with `d = magnitude / |W|` per
+    row, which is a gain `d - 1` on the layer's product plus the rows of B scaled by d. On the
+    input axis the norms are those of the changed columns and no such form exists."""
     if magnitude.shape[0] != weight.shape[0]:
         delta = torch.mm(up, down.flatten(1)).reshape(weight.shape)
         changed = weight + delta
-        norm = changed.transpose(0, 1).flatten(1).norm(dim=1).reshape(1, -1, *[1] * (weight.ndim - 2))
+        norm = (
+            changed.transpose(0, 1).flatten(1).norm(dim=1).reshape(1, -1, *[1] * (weight.ndim - 2))
+        )
         merged = changed * (magnitude / (norm + torch.finfo(weight.dtype).eps))
         return _svd(merged - weight, MAX_RANK, "DoRA on the input axis", max_error)
     norm = weight.flatten(1).norm(dim=1) + torch.finfo(weight.dtype).eps
@@ -88,14 +91,14 @@ def _dora(up, down, magnitude, weight, max_error) -> Factors:
     return Factors(up * ratio[:, None], down, gain=ratio - 1.0)
 
 
-def _rank_bound(patch: object) -> int:
+def _rank_bound(patch: Any) -> int:
     """The largest rank that the change can have by its own form."""
     if isinstance(patch, (LoHaAdapter, LoKrAdapter)) and patch.weights[-1] is not None:
         return MAX_RANK  # DoRA around it: no bound
     if isinstance(patch, LoHaAdapter):
         return patch.weights[1].shape[0] * patch.weights[4].shape[0]
     if isinstance(patch, LoKrAdapter):
-        first, second, _, a1, b1, a2, b2, _, _ = patch.weights
+        first, second, _, _, b1, _, b2, _, _ = patch.weights
         left = min(first.shape) if first is not None else b1.shape[0]
         if second is not None:
             return left * min(second.flatten(1).shape)
@@ -115,7 +118,7 @@ def _svd(delta: torch.Tensor, bound: int, key: str, max_error: float) -> Factors
     size = matrix.norm()
     error = float((matrix - up @ down).norm() / size) if size > 0 else 0.0
     if error > max_error:
-        raise NotLowRank(
+        raise NotLowRankError(
             f"{key}: a product of rank {rank} misses {error:.0%} of this LoRA's change "
             f"({max_error:.0%} is allowed). Choose method = exact, which applies it whole."
         )

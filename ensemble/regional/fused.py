@@ -1,4 +1,5 @@
-"""method = fused: everybody in one forward pass, adapters by place, texts by regional cross-attention."""
+"""method = fused: everybody in one forward pass, adapters by place, texts by regional
+cross-attention."""
 
 from __future__ import annotations
 
@@ -46,7 +47,8 @@ class Fused:
     contexts: Mapping[str, Sequence[torch.Tensor]]
     adapters: AdapterStack
     cache: dict = field(default_factory=dict)
-    """Lives for one run: layers of the UNet that runs, K/V of the texts, gates per batch structure."""
+    """Lives for one run: layers of the UNet that runs, K/V of the texts, gates per batch
+    structure."""
 
     def clear(self) -> None:
         self.cache = {}

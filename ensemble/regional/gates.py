@@ -16,8 +16,9 @@ from ..regions.weights import reduce_to
 class TokenCountError(RuntimeError):
     def __init__(self, tokens: int, known: list[int]):
         super().__init__(
-            f"BreakRegionalPrompt: a layer got {tokens} tokens where this latent has {known}. Another "
-            "node merges or tiles tokens (token merging, HyperTile); remove it, or choose method = exact."
+            f"BreakRegionalPrompt: a layer got {tokens} tokens where this latent has {known}. "
+            f"Another node merges or tiles tokens (token merging, HyperTile); remove it, or "
+            f"choose method = exact."
         )
 
 
@@ -55,7 +56,8 @@ class PlaceGate:
         return self._cached(("place", grid, owners), like, lambda: reduce_to(self.gates, *grid))
 
     def vectors(self, owners: tuple[int, ...], like: torch.Tensor) -> torch.Tensor:
-        """`[1 or B, R]` for layers without space (time and label embeddings): the mean of the mask."""
+        """`[1 or B, R]` for layers without space (time and label embeddings): the mean of the
+        mask."""
         return self._cached(("mean", owners), like, lambda: self.gates.mean((1, 2)))
 
     def _cached(self, key: tuple, like: torch.Tensor, build) -> torch.Tensor:
@@ -65,7 +67,8 @@ class PlaceGate:
             per_row = build()[list(owners)][None]
             if self.ours is not None:
                 per_row = per_row * self.ours.view(-1, *[1] * (per_row.ndim - 1))
-            # Channels last: the token view of a place gate is then contiguous where it is used most.
+            # Channels last: the token view of a place gate is then contiguous where it is used
+            # most.
             if per_row.ndim == 4:
                 per_row = per_row.contiguous(memory_format=torch.channels_last)
             self.cache[key] = per_row.to(like.device, like.dtype)
@@ -74,7 +77,8 @@ class PlaceGate:
 
 @dataclass
 class RowGate:
-    """G for exact: 1 where the batch row belongs to the person, else 0. person `[B]`, -1 for nobody."""
+    """G for exact: 1 where the batch row belongs to the person, else 0. person `[B]`, -1 for
+    nobody."""
 
     person: torch.Tensor
     cache: dict = field(default_factory=dict)

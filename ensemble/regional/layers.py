@@ -1,4 +1,5 @@
-"""A layer's forward with everybody's adapters added: two skinny products, whatever the number of people.
+"""A layer's forward with everybody's adapters added: two skinny products, whatever the number of
+people.
 
 The wrapped forward is the one found at install time, so weights that ComfyUI casts, offloads or
 quantises stay its own business, and patches of others below ours keep working.
@@ -66,7 +67,8 @@ def _add_convolution(layer: nn.Conv2d, stack: LayerStack, gate: Gate, x, y) -> t
 
 
 def _add_per_person(layer, stack: LayerStack, people: torch.Tensor, y: torch.Tensor):
-    """DoRA's gain on the layer's product and differences of its bias; people `[.., N]`, y `[.., out]`."""
+    """DoRA's gain on the layer's product and differences of its bias; people `[.., N]`, y `[..,
+    out]`."""
     if stack.gain is not None:
         bias = 0 if layer.bias is None else layer.bias.to(y.device, y.dtype)
         y = y + (y - bias) * (people @ stack.gain.to(y.dtype))
@@ -76,6 +78,4 @@ def _add_per_person(layer, stack: LayerStack, people: torch.Tensor, y: torch.Ten
 
 
 def _people(stack: LayerStack) -> int:
-    rows = stack.gain if stack.gain is not None else stack.bias
-    assert rows is not None
-    return rows.shape[0]
+    return next(rows.shape[0] for rows in (stack.gain, stack.bias) if rows is not None)

@@ -1,7 +1,7 @@
 """Which forwards are replaced, and for how long: only while the diffusion model runs.
 
-ComfyUI ejects injections only when another clone is loaded, which would leave forwards wrapped after
-the run. So they are installed around each forward pass and removed in a `finally`.
+ComfyUI ejects injections only when another clone is loaded, which would leave forwards wrapped
+after the run. So they are installed around each forward pass and removed in a `finally`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""The regional patch on a clone of the model: which rows are whose, and what runs around the forward."""
+"""The regional patch on a clone of the model: which rows are whose, and what runs around the
+forward."""
 
 from __future__ import annotations
 
@@ -13,8 +14,8 @@ from comfy.patcher_extension import CallbacksMP, WrappersMP
 from .stack import AdapterStack, as_patcher
 
 KEY = "ensemble"
-"""Our key in conditioning entries, wrappers, callbacks and transformer options. Never core's "hooks":
-that key makes core load a second copy of the model under dynamic VRAM."""
+"""Our key in conditioning entries, wrappers, callbacks and transformer options. Never core's
+"hooks": that key makes core load a second copy of the model under dynamic VRAM."""
 
 POSITIVE, NEGATIVE = "positive", "negative"
 
@@ -44,6 +45,9 @@ class Span:
         """As core decides it for conditioning entries with start_percent and end_percent."""
         sampling = model.model_sampling
         return sampling.percent_to_sigma(self.end) <= sigma <= sampling.percent_to_sigma(self.start)
+
+
+WHOLE = Span()
 
 
 class Method(Protocol):
@@ -105,7 +109,8 @@ class RegionalPatch:
 
 
 def _find_options(args: tuple, kwargs: dict) -> tuple[int | str, dict]:
-    """Model classes take transformer_options at different places; it is the dict that names rows."""
+    """Model classes take transformer_options at different places; it is the dict that names
+    rows."""
     if "transformer_options" in kwargs:
         return "transformer_options", kwargs["transformer_options"]
     for index, value in enumerate(args):

@@ -9,7 +9,7 @@ import torch
 from comfy.model_patcher import ModelPatcher
 from comfy.sd import CLIP
 
-from .patch import Span
+from .patch import WHOLE, Span
 from .stack import PersonPatches
 
 
@@ -40,8 +40,8 @@ class HeadBox:
 class Person:
     """positive and negative are both encoded with this person's CLIP LoRA.
 
-    region `[H,W]` covers the whole canvas, whatever its size in pixels. lora_names are for people to
-    read; patches are what those files change in the diffusion model.
+    region `[H,W]` covers the whole canvas, whatever its size in pixels. lora_names are for people
+    to read; patches are what those files change in the diffusion model.
     """
 
     positive: Text
@@ -65,12 +65,14 @@ class People:
     people: tuple[Person, ...]
     method: Method = Method.FUSED
     base_strength: float = 0.2
-    span: Span = Span()
+    span: Span = WHOLE
     notes: tuple[str, ...] = ()
 
     @property
     def masks(self) -> torch.Tensor:
-        """`[N,H,W]`"""
+        """`[N,H,W]`; one empty mask where there is nobody."""
+        if not self.people:
+            return torch.zeros(1, 64, 64)
         return torch.stack([person.region for person in self.people])
 
     def cropped(self, left: float, top: float, right: float, bottom: float) -> People:

@@ -1,4 +1,5 @@
-"""All people's adapters, stacked layer by layer, as one module that ComfyUI's memory management counts."""
+"""All people's adapters, stacked layer by layer, as one module that ComfyUI's memory management
+counts."""
 
 from __future__ import annotations
 
@@ -11,14 +12,15 @@ import torch
 from comfy.model_patcher import ModelPatcher
 from torch import nn
 
-from .factors import MAX_ERROR, Factors, NotLowRank, factorise
+from .factors import MAX_ERROR, Factors, NotLowRankError, factorise
 
 PREFIX = "diffusion_model."
 
 
 @dataclass(frozen=True)
 class PersonPatches:
-    """What one person's LoRA files change: key -> (patch as core's load_lora parsed it, strength)."""
+    """What one person's LoRA files change: key -> (patch as core's load_lora parsed it,
+    strength)."""
 
     patches: Mapping[str | tuple, tuple[tuple[object, float], ...]]
 
@@ -31,7 +33,9 @@ class LayerStack(nn.Module):
     difference needs them.
     """
 
-    def __init__(self, people: int, factors: Sequence[tuple[int, float, Factors]], dtype: torch.dtype):
+    def __init__(
+        self, people: int, factors: Sequence[tuple[int, float, Factors]], dtype: torch.dtype
+    ):
         super().__init__()
         self.owners = tuple(who for who, _, f in factors for _ in range(f.up.shape[1]))
         down = torch.cat([f.down for _, _, f in factors])
@@ -76,8 +80,8 @@ def build_stack(
 ) -> tuple[AdapterStack, float]:
     """Factorise and stack every person's patches for `model`.
 
-    Returns the AdapterStack and the mean relative error of the truncated factors (0 when all exact).
-    Raises NotLowRank for a change that no product expresses within `max_error`.
+    Returns the AdapterStack and the mean relative error of the truncated factors (0 when all
+    exact). Raises NotLowRankError for a change that no product expresses within `max_error`.
     """
     collected: dict[str, list[tuple[int, float, Factors]]] = {}
     for who, person in enumerate(people):
@@ -93,14 +97,16 @@ def _person_factors(model: ModelPatcher, person: PersonPatches, max_error: float
         name, kind, offset = _split(key)
         layer = comfy.utils.get_attr(model.model, PREFIX + name)
         if not isinstance(layer, (nn.Linear, nn.Conv2d)):
-            raise NotLowRank(
-                f"{name}: this LoRA changes a {type(layer).__name__} layer, which has no product form. "
-                "Choose method = exact."
+            raise NotLowRankError(
+                f"{name}: this LoRA changes a {type(layer).__name__} layer, which has no product "
+                f"form. Choose method = exact."
             )
         for patch, strength in entries:
             if strength:
-                yield name, strength, _layer_factors(
-                    model, layer, name, kind, offset, patch, max_error
+                yield (
+                    name,
+                    strength,
+                    _layer_factors(model, layer, name, kind, offset, patch, max_error),
                 )
 
 
@@ -118,7 +124,9 @@ def _layer_factors(model, layer, name, kind, offset, patch, max_error) -> Factor
     axis, start, length = offset
     part = factorise(patch, weight.narrow(axis, start, length), name, max_error)
     if axis != 0 or part.gain is not None:
-        raise NotLowRank(f"{name}: the LoRA changes part of a fused layer. Choose method = exact.")
+        raise NotLowRankError(
+            f"{name}: the LoRA changes part of a fused layer. Choose method = exact."
+        )
     up = part.up.new_zeros(weight.shape[0], part.up.shape[1])
     up[start : start + length] = part.up
     return Factors(up, part.down, error=part.error)

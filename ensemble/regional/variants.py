@@ -1,4 +1,5 @@
-"""Whole changed weights per person, for what no low-rank product expresses (method = exact only)."""
+"""Whole changed weights per person, for what no low-rank product expresses (method = exact
+only)."""
 
 from __future__ import annotations
 

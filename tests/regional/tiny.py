@@ -66,11 +66,15 @@ def model(config: dict = SD15, dtype: torch.dtype = torch.float32, seed: int = 0
 def text(seed: int, tokens: int = 77, pooled: int | None = None) -> Text:
     generator = torch.Generator().manual_seed(1000 + seed)
     context = torch.randn(1, tokens, CONTEXT, generator=generator)
-    values = {} if pooled is None else {"pooled_output": torch.randn(1, pooled, generator=generator)}
+    values = (
+        {} if pooled is None else {"pooled_output": torch.randn(1, pooled, generator=generator)}
+    )
     return Text(f"text {seed}", [[context, values]])
 
 
-def lora(patcher: ModelPatcher, seed: int, rank: int = 4, layers: str = ATTENTION, size=0.3) -> dict:
+def lora(
+    patcher: ModelPatcher, seed: int, rank: int = 4, layers: str = ATTENTION, size=0.3
+) -> dict:
     """A state dict in the generic key form, for the layers whose parameter names match."""
     generator = torch.Generator().manual_seed(seed)
     state = {}

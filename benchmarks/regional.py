@@ -1,0 +1,177 @@
+"""What N people with a LoRA each cost: plain (one merged LoRA), core's hooks, exact and fused.
+
+    python dev bench regional [--quick] [--json FILE] [--model sd15|sdxl] [--size 384x256]
+                              [--people 1 2 4] [--ranks 16] [--methods plain core_hooks exact fused]
+
+`plain` is one LoRA merged by core's LoraLoader path with the base prompt and one negative;
+`core_hooks` hooks every person's positive and negative. Full-size UNet, random weights, batch 1,
+CFG 7, euler. Steps
+from the second on count; the methods run in turn, so ratios hold when the machine's speed drifts.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+import engine
+
+METHODS = ("plain", "core_hooks", "exact", "fused")
+STEPS = {"core_hooks": 4, "exact": 4}
+COLUMNS = [
+    "model", "width", "height", "rank", "people", "method", "seconds_per_step", "over_plain",
+    "model_calls_per_step", "first_step_seconds", "peak_memory_bytes",
+]  # fmt: skip
+
+
+class Scene:
+    """The same people for every method: columns side by side, a text and a LoRA each."""
+
+    def __init__(self, patcher, model: str, width: int, height: int, rank: int, people: int):
+        import torch
+        from ensemble_portraits.ensemble.regional.people import Method, People, Person, Text
+        from ensemble_portraits.ensemble.regional.stack import PersonPatches
+        from ensemble_portraits.ensemble.regions.layout import Layout, lay_out
+        from ensemble_portraits.ensemble.regions.weights import region_weights
+
+        self.patcher, self.people = patcher, people
+        wide = 2048 if model == "sdxl" else 768
+
+        def text(seed: int) -> Text:
+            generator = torch.Generator().manual_seed(seed)
+            values = {"pooled_output": torch.randn(1, 1280, generator=generator)}
+            context = torch.randn(1, 77, wide, generator=generator)
+            return Text(str(seed), [[context, values if model == "sdxl" else {}]])
+
+        self.loras = [engine.random_lora(patcher, 1 + i, rank) for i in range(people)]
+        masks = lay_out(people, Layout.COLUMNS, 0.06)
+        self.weights = region_weights(masks, 0.2)
+        members = tuple(
+            Person(
+                text(10 + i), text(30 + i), (str(i),),
+                PersonPatches({k: ((v, 1.0),) for k, v in self.parsed(i).items()}), masks[i],
+            )
+            for i in range(people)
+        )  # fmt: skip
+        self.scenes = {
+            method.value: People(patcher, None, text(1), text(2), "", members, method)  # type: ignore
+            for method in Method
+        }
+        generator = torch.Generator().manual_seed(7)
+        self.noise = torch.randn(1, 4, height // 8, width // 8, generator=generator)
+
+    def parsed(self, i: int) -> dict:
+        import comfy.lora
+
+        keys = comfy.lora.model_lora_keys_unet(self.patcher.model, {})
+        return comfy.lora.load_lora(self.loras[i], keys, log_missing=False)
+
+    def plain(self):
+        model = self.patcher.clone()
+        model.add_patches(self.parsed(0), 1.0)
+        scene = self.scenes["fused"]
+        return model, scene.base.conditioning, scene.negative.conditioning
+
+    def core_hooks(self):
+        import comfy.hooks
+
+        scene = self.scenes["fused"]
+        hooks = [
+            comfy.hooks.create_hook_lora(lora=lora, strength_model=1.0, strength_clip=0.0)
+            for lora in self.loras
+        ]
+
+        def side(base, texts):
+            entries = [[(base, None)], *[[(t, h)] for t, h in zip(texts, hooks, strict=True)]]
+            out = []
+            for weight, [(text, hook)] in zip(self.weights, entries, strict=True):
+                extra = {"mask": weight[None], "mask_strength": 1.0}
+                if hook is not None:
+                    extra["hooks"] = hook
+                out += [[c, {**v, **extra}] for c, v in text.conditioning]
+            return out
+
+        return (
+            self.patcher.clone(),
+            side(scene.base, [p.positive for p in scene.people]),
+            side(scene.negative, [p.negative for p in scene.people]),
+        )
+
+    def exact(self):
+        return self._ours("exact")
+
+    def fused(self):
+        return self._ours("fused")
+
+    def _ours(self, method: str):
+        from ensemble_portraits.ensemble.regional.build import build
+
+        return build(self.scenes[method])[:3]
+
+
+def measure(scene: Scene, methods, rounds: int, steps: dict[str, int], facts: dict) -> list[dict]:
+    results = {m: {"later": [], "first": [], "calls": [], "bytes": []} for m in methods}
+    unet = scene.patcher.model.diffusion_model
+
+    def run(method: str):
+        model, positive, negative = getattr(scene, method)()
+        count = steps.get(method, steps["default"])
+        with engine.counted(unet) as calls, engine.peak_memory() as memory:
+            times = engine.timed_sample(model, positive, negative, scene.noise, count)
+        result = results[method]
+        result["later"] += times[1:]
+        result["first"].append(times[0])
+        result["calls"].append(len(calls) / count)
+        result["bytes"].append(memory["bytes"])
+
+    engine.interleaved({m: (lambda m=m: run(m)) for m in methods}, rounds)
+    rows = []
+    plain = engine.median(results["plain"]["later"]) if "plain" in methods else float("nan")
+    for method, result in results.items():
+        seconds = engine.median(result["later"])
+        rows.append({
+            **facts, "people": scene.people, "method": method, "seconds_per_step": seconds,
+            "over_plain": seconds / plain, "model_calls_per_step": result["calls"][-1],
+            "first_step_seconds": engine.median(result["first"]),
+            "peak_memory_bytes": max(result["bytes"]),
+        })  # fmt: skip
+    return rows
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="one round, two people, rank 16")
+    parser.add_argument("--json", metavar="FILE")
+    parser.add_argument("--model", choices=("sd15", "sdxl"), default="sd15")
+    parser.add_argument("--size", default="384x256")
+    parser.add_argument("--people", type=int, nargs="+", default=[1, 2, 4])
+    parser.add_argument("--ranks", type=int, nargs="+", default=[16])
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=8)
+    args = parser.parse_args(argv)
+    if args.quick:
+        args.people, args.ranks, args.rounds, args.steps = [2], args.ranks[:1], 1, 4
+    engine.load()
+    import torch
+
+    width, height = map(int, args.size.split("x"))
+    rows: list[dict] = []
+    with torch.inference_mode():
+        patcher = engine.full_size(args.model)
+        for rank in args.ranks:
+            for people in args.people:
+                facts = {"model": args.model, "width": width, "height": height, "rank": rank}
+                scene = Scene(patcher, args.model, width, height, rank, people)
+                steps = {m: min(n, args.steps) for m, n in STEPS.items()}
+                steps["default"] = args.steps
+                rows += measure(scene, args.methods, args.rounds, steps, facts)
+                print(engine.table(rows[-len(args.methods) :], COLUMNS), flush=True)
+    print(
+        f"\n{torch.get_num_threads()} threads, {'CUDA' if torch.cuda.is_available() else 'CPU'}\n"
+    )
+    print(engine.table(rows, COLUMNS))
+    engine.save_rows(rows, args.json)
+
+
+if __name__ == "__main__":
+    main()

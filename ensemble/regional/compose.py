@@ -1,0 +1,193 @@
+"""What was typed and linked -> PEOPLE: texts read, LoRAs found, every person encoded by their own
+CLIP."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from comfy.model_patcher import ModelPatcher
+from comfy.sd import CLIP
+
+from ..lora.adapters import KeyMap, clip_key_map, match, model_key_map
+from ..lora.cache import TENSORS
+from ..lora.files import LoraFile, find_lora
+from ..lora.merge import LoraChoice, check_match, merge
+from ..lora.names import UnresolvedNameError
+from ..prompt.emphasis import Weights, for_comfy
+from ..prompt.grammar import BreakPrompt, Part, parse_break, parse_negative
+from ..prompt.tags import LoraTag
+from ..regions.layout import Layout
+from .encode import encode
+from .patch import Span
+from .people import Method, People, Person, Text
+from .places import Places, place, read_order
+from .stack import PersonPatches
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Settings:
+    method: Method = Method.FUSED
+    weights: Weights = Weights.A1111
+    base_strength: float = 0.2
+    feather: float = 0.06
+    layout: Layout = Layout.COLUMNS
+    order: str = ""
+    start: float = 0.0
+    end: float = 1.0
+    skip_missing: bool = False
+
+
+@dataclass
+class Notes:
+    """Lines for the person at the screen: what was understood, and warnings, which are logged
+    too."""
+
+    lines: list[str] = field(default_factory=list)
+
+    def say(self, line: str) -> None:
+        self.lines.append(line)
+
+    def warn(self, line: str) -> None:
+        log.warning("BreakRegionalPrompt: %s", line)
+        self.lines.append(f"Warning: {line}")
+
+
+def check(text: str, negative: str, settings: Settings) -> BreakPrompt:
+    """Everything that can be said before a model is loaded. The queue calls it on what is typed,
+    and `compose` on what is linked. Raises ValueError (PromptError, UnresolvedNameError) with the
+    way out."""
+    prompt = parse_break(text)
+    parse_negative(negative, len(prompt.people))
+    for part in (prompt.base, prompt.common, *prompt.people):
+        for_comfy(part.text, settings.weights)
+        for tag in part.loras:
+            _find(tag, settings.skip_missing, None)
+    for_comfy(negative, settings.weights)
+    read_order(settings.order, len(prompt.people))
+    if not 0.0 <= settings.start < settings.end <= 1.0:
+        raise ValueError(
+            f"start {settings.start} and end {settings.end} must be fractions of sampling with "
+            "0 <= start < end <= 1. 0 and 1 act throughout."
+        )
+    return prompt
+
+
+def compose(
+    model: ModelPatcher, clip: CLIP, text: str, negative: str, settings: Settings,
+    regions: torch.Tensor | None = None, pose: object = None,
+) -> People:  # fmt: skip
+    """The People of a prompt; regions `[1 or N,H,W]` win over the pose, which wins over the
+    layout."""
+    prompt = check(text, negative, settings)
+    notes = Notes()
+    negatives = parse_negative(negative, len(prompt.people))
+    where = place(
+        len(prompt.people), settings.layout, settings.feather, settings.order, regions, pose
+    )
+    for number, mask in enumerate(where.regions, 1):
+        if not mask.any():
+            notes.warn(f"the region of person {number} is empty, so that person is not painted")
+    shared = [_find(tag, settings.skip_missing, notes) for tag in prompt.shared_loras]
+    choices = [_choice(f, t) for f, t in zip(shared, prompt.shared_loras, strict=True) if f]
+    if choices:
+        model, clip, _ = merge(model, clip, choices)
+    encoder = _Encoder(model, clip, settings, notes)
+    people = tuple(
+        encoder.person(part, whole, negatives.person_texts[i], where, i)
+        for i, (part, whole) in enumerate(zip(prompt.people, prompt.person_texts, strict=True))
+    )
+    return People(
+        model=model,
+        clip=clip,
+        base=encoder.text(clip, prompt.base_text),
+        negative=encoder.text(clip, negatives.base_text),
+        common=prompt.common.text,
+        people=people,
+        method=settings.method,
+        base_strength=settings.base_strength,
+        span=Span(settings.start, settings.end),
+        notes=tuple(_summary(prompt, people) + notes.lines),
+    )
+
+
+def _find(tag: LoraTag, skip: bool, notes: Notes | None) -> LoraFile | None:
+    try:
+        return find_lora(tag.name)
+    except UnresolvedNameError as error:
+        if not skip:
+            raise type(error)(f"Input 'text': LoRA {error}", error.name, error.nearest) from error
+        if notes:
+            notes.warn(f"skipped: {error}")
+        return None
+
+
+def _choice(file: LoraFile, tag: LoraTag) -> LoraChoice:
+    return LoraChoice(file, tag.weight, tag.clip_weight, source="text")
+
+
+class _Encoder:
+    """Encodes texts, each person's by a CLIP with that person's LoRAs; plain CLIP texts only
+    once."""
+
+    def __init__(self, model: ModelPatcher, clip: CLIP, settings: Settings, notes: Notes):
+        self.model, self.clip, self.settings, self.notes = model, clip, settings, notes
+        self.plain: dict[str, Text] = {}
+        self.keys: tuple[KeyMap, KeyMap] | None = None
+
+    def text(self, clip: CLIP, text: str) -> Text:
+        if clip is not self.clip:
+            return Text(text, encode(clip, text, self.settings.weights))
+        if text not in self.plain:
+            self.plain[text] = Text(text, encode(clip, text, self.settings.weights))
+        return self.plain[text]
+
+    def person(self, part: Part, whole: str, negative: str, where: Places, index: int) -> Person:
+        found = [(_find(tag, self.settings.skip_missing, self.notes), tag) for tag in part.loras]
+        choices = [_choice(file, tag) for file, tag in found if file]
+        clip, patches = self._apply(choices)
+        return Person(
+            positive=self.text(clip, whole),
+            negative=self.text(clip, negative),
+            lora_names=tuple(f"{c.file.name} {c.weight:g}" for c in choices),
+            patches=PersonPatches(patches),
+            region=where.regions[index],
+            head=where.heads[index],
+            seed_offset=index,
+        )
+
+    def _apply(self, choices: Sequence[LoraChoice]) -> tuple[CLIP, dict]:
+        """A clone of CLIP with the choices' text parts, and what they change in the diffusion
+        model."""
+        clip, patches = self.clip, {}
+        for choice in choices:
+            if self.keys is None:
+                self.keys = model_key_map(self.model), clip_key_map(self.clip)
+            tensors = TENSORS.load(choice.file)
+            own, texts = (match(tensors, keys) for keys in self.keys)
+            warning = check_match(
+                choice, len(own.keys | texts.keys), own.total, type(self.model.model).__name__
+            )
+            if warning:
+                self.notes.lines.append(f"Warning: {warning}")
+            for key, adapter in own.adapters.items():
+                patches[key] = (*patches.get(key, ()), (adapter, choice.weight))
+            if texts.adapters and choice.clip_weight:
+                clip = clip.clone() if clip is self.clip else clip
+                clip.add_patches(texts.adapters, choice.clip_weight)
+        return clip, patches
+
+
+def _summary(prompt: BreakPrompt, people: Sequence[Person]) -> list[str]:
+    """How the text was read, a line each."""
+    if not prompt.has_break:
+        return ["Plain prompt: no BREAK, nobody has a region."]
+    lines = [f"base: {prompt.base.text or '(empty)'}", f"common: {prompt.common.text or '(empty)'}"]
+    for number, (part, person) in enumerate(zip(prompt.people, people, strict=True), 1):
+        loras = ", ".join(person.lora_names) or "no LoRA"
+        lines.append(f"person {number}: {part.text or '(empty)'} [{loras}]")
+    return lines

@@ -1,0 +1,176 @@
+"""BREAK prompts: several people, each with their own text, LoRA and region, in one sampling run."""
+
+import json
+
+from comfy_api.latest import io
+
+from ..ensemble.lora.cache import TENSORS
+from ..ensemble.lora.files import find_lora
+from ..ensemble.lora.names import UnresolvedNameError
+from ..ensemble.prompt.emphasis import Weights
+from ..ensemble.prompt.grammar import parse_break
+from ..ensemble.regional.build import build
+from ..ensemble.regional.compose import Settings, check, compose
+from ..ensemble.regional.people import Method
+from ..ensemble.regions.layout import Layout
+from .types import People, PoseKeypoint
+
+EXAMPLE = "two friends in a park BREAK photo, detailed skin BREAK a woman BREAK a man"
+
+
+class BreakRegionalPrompt(io.ComfyNode):
+    def __init__(self) -> None:
+        self.lease = TENSORS.lease()  # parsed LoRAs live as long as ComfyUI keeps this node
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="BreakRegionalPrompt",
+            display_name="Break Regional Prompt",
+            category="Ensemble",
+            description="One text, split by BREAK into scene, common and a part per person. Every "
+            "person gets their own words and LoRA in their own region, in one sampling run.",
+            search_aliases=[
+                "regional prompt", "multi person", "multiple characters", "BREAK", "lora per "
+                "person",
+                "attention couple", "regional lora",
+            ],
+            inputs=[
+                io.Model.Input("model", tooltip="The model everybody is painted with."),
+                io.Clip.Input("clip", tooltip="Its text encoder; LoRAs act on it too."),
+                io.String.Input(
+                    "text", multiline=True, dynamic_prompts=True, default=EXAMPLE,
+                    tooltip="scene BREAK common BREAK person 1 BREAK person 2 … The common part "
+                    "is added to everyone and may be empty. <lora:name:weight> in a person's part "
+                    "acts on that person; in scene or common on everyone.",
+                ),
+                io.String.Input(
+                    "negative", multiline=True, dynamic_prompts=True, default="",
+                    tooltip="For everyone, or split by BREAK in the same way.",
+                ),
+                io.Mask.Input(
+                    "regions", optional=True,
+                    tooltip="One mask per person in prompt order (or one for all). Without it the "
+                    "pose tells, and without a pose everyone gets a column.",
+                ),
+                PoseKeypoint.Input(
+                    "pose", optional=True,
+                    tooltip="Skeletons: regions are drawn around them, left to right in prompt "
+                    "order.",
+                ),
+                io.Combo.Input(
+                    "method", options=Method, default=Method.FUSED, advanced=True,
+                    tooltip="fused: all people in one pass, about as fast as one. exact: batch "
+                    "rows per person as core's LoRA hooks compute it; slower, nothing shared "
+                    "between people.",
+                ),
+                io.Combo.Input(
+                    "weights", options=Weights, default=Weights.A1111, advanced=True,
+                    tooltip="How (emphasis:1.2) is computed; off takes brackets as plain text.",
+                ),
+                io.Float.Input(
+                    "base_strength", default=0.2, min=0.0, max=1.0, step=0.05, advanced=True,
+                    tooltip="How much the scene's text says inside people's regions.",
+                ),
+                io.Float.Input(
+                    "feather", default=0.06, min=0.0, max=0.5, step=0.01, advanced=True,
+                    tooltip="Softness of borders, in torso lengths of a pose or parts of the "
+                    "picture. Masks given as regions are used as they are.",
+                ),
+                io.Combo.Input(
+                    "layout", options=Layout, default=Layout.COLUMNS, advanced=True,
+                    tooltip="Where people stand without regions and pose.",
+                ),
+                io.String.Input(
+                    "order", default="", advanced=True,
+                    tooltip="Who stands where from left to right, such as 2,1; empty is prompt "
+                    "order. Given regions are in prompt order already.",
+                ),
+                io.Float.Input(
+                    "start", default=0.0, min=0.0, max=1.0, step=0.01, advanced=True,
+                    tooltip="Part of sampling (0 to 1) at which people begin; before it the scene "
+                    "composes alone.",
+                ),
+                io.Float.Input(
+                    "end", default=1.0, min=0.0, max=1.0, step=0.01, advanced=True,
+                    tooltip="Part of sampling at which people end.",
+                ),
+                io.Combo.Input(
+                    "on_missing", options=["error", "skip"], default="error", advanced=True,
+                    tooltip="skip leaves out LoRAs you do not have, to open other people's "
+                    "workflows; what was skipped is shown.",
+                ),
+            ],
+            outputs=[
+                io.Model.Output(tooltip="For any sampler; the linked model stays as it is."),
+                io.Conditioning.Output("positive", display_name="positive", tooltip="For sampling."),
+                io.Conditioning.Output("negative", display_name="negative", tooltip="For sampling."),
+                People.Output(
+                    "people", display_name="people",
+                    tooltip="Everybody with text, LoRA and region, for FaceInpaint and EnsembleHires.",
+                ),
+                io.Mask.Output(
+                    "regions", display_name="regions", tooltip="Each person's place, in prompt order."
+                ),
+            ],
+        )  # fmt: skip
+
+    @classmethod
+    def validate_inputs(
+        cls, text=None, negative=None, method="fused", weights="a1111", layout="columns",
+        order="", start=0.0, end=1.0, on_missing="error",
+    ):  # fmt: skip
+        try:
+            settings = _settings(method, weights, 0.2, 0.06, layout, order, start, end, on_missing)
+            if text is not None:  # else it is linked, and checked when it arrives
+                check(text, negative or "", settings)
+        except ValueError as error:
+            return str(error)
+        return True
+
+    @classmethod
+    def fingerprint_inputs(cls, text=None, on_missing="error", **_):
+        """Changes when a LoRA file named in the text is edited or replaced."""
+        return json.dumps([_identity(tag.name) for tag in _tags(text or "")])
+
+    @classmethod
+    def execute(
+        cls, model, clip, text, negative, method, weights, base_strength, feather, layout, order,
+        start, end, on_missing, regions=None, pose=None,
+    ) -> io.NodeOutput:  # fmt: skip
+        settings = _settings(
+            method, weights, base_strength, feather, layout, order, start, end, on_missing
+        )
+        people = compose(model, clip, text, negative, settings, regions, pose)
+        run = build(people)
+        return io.NodeOutput(
+            run.model, run.positive, run.negative, people, people.masks,
+            ui={"text": [*people.notes, *run.notes]},
+        )  # fmt: skip
+
+
+def _settings(
+    method, weights, base_strength, feather, layout, order, start, end, on_missing
+) -> Settings:
+    if on_missing not in ("error", "skip"):
+        raise ValueError(f"Input 'on_missing' is {on_missing!r} and must be error or skip.")
+    return Settings(
+        Method(method), Weights(weights), base_strength, feather, Layout(layout), order, start, end,
+        on_missing == "skip",
+    )  # fmt: skip
+
+
+def _tags(text: str):
+    prompt = parse_break(text)
+    return [tag for part in (prompt.base, prompt.common, *prompt.people) for tag in part.loras]
+
+
+def _identity(name: str):
+    try:
+        file = find_lora(name)
+    except UnresolvedNameError:
+        return [name]
+    return [file.path, file.mtime_ns, file.size]
+
+
+NODES: list = [BreakRegionalPrompt]
