@@ -126,7 +126,7 @@ def _lines(a: np.ndarray, b: np.ndarray, shape: np.ndarray, height: int, width: 
     cut = ((a < 0) | (a >= limit) | (b < 0) | (b >= limit)).any(axis=1)
     if cut.any():
         a, b = a.copy(), b.copy()
-        alive = ~cut
+        alive = np.logical_not(cut)
         for i in np.flatnonzero(cut):
             clipped = _clip_line(a[i], b[i], width, height)
             if clipped is not None:

@@ -44,7 +44,8 @@ def read(image: np.ndarray) -> Pose:
 def _components(mask: np.ndarray) -> list[tuple[slice, slice]]:
     from scipy import ndimage
 
-    marked, _ = ndimage.label(mask, structure=np.ones((3, 3)))
+    marked = np.empty(mask.shape, dtype=np.int32)
+    ndimage.label(mask, structure=np.ones((3, 3)), output=marked)
     return [box for box in ndimage.find_objects(marked) if box is not None]
 
 

@@ -1,0 +1,251 @@
+"""A skeleton, a photo, keypoints or nothing -> pose map, keypoints and regions for a prompt."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..regions.layout import Layout, lay_out
+from ..regions.people import Shape, body_regions
+from .default import MIN_HEAD, Framing, default_pose
+from .draw import Style, draw
+from .people import (
+    Casting,
+    Match,
+    Mismatch,
+    cast,
+    describe,
+    keep_people,
+    merge_regions,
+    parse_order,
+    words_needed,
+)
+from .read import read, recognise
+from .size import canvas_size
+from .skeleton import Pose, Skeleton, read_pose_keypoint
+
+# RGB uint8 picture [H,W,3] -> the people in it.
+Estimate = Callable[[np.ndarray], Pose]
+_SMALLEST = 32
+
+
+class Source(str, Enum):
+    """What the linked picture is."""
+
+    AUTO = "auto"
+    SKELETON = "skeleton"
+    PHOTO = "photo"
+
+
+class Nobody(str, Enum):
+    """Where no person is found in the picture."""
+
+    ERROR = "error"
+    DEFAULT = "default pose"
+
+
+class NoPicture(str, Enum):
+    """What stands in for a picture or keypoints that are not linked."""
+
+    ARMS_CROSSED = "arms crossed"
+    NO_POSE = "no pose"
+
+
+@dataclass(frozen=True)
+class Options:
+    """The node's widgets. Their meaning is in the node's tooltips."""
+
+    people: int = 0
+    width: int = 0
+    height: int = 0
+    shape: Shape = Shape.CAPSULE
+    order: str = ""
+    match: Match = Match.LEFT_TO_RIGHT
+    on_mismatch: Mismatch = Mismatch.ERROR
+    no_picture: NoPicture = NoPicture.ARMS_CROSSED
+    on_nobody: Nobody = Nobody.ERROR
+    source: Source = Source.AUTO
+    framing: Framing = Framing.AUTO
+    style: Style = Style.OPENPOSE
+    hands: bool = True
+    face: bool = True
+    min_score: float = 0.3
+    feather: float = 0.06
+    margin: float = 0.3
+
+
+@dataclass(frozen=True, eq=False)
+class PoseControl:
+    """pose_map RGB uint8 `[H,W,3]`; regions `[N,H,W]` in prompt order; report for people to read."""
+
+    pose_map: np.ndarray
+    pose: Pose
+    regions: torch.Tensor
+    report: str
+
+    @property
+    def people(self) -> int:
+        return len(self.regions)
+
+
+@dataclass(frozen=True, eq=False)
+class _Found:
+    """A pose on its own canvas, and the picture it was read from where that is a drawn map."""
+
+    pose: Pose
+    origin: str
+    drawn: np.ndarray | None = None
+
+
+def pose_control(
+    options: Options,
+    image: np.ndarray | None,
+    keypoints: Any,
+    people_in_text: int | None,
+    person_masks: torch.Tensor | None,
+    estimate: Estimate,
+) -> PoseControl:
+    """Everything PoseControlInput gives. image RGB uint8 `[H,W,3]`; keypoints POSE_KEYPOINT;
+    person_masks `[K,h,w]`. Keypoints win over the image, which then gives only the size.
+
+    Raises ValueError naming the input where no pose can be made of it.
+    """
+    order = parse_order(options.order)
+    wanted = options.people or people_in_text or None
+    words_needed(options.match, person_masks, wanted)
+    found = _find(options, image, keypoints, estimate)
+    if found is not None and found.drawn is None:
+        found = _Found(
+            found.pose.with_people(
+                [_sure(person, options.min_score) for person in found.pose.people]
+            ),
+            found.origin,
+        )
+    given = None if image is None else (image.shape[1], image.shape[0])
+    if given is None and found is not None:
+        given = (found.pose.width, found.pose.height)
+    width, height = canvas_size(options.width, options.height, given)
+    if found is not None:
+        kept = keep_people(found.pose)
+        if kept.people:
+            masks = person_masks if options.match is Match.BY_WORDS else None
+            casting = cast(kept, wanted, order, masks, options.on_mismatch)
+            return _of_bodies(options, kept, casting, found, width, height)
+        if options.on_nobody is Nobody.ERROR:
+            raise ValueError(
+                f"No person was found in {found.origin}. Use a picture with people in it, lower "
+                "min_score, or set on_nobody to default pose."
+            )
+    return _without_bodies(options, wanted, order, width, height, nobody=found is not None)
+
+
+def _find(
+    options: Options, image: np.ndarray | None, keypoints: Any, estimate: Estimate
+) -> _Found | None:
+    if keypoints is not None:
+        frames = read_pose_keypoint(keypoints)
+        if not frames:
+            raise ValueError("pose: this POSE_KEYPOINT holds no picture at all.")
+        return _Found(frames[0], "the keypoints")
+    if image is None:
+        return None
+    if min(image.shape[:2]) < _SMALLEST:
+        raise ValueError(
+            f"image: {image.shape[1]}x{image.shape[0]} pixels are too few to find people in; "
+            f"{_SMALLEST} a side are the least. Link a bigger picture, or none."
+        )
+    drawn = options.source is Source.SKELETON or (
+        options.source is Source.AUTO and recognise(image)
+    )
+    if drawn:
+        return _Found(read(image), "the skeleton picture", image)
+    return _Found(estimate(image), "the photo")
+
+
+def _sure(person: Skeleton, min_score: float) -> Skeleton:
+    """The person without the points its estimator was not sure of."""
+    return Skeleton(
+        *(
+            np.where(part[:, 2:] >= min_score, part, 0.0)
+            for part in (person.body, person.face, person.left_hand, person.right_hand)
+        )
+    )
+
+
+def _of_bodies(
+    options: Options, pose: Pose, casting: Casting, found: _Found, width: int, height: int
+) -> PoseControl:
+    fitted = pose.fitted(width, height)
+    lines = [f"{len(pose.people)} bodies in {found.origin}", *describe(pose, casting)]
+    used = sorted(casting.used)
+    bodies = np.stack([fitted.people[i].body for i in used])
+    regions = body_regions(bodies, width, height, options.shape, options.feather, options.margin)
+    renumbered = Casting(tuple(tuple(used.index(b) for b in bs) for bs in casting.bodies))
+    shown = fitted.with_people([fitted.people[i] for i in used])
+    whole = len(used) == len(pose.people)
+    if found.drawn is not None and whole:
+        # A ready map keeps its hands and faces, which cannot be read back.
+        pose_map = _cover(found.drawn, width, height)
+    else:
+        pose_map = draw(shown, options.style, options.hands, options.face)
+        if found.drawn is not None:
+            lines.append("the map was redrawn without them, and without hands and faces")
+    return PoseControl(pose_map, shown, merge_regions(regions, renumbered), "\n".join(lines))
+
+
+def _without_bodies(
+    options: Options,
+    wanted: int | None,
+    order: tuple[int, ...],
+    width: int,
+    height: int,
+    nobody: bool,
+) -> PoseControl:
+    if wanted is None and nobody:
+        wanted = 1
+    if wanted is None:
+        raise ValueError(
+            "people is 0, and nothing tells how many there are: link a picture, keypoints or the "
+            "prompt to text, or set people."
+        )
+    why = "no person found, " if nobody else ""
+    if options.no_picture is NoPicture.NO_POSE:
+        regions = torch.nn.functional.interpolate(
+            lay_out(wanted, Layout.COLUMNS, options.feather)[None], (height, width), mode="bilinear"
+        )[0]
+        black = np.zeros((height, width, 3), dtype=np.uint8)
+        return PoseControl(
+            black, Pose(width, height, ()), regions, f"{why}no pose: {wanted} equal columns"
+        )
+    pose, layout = default_pose(wanted, width, height, options.framing)
+    # These stand in prompt order already, row by row.
+    casting = cast(pose, wanted, order, None, Mismatch.ERROR)
+    bodies = np.stack([person.body for person in pose.people])
+    regions = body_regions(bodies, width, height, options.shape, options.feather, options.margin)
+    lines = [
+        f"{why}{wanted} people with crossed arms, {layout.framing.value}, "
+        f"in {len(layout.rows)} row{'s' if len(layout.rows) > 1 else ''}, heads {layout.head:.0f} px"
+    ]
+    if layout.head < MIN_HEAD:
+        lines.append(f"heads under {MIN_HEAD} px come out badly: use a bigger canvas")
+    if order:
+        lines += describe(pose, casting)
+    pose_map = draw(pose, options.style)
+    return PoseControl(pose_map, pose, merge_regions(regions, casting), "\n".join(lines))
+
+
+def _cover(image: np.ndarray, width: int, height: int) -> np.ndarray:
+    """The picture on another canvas as Pose.fitted does it: scaled to cover, cut round the centre."""
+    if image.shape[:2] == (height, width):
+        return image
+    from PIL import Image
+
+    tall, wide = image.shape[:2]
+    scale = max(width / wide, height / tall)
+    left, top = (wide - width / scale) / 2, (tall - height / scale) / 2
+    box = (left, top, left + width / scale, top + height / scale)
+    picture = Image.fromarray(image)
+    return np.asarray(picture.resize((width, height), Image.Resampling.BILINEAR, box=box))

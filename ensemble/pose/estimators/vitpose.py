@@ -1,0 +1,72 @@
+"""ViTPose of transformers on person boxes, both from folders under models/pose_estimation."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ..skeleton import Pose, Skeleton
+from .base import Box, Sockets
+from .detector import person_boxes
+from .loading import config_of, load_folder, model_folders
+
+# COCO's 17 joints in BODY_18 order, without the neck.
+_COCO = {0: 0, 2: 6, 3: 8, 4: 10, 5: 5, 6: 7, 7: 9, 8: 12, 9: 14, 10: 16, 11: 11, 12: 13, 13: 15,
+         14: 2, 15: 1, 16: 4, 17: 3}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ViTPose:
+    title: str = "ViTPose"
+    needs: str = (
+        "ViTPose: models/pose_estimation/<name>/ with config.json, preprocessor_config.json and "
+        "model.safetensors of a ViTPose model (such as usyd-community/vitpose-base-simple), and "
+        "beside it such a folder of an RT-DETR model (such as PekingU/rtdetr_r50vd_coco_o365)"
+    )
+
+    def choices(self) -> tuple[str, ...]:
+        return ("vitpose", *(f"vitpose/{folder.name}" for folder in _folders()))
+
+    def missing(self, choice: str, sockets: Sockets) -> str:
+        return "" if _folders() else "no ViTPose folder in models/pose_estimation"
+
+    def estimate(self, image: np.ndarray, choice: str, sockets: Sockets) -> Pose:
+        height, width = image.shape[:2]
+        boxes = sockets.boxes if sockets.boxes is not None else person_boxes(image)
+        if boxes is None:
+            boxes = (Box(0.0, 0.0, float(width), float(height)),)
+        if not boxes:
+            return Pose(width, height, ())
+        name = choice.partition("/")[2]
+        folder = next(f for f in _folders() if name in ("", f.name))
+        joints = _joints(folder, image, boxes)
+        return Pose(width, height, tuple(Skeleton.of(to_body_18(person)) for person in joints))
+
+
+def _folders() -> list[Path]:
+    return [f for f in model_folders() if config_of(f).get("model_type") == "vitpose"]
+
+
+def _joints(folder: Path, image: np.ndarray, boxes: tuple[Box, ...]) -> list[np.ndarray]:
+    """COCO joints `[17,3]` (x, y, score) of the person in each box."""
+    model, processor, device = load_folder(folder, "VitPoseForPoseEstimation").on_device()
+    given = [[[box.x, box.y, box.width, box.height] for box in boxes]]
+    inputs = processor(images=image, boxes=given, return_tensors="pt").to(device)
+    if model.config.backbone_config.num_experts > 1:
+        # ViTPose++ has experts per data set; 0 is COCO.
+        inputs["dataset_index"] = torch.zeros(len(boxes), dtype=torch.int64, device=device)
+    with torch.inference_mode():
+        outputs = model(**inputs)
+    found = processor.post_process_pose_estimation(outputs, boxes=given)[0]
+    return [np.c_[p["keypoints"].numpy(), p["scores"].numpy().reshape(-1, 1)] for p in found]
+
+
+def to_body_18(coco: np.ndarray) -> np.ndarray:
+    """COCO's 17 joints `[17,3]` -> BODY_18 `[18,3]`; the neck is the middle of the shoulders."""
+    body = np.zeros((18, 3))
+    for joint, source in _COCO.items():
+        body[joint] = coco[source]
+    body[1, :2] = (coco[5, :2] + coco[6, :2]) / 2
+    body[1, 2] = min(coco[5, 2], coco[6, 2])
+    return body

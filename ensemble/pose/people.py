@@ -1,0 +1,190 @@
+"""Which body of a pose is which person of the prompt."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+import numpy as np
+import torch
+
+from ..regions.body import real_people, torso_centre, torso_length
+from .skeleton import Pose
+
+
+class Mismatch(str, Enum):
+    """What to do where the picture shows more or fewer bodies than the prompt has people."""
+
+    ERROR = "error"
+    CROP = "crop"
+    REPEAT = "repeat"
+
+
+class Match(str, Enum):
+    LEFT_TO_RIGHT = "left to right"
+    BY_WORDS = "by words"
+
+
+@dataclass(frozen=True)
+class Casting:
+    """`bodies[k]` are the indices of the pose's people that are person k of the prompt."""
+
+    bodies: tuple[tuple[int, ...], ...]
+
+    @property
+    def used(self) -> set[int]:
+        return {body for bodies in self.bodies for body in bodies}
+
+
+def keep_people(pose: Pose) -> Pose:
+    """The pose without fragments, second detections and people outside the picture, left to right
+    by the middle of the torso, higher ones first where that is equal."""
+    size = np.array([pose.width, pose.height])
+
+    def inside(body: np.ndarray) -> bool:
+        there = (body[:, 2] > 0) & ((body[:, :2] >= 0) & (body[:, :2] < size)).all(axis=1)
+        return bool(there.any())
+
+    shown = [person for person in pose.people if inside(person.body)]
+    kept = [shown[i] for i in real_people([p.body for p in shown], pose.width, pose.height)]
+    return pose.with_people(sorted(kept, key=lambda person: tuple(torso_centre(person.body))))
+
+
+def parse_order(order: str) -> tuple[int, ...]:
+    """`"2,1"` -> (2, 1): the person at each place from left to right, 0 for nobody. May be empty."""
+    numbers = order.replace(",", " ").split()
+    if not all(number.isdecimal() for number in numbers):
+        raise ValueError(
+            f'order: "{order}" must name who stands where, from left to right, like "2,1"; '
+            "0 leaves a body out."
+        )
+    people = tuple(int(number) for number in numbers)
+    named = sorted(person for person in people if person)
+    if named != list(range(1, len(named) + 1)):
+        raise ValueError(
+            f'order: "{order}" must name each person from 1 to {max(people)} once; '
+            "0 leaves a body out."
+        )
+    return people
+
+
+def cast(
+    pose: Pose,
+    wanted: int | None,
+    order: tuple[int, ...] = (),
+    masks: torch.Tensor | None = None,
+    on_mismatch: Mismatch = Mismatch.ERROR,
+) -> Casting:
+    """Give every person of the prompt a body of the pose, whose people stand left to right.
+
+    wanted: people in the prompt, None for as many as there are bodies. order: see parse_order; it
+    wins over masks `[K,h,w]`, one per person, which wins over left to right. ValueError names both
+    numbers where they differ and on_mismatch is `error`.
+    """
+    bodies = len(pose.people)
+    if order:
+        return _by_order(bodies, wanted, order)
+    line = list(range(bodies)) if masks is None else _by_masks(pose, masks)
+    wanted = len(line) if wanted is None else wanted
+    if len(line) == wanted:
+        return Casting(tuple((body,) for body in line))
+    if on_mismatch is Mismatch.ERROR:
+        raise ValueError(
+            f"The picture shows {len(line)} people and the prompt has {wanted}. Set on_mismatch to "
+            "crop (the smaller number counts) or repeat (bodies or people take turns), say in "
+            'order who stands where, like "2,0,1", or give another picture or prompt.'
+        )
+    if on_mismatch is Mismatch.CROP:
+        if masks is None and len(line) > wanted:
+            line = _biggest(pose, wanted)
+        return Casting(tuple((body,) for body in line[:wanted]))
+    if len(line) < wanted:
+        return Casting(tuple((line[k % len(line)],) for k in range(wanted)))
+    return Casting(tuple(tuple(line[k::wanted]) for k in range(wanted)))
+
+
+def _by_order(bodies: int, wanted: int | None, order: tuple[int, ...]) -> Casting:
+    if len(order) != bodies:
+        raise ValueError(
+            f"order: names {len(order)} places, and the picture shows {bodies} people; name one "
+            "person for each of them, from left to right, 0 for nobody."
+        )
+    people = max(order)
+    if wanted not in (None, people) or not people:
+        raise ValueError(
+            f"order: names {people} people and the prompt has {wanted or 0}; name each of them once."
+        )
+    return Casting(tuple((order.index(person),) for person in range(1, people + 1)))
+
+
+def _biggest(pose: Pose, count: int) -> list[int]:
+    """The `count` biggest bodies, still left to right: passers-by in the distance go first."""
+    size = [torso_length(person.body) for person in pose.people]
+    return sorted(sorted(range(len(size)), key=lambda i: -size[i])[:count])
+
+
+def _by_masks(pose: Pose, masks: torch.Tensor) -> list[int]:
+    """Bodies in prompt order by how much of each body's joints lie in each person's mask.
+
+    Bodies that no mask is left for come last, left to right.
+    """
+    from scipy.optimize import linear_sum_assignment
+
+    share = np.array([[_share(mask, pose, i) for i in range(len(pose.people))] for mask in masks])
+    rows, columns = linear_sum_assignment(-share)
+    line = [int(column) for _, column in sorted(zip(rows, columns, strict=True))]
+    return line + [i for i in range(len(pose.people)) if i not in line]
+
+
+def _share(mask: torch.Tensor, pose: Pose, index: int) -> float:
+    person = pose.people[index]
+    height, width = mask.shape
+    xy = person.body[person.seen, :2] / (pose.width, pose.height) * (width, height)
+    inside = ((xy >= 0) & (xy < (width, height))).all(axis=1)
+    x, y = xy[inside].astype(int).T
+    return float(mask[y, x].mean()) if len(x) else 0.0
+
+
+def describe(pose: Pose, casting: Casting) -> list[str]:
+    """One line per person of the prompt: which body, and where it stands."""
+    lines = []
+    for k, bodies in enumerate(casting.bodies, start=1):
+        places = [
+            f"body {i + 1} from the left, at {_percent(pose, i)} % of the width" for i in bodies
+        ]
+        lines.append(f"person {k}: " + " and ".join(places))
+    left_out = [i + 1 for i in range(len(pose.people)) if i not in casting.used]
+    if left_out:
+        lines.append("left out: " + ", ".join(f"body {i}" for i in left_out))
+    return lines
+
+
+def _percent(pose: Pose, index: int) -> int:
+    return round(100 * float(torso_centre(pose.people[index].body)[0]) / pose.width)
+
+
+def merge_regions(regions: torch.Tensor, casting: Casting) -> torch.Tensor:
+    """Regions of bodies `[N,H,W]` -> of people `[K,H,W]`.
+
+    A person with several bodies has all their regions; people who share a body share its region.
+    """
+    takers = [sum(body in bodies for bodies in casting.bodies) for body in range(len(regions))]
+    people = [
+        torch.stack([regions[body] / takers[body] for body in bodies]).sum(dim=0)
+        for bodies in casting.bodies
+    ]
+    return torch.stack(people)
+
+
+def words_needed(match: Match, masks: torch.Tensor | None, wanted: int | None) -> None:
+    """ValueError where matching by words has nothing to go by."""
+    if match is not Match.BY_WORDS:
+        return
+    if masks is None:
+        raise ValueError(
+            "match: by words needs person_masks: one mask per person in prompt order, such as Mask "
+            'from Prompt with "woman" and with "man" through Batch Masks. Or set match to left to '
+            "right, and order where that is wrong."
+        )
+    if wanted is not None and len(masks) != wanted:
+        raise ValueError(
+            f"person_masks: {len(masks)} masks were given for {wanted} people; one each is needed."
+        )

@@ -1,0 +1,278 @@
+"""A pose map, its keypoints and everyone's region, from a skeleton, a photo, keypoints or nothing."""
+
+import json
+
+from comfy_api.latest import io, ui
+
+from ..ensemble.pose.control import Nobody, NoPicture, Options, Source, pose_control
+from ..ensemble.pose.default import Framing
+from ..ensemble.pose.draw import Style
+from ..ensemble.pose.estimators import available, choices, estimate
+from ..ensemble.pose.estimators.base import Sockets, read_boxes
+from ..ensemble.pose.people import Match, Mismatch, parse_order
+from ..ensemble.pose.pictures import first_picture, to_image
+from ..ensemble.pose.preview import preview
+from ..ensemble.pose.skeleton import write_pose_keypoint
+from ..ensemble.prompt.grammar import parse_break
+from ..ensemble.regions.people import Shape
+from .types import PoseKeypoint
+
+
+def _combo(name: str, kind, tooltip: str, **options):
+    values = [choice.value for choice in kind]
+    return io.Combo.Input(name, options=values, default=values[0], tooltip=tooltip, **options)
+
+
+def _sockets() -> list[io.Input]:
+    return [
+        io.Image.Input(
+            "image",
+            optional=True,
+            tooltip="A ready skeleton, which is recognised, or a photo or painting with people, "
+            "which needs an estimator. The first picture of a batch counts.",
+        ),
+        PoseKeypoint.Input(
+            "pose",
+            optional=True,
+            tooltip="Keypoints of SDPose, DWPose or OpenPose instead of a picture. They win over "
+            "the image, which then gives the size only.",
+        ),
+        io.String.Input(
+            "text",
+            optional=True,
+            force_input=True,
+            tooltip="The prompt with BREAK. Its person parts tell how many people there must be.",
+        ),
+        io.Mask.Input(
+            "person_masks",
+            optional=True,
+            tooltip="For match = by words: one mask per person in prompt order, each made with that "
+            "person's own words, such as man or woman, from the same image.",
+        ),
+        io.Model.Input(
+            "sdpose_model", optional=True, tooltip="SDPose from Load Checkpoint, for photos."
+        ),
+        io.Vae.Input("sdpose_vae", optional=True, tooltip="The VAE of the SDPose checkpoint."),
+        io.BoundingBox.Input(
+            "person_boxes",
+            optional=True,
+            force_input=True,
+            tooltip="Boxes round people, as RT-DETR Detect gives them, for SDPose and ViTPose. Not "
+            "linked: a detector in models/pose_estimation finds them.",
+        ),
+    ]
+
+
+def _widgets() -> list[io.Input]:
+    return [
+        io.Int.Input(
+            "people",
+            default=0,
+            min=0,
+            max=32,
+            tooltip="0: as many as the prompt on text has, else as many as the picture shows.",
+        ),
+        io.Int.Input(
+            "width",
+            default=0,
+            min=0,
+            max=16384,
+            step=8,
+            tooltip="Width of the canvas. 0: the picture's shape with a short side of 512.",
+        ),
+        io.Int.Input(
+            "height",
+            default=0,
+            min=0,
+            max=16384,
+            step=8,
+            tooltip="Height of the canvas. 0: the picture's shape with a short side of 512.",
+        ),
+        io.Combo.Input(
+            "estimator",
+            options=choices(),
+            default="auto",
+            tooltip="Who finds people in a photo. auto: SDPose where it is linked, else ViTPose, "
+            "else OpenPose, from models/pose_estimation.",
+        ),
+        _combo(
+            "shape",
+            Shape,
+            "A person's region: limbs with clothes (capsule), all between them (hull), the box "
+            "round them, or a column of the picture.",
+        ),
+        io.String.Input(
+            "order",
+            default="",
+            tooltip="Who stands where, from left to right: 2,1 puts the second person of the prompt "
+            "on the left; 0 leaves a body out. Empty: the prompt's order.",
+        ),
+        _combo(
+            "match",
+            Match,
+            "How people get their bodies: left to right by the middle of the torso, or by words, "
+            "which needs person_masks. order wins over both.",
+        ),
+        _combo(
+            "on_mismatch",
+            Mismatch,
+            "Where the picture shows more or fewer people than the prompt has: stop (error), go by "
+            "the smaller number and the biggest bodies (crop), or take turns (repeat).",
+        ),
+        _combo(
+            "no_picture",
+            NoPicture,
+            "Without image and pose: people with crossed arms, or no pose at all (a black map and "
+            "equal columns).",
+        ),
+    ]
+
+
+def _rare() -> list[io.Input]:
+    return [
+        _combo(
+            "on_nobody",
+            Nobody,
+            "Where nobody is found in the picture: stop, or go on as without a picture.",
+            advanced=True,
+        ),
+        _combo(
+            "source",
+            Source,
+            "What the image is. auto: a skeleton is recognised by its colours on black.",
+            advanced=True,
+        ),
+        _combo(
+            "framing",
+            Framing,
+            "How much of people with crossed arms shows. auto: as much as keeps heads at 64 px.",
+            advanced=True,
+        ),
+        _combo(
+            "style",
+            Style,
+            "Thickness of lines: as OpenPose ControlNets were trained, or as xinsir's for SDXL.",
+            advanced=True,
+        ),
+        io.Boolean.Input(
+            "hands", default=True, advanced=True, tooltip="Draw hands that are known."
+        ),
+        io.Boolean.Input("face", default=True, advanced=True, tooltip="Draw faces that are known."),
+        io.Float.Input(
+            "min_score",
+            default=0.3,
+            min=0.0,
+            max=1.0,
+            step=0.01,
+            advanced=True,
+            tooltip="Joints that an estimator or pose is less sure of count as missing.",
+        ),
+        io.Float.Input(
+            "feather",
+            default=0.06,
+            min=0.0,
+            max=1.0,
+            step=0.01,
+            advanced=True,
+            tooltip="Softness of the regions' borders, in torso lengths (columns: in widths).",
+        ),
+        io.Float.Input(
+            "margin",
+            default=0.3,
+            min=0.0,
+            max=2.0,
+            step=0.01,
+            advanced=True,
+            tooltip="How far a region reaches beyond the body, in torso lengths: hair and clothes.",
+        ),
+    ]
+
+
+class PoseControlInput(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="PoseControlInput",
+            display_name="Pose Control Input",
+            category="Ensemble",
+            description="A skeleton picture, a photo, keypoints or nothing: gives the map for a pose "
+            "ControlNet, and a region for each person of the prompt.",
+            search_aliases=[
+                "openpose",
+                "skeleton",
+                "pose map",
+                "pose estimation",
+                "person regions",
+                "regional masks",
+                "arms crossed",
+                "multi person",
+                "vitpose",
+                "dwpose",
+            ],
+            inputs=_sockets() + _widgets() + _rare(),
+            outputs=[
+                io.Image.Output("pose_map", tooltip="The map for a pose ControlNet."),
+                PoseKeypoint.Output(
+                    "keypoints",
+                    tooltip="The people in pixels of the map, as OpenPose JSON holds them.",
+                ),
+                io.Mask.Output(
+                    "regions",
+                    tooltip="One soft mask per person, in the order of the prompt. What is left "
+                    "to 1 is background.",
+                ),
+                io.Int.Output("people", tooltip="How many people there are."),
+                io.Int.Output("width", tooltip="Width of the map, for the empty latent."),
+                io.Int.Output("height", tooltip="Height of the map, for the empty latent."),
+            ],
+        )
+
+    @classmethod
+    def validate_inputs(cls, order: str | None) -> bool | str:
+        try:
+            parse_order(order or "")
+        except ValueError as error:
+            return str(error)
+        return True
+
+    @classmethod
+    def fingerprint_inputs(
+        cls, image=None, pose=None, text=None, person_masks=None, sdpose_model=None,
+        sdpose_vae=None, person_boxes=None, people=None, width=None, height=None, estimator=None,
+        shape=None, order=None, match=None, on_mismatch=None, no_picture=None, on_nobody=None,
+        source=None, framing=None, style=None, hands=None, face=None, min_score=None, feather=None,
+        margin=None,
+    ) -> str:  # fmt: skip
+        # A model put into its folder since the last run can see what another one missed.
+        return available()
+
+    @classmethod
+    def execute(
+        cls, people: int, width: int, height: int, estimator: str, shape: str, order: str,
+        match: str, on_mismatch: str, no_picture: str, on_nobody: str, source: str, framing: str,
+        style: str, hands: bool, face: bool, min_score: float, feather: float, margin: float,
+        image=None, pose=None, text=None, person_masks=None, sdpose_model=None, sdpose_vae=None,
+        person_boxes=None,
+    ) -> io.NodeOutput:  # fmt: skip
+        boxes = None if person_boxes is None else read_boxes(person_boxes)
+        sockets = Sockets(sdpose_model, sdpose_vae, boxes)
+        options = Options(
+            people, width, height, Shape(shape), order, Match(match), Mismatch(on_mismatch),
+            NoPicture(no_picture), Nobody(on_nobody), Source(source), Framing(framing),
+            Style(style), hands, face, min_score, feather, margin,
+        )  # fmt: skip
+        found = pose_control(
+            options, None if image is None else first_picture(image), pose,
+            None if text is None else len(parse_break(text).people), person_masks,
+            lambda picture: estimate(picture, estimator, sockets),
+        )  # fmt: skip
+        shown = ui.PreviewImage(to_image(preview(found.pose_map, found.regions)), cls=cls).as_dict()
+        height, width = found.pose_map.shape[:2]
+        keypoints = write_pose_keypoint([found.pose])
+        return io.NodeOutput(
+            to_image(found.pose_map), keypoints, found.regions, found.people, width, height,
+            ui={**shown, "text": [found.report], "openpose_json": [json.dumps(keypoints)]},
+        )  # fmt: skip
+
+
+NODES = [PoseControlInput]
