@@ -9,7 +9,12 @@ WEB_DIRECTORY = "./web"
 
 class EnsembleExtension(ComfyExtension):
     async def on_load(self) -> None:
+        from server import PromptServer
+
+        from .ensemble.server.compile import register_compile
+
         register_model_folders()
+        register_compile(PromptServer.instance.routes)
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         from .nodes import NODES

@@ -5,7 +5,7 @@ import json
 import sys
 from pathlib import Path
 
-from . import bench, check, demo
+from . import bench, check, demo, recipe
 from .base import clone_base
 from .client import RefusedError
 from .errors import DevError
@@ -25,6 +25,9 @@ def parser() -> argparse.ArgumentParser:
 
     help_demo = "render every workflow of workflows/api through a real ComfyUI into output/"
     demo.add_arguments(commands.add_parser("demo", help=help_demo, description=help_demo))
+
+    help_recipe = "render a hosted prompt text or JSON body, with a report of what acted"
+    recipe.add_arguments(commands.add_parser("recipe", help=help_recipe, description=help_recipe))
 
     help_test = "lint, types, import contracts and all tests; other arguments go to pytest"
     test = commands.add_parser("test", help=help_test, description=help_test)
@@ -69,6 +72,8 @@ def run(arguments: argparse.Namespace, others: list[str]) -> int:
         return serve(arguments.port)
     if arguments.command == "demo":
         return demo.run(arguments)
+    if arguments.command == "recipe":
+        return recipe.run(arguments)
     if arguments.command == "test":
         return check.run(arguments.quick, arguments.slow, others)
     return bench.run(arguments.name, arguments.quick, arguments.json, others)

@@ -5,6 +5,7 @@ from typing import Any
 
 from .build import Build, Options
 from .defaults import fill_defaults
+from .definitions import complete
 from .graph import ApiGraph, Link
 from .library import Library, Missing, MissingError
 from .problems import RecipeError
@@ -44,6 +45,7 @@ def compile_recipe(recipe: Recipe, library: Library, options: Options) -> Compil
         raise RecipeError(build.refused)
     if missing and not (options.skip_missing and _runs_without(missing)):
         raise MissingError(missing)
+    complete(build.graph.nodes, library.nodes)
     report = {
         "service": full.service.value,
         "task": full.task.value,

@@ -2,18 +2,19 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
 class Library:
-    """`files`: names by ComfyUI's folder kind; `nodes`: ids of the nodes that are registered.
+    """`files`: names by ComfyUI's folder kind; `nodes`: definitions of the registered nodes by id.
 
     `find(name, kind)` gives the file a name means, or raises ValueError that says what is near. Kinds
     are ComfyUI's, and `images` for the input folder.
     """
 
     files: Mapping[str, tuple[str, ...]]
-    nodes: frozenset[str]
+    nodes: Mapping[str, Any]
     find: Callable[[str, str], str]
 
 

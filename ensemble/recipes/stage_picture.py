@@ -110,7 +110,7 @@ def add_pose(build: Build, flow: Flow) -> tuple[Link | None, Link | None]:
         "pose",
         "Pose",
         image=flow.source or flow.original,
-        people=0 if flow.original else max(people, 1),
+        people=people or int(flow.original is None),
         width=recipe.width or 0,
         height=recipe.height or 0,
     )

@@ -9,7 +9,7 @@ from ensemble_portraits.ensemble.hosted.safety import (
     load_checker,
 )
 
-from .small_folders import make_safety_checker
+from dev.models.hosted import make_safety_checker
 
 
 @pytest.fixture(scope="module")

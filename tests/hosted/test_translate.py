@@ -8,7 +8,7 @@ from ensemble_portraits.ensemble.hosted.translate import (
     translate_texts,
 )
 
-from .small_folders import make_translator
+from dev.models.hosted import make_translator
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +91,7 @@ def test_a_missing_model_says_where_it_belongs(folder):
 
 
 def test_another_models_folder_is_refused(folder):
-    from .small_folders import make_safety_checker
+    from dev.models.hosted import make_safety_checker
 
     make_safety_checker(folder.parent / "other", 0.0)
     with pytest.raises(ValueError, match="models/translation/other cannot be read"):

@@ -1,4 +1,4 @@
-"""Small random models of the real classes, saved as the folders people download."""
+"""Safety checker and translator folders: the libraries' own classes, small and random."""
 
 from pathlib import Path
 
@@ -66,3 +66,16 @@ def make_translator(folder: Path) -> None:
         max_length=24,
     )
     MBartForConditionalGeneration(config).save_pretrained(folder)
+
+
+def safety_checker(models: Path) -> None:
+    """safety_checker/small: flags nothing"""
+    make_safety_checker(models / "safety_checker" / "small", 1.0)
+
+
+def translator(models: Path) -> None:
+    """translation/small: mBART over single letters"""
+    make_translator(models / "translation" / "small")
+
+
+MAKERS = [safety_checker, translator]

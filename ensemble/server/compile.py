@@ -1,0 +1,125 @@
+"""`POST /ensemble/v1/recipes/compile`: a hosted text or JSON body -> graph and report.
+
+It reads names and sizes of files and changes nothing, so it needs no switch; the editor and
+`python dev recipe` use it.
+"""
+
+import asyncio
+import base64
+import secrets
+from dataclasses import asdict
+from typing import Any
+
+from aiohttp import web
+
+from ..lora.names import AliasFileError
+from ..recipes.build import Options, OutputSize
+from ..recipes.compiler import compile_recipe
+from ..recipes.editor import to_editor
+from ..recipes.library import Library, MissingError
+from ..recipes.problems import Problem, RecipeError
+from ..recipes.reading import read_recipe
+from ..recipes.shrink import Shrink, shrink_recipe
+
+PATH = "/ensemble/v1/recipes/compile"
+MAX_BODY = 40_000_000
+_SWITCHES = ("strict", "allow_approximate", "skip_missing", "hashes", "workflow")
+_SIZES = ("width", "height", "steps", "pictures")
+
+
+class RequestError(ValueError):
+    """A request that is not what this route takes."""
+
+
+def register_compile(routes: web.RouteTableDef) -> None:
+    """Add the route to ComfyUI's own."""
+
+    @routes.post(PATH)
+    async def compile_route(request: web.Request) -> web.Response:
+        # A page of another site cannot send this type without asking the browser first.
+        if request.content_type != "application/json":
+            return web.json_response({"error": "send JSON as application/json"}, status=415)
+        if (request.content_length or 0) > MAX_BODY:
+            return web.json_response({"error": f"at most {MAX_BODY:,} bytes"}, status=413)
+        try:
+            body = await request.json()
+        except (ValueError, RecursionError):
+            return web.json_response({"error": "the body is not JSON"}, status=400)
+        status, answer = await asyncio.to_thread(compile_body, body)
+        return web.json_response(answer, status=status)
+
+
+def compile_body(body: object) -> tuple[int, dict[str, Any]]:
+    """Status and answer: 200 with `graph`, `report`, `warnings` and `uploads` (file name -> base64,
+    to be put into the input folder first); 400 with `problems`; 422 with `missing`.
+    """
+    from .library import this_machine
+
+    try:
+        text, options, shrink, wanted = _read(body)
+        reading = read_recipe(text, strict=wanted["strict"])
+        recipe, changes = shrink_recipe(reading.require(), shrink)
+        machine = this_machine()
+        compiled = compile_recipe(recipe, machine, options)
+    except RecipeError as error:
+        return 400, {"problems": [_problem(problem) for problem in error.problems]}
+    except MissingError as error:
+        return 422, {"missing": [asdict(each) for each in error.missing]}
+    except (RequestError, AliasFileError) as error:
+        return 400, {"error": str(error)}
+    report = compiled.report | {"shrink": changes}
+    answer = {
+        "graph": compiled.graph,
+        "report": report,
+        "warnings": [str(problem) for problem in reading.warnings],
+        "uploads": {
+            name: base64.b64encode(data).decode() for name, data in compiled.uploads.items()
+        },
+    }
+    return 200, answer | _extras(answer, wanted, machine)
+
+
+def _extras(answer: dict[str, Any], wanted: dict[str, bool], machine: Library) -> dict[str, Any]:
+    extras: dict[str, Any] = {}
+    if wanted["hashes"]:
+        from .library import hashes_of
+
+        extras["report"] = answer["report"] | {"hashes": hashes_of(answer["report"]["files"])}
+    if wanted["workflow"]:
+        extras["workflow"] = to_editor(answer["graph"], machine.nodes)
+    return extras
+
+
+def _problem(problem: Problem) -> dict[str, Any]:
+    return {**asdict(problem), "severity": problem.severity.value, "text": str(problem)}
+
+
+def _read(body: object) -> tuple[str, Options, Shrink, dict[str, bool]]:
+    """The parts of the request, checked."""
+    if not isinstance(body, dict) or not isinstance(body.get("text"), str):
+        raise RequestError("the body must be an object with the recipe as its 'text'")
+    known = {"text", "seed", "checkpoint", "output_size", *_SWITCHES, *_SIZES}
+    unknown = [key for key in body if key not in known]
+    if unknown:
+        raise RequestError(f"unknown keys: {', '.join(map(str, unknown[:5]))[:200]}")
+    for key in (*_SIZES, "seed"):
+        value = body.get(key)
+        limits = 2**64 if key == "seed" else 16385
+        if value is not None and not (type(value) is int and 0 <= value < limits):
+            raise RequestError(f"{key} must be a whole number from 0 to {limits - 1}")
+    if body.get("checkpoint") is not None and not isinstance(body["checkpoint"], str):
+        raise RequestError("checkpoint must be a name")
+    try:
+        size = OutputSize(body.get("output_size", "recipe"))
+    except ValueError as error:
+        raise RequestError("output_size must be recipe or input") from error
+    seed = body.get("seed")
+    options = Options(
+        seed=secrets.randbits(32) if seed is None else seed,
+        checkpoint=body.get("checkpoint"),
+        allow_approximate=bool(body.get("allow_approximate")),
+        output_size=size,
+        skip_missing=bool(body.get("skip_missing")),
+    )
+    wanted = {name: bool(body.get(name)) for name in _SWITCHES}
+    return body["text"], options, Shrink(*(body.get(name) for name in _SIZES)), wanted
