@@ -30,17 +30,20 @@ class MultiLoraLoader(io.ComfyNode):
                 ),
                 io.String.Input(
                     "loras",
+                    optional=True,
                     default="",
                     tooltip="Names with commas between: ganyu-lora,more_details. With or without "
                     "folder and extension, or ids of the alias file; names with commas in quotes.",
                 ),
                 io.String.Input(
                     "strengths",
+                    optional=True,
                     default="",
                     tooltip="One number for all, or one for each name: 1,0.6. Empty means 1.",
                 ),
                 io.String.Input(
                     "prompt",
+                    optional=True,
                     default="",
                     multiline=True,
                     dynamic_prompts=True,
@@ -49,6 +52,7 @@ class MultiLoraLoader(io.ComfyNode):
                 ),
                 io.Combo.Input(
                     "on_missing",
+                    optional=True,
                     options=[policy.value for policy in OnMissing],
                     default=OnMissing.ERROR.value,
                     advanced=True,
@@ -78,11 +82,15 @@ class MultiLoraLoader(io.ComfyNode):
         return check(loras, strengths, prompt, on_missing)
 
     @classmethod
-    def fingerprint_inputs(cls, model, loras, strengths, prompt, on_missing="error", clip=None):
+    def fingerprint_inputs(
+        cls, model, clip=None, loras="", strengths="", prompt="", on_missing="error"
+    ) -> str:
         return fingerprint(loras, prompt)
 
     @classmethod
-    def execute(cls, model, loras, strengths, prompt, on_missing="error", clip=None):
+    def execute(
+        cls, model, clip=None, loras="", strengths="", prompt="", on_missing="error"
+    ) -> io.NodeOutput:
         stack = load_stack(model, clip, loras, strengths, prompt, OnMissing(on_missing))
         if cls.hidden.unique_id:
             PromptServer.instance.send_progress_text(stack.summary, cls.hidden.unique_id)
