@@ -37,6 +37,6 @@ STOCKS: dict[str, Stock] = {
     "T-Max 3200": Stock(36.0, 2.40, 17.0, 0.0, _SILVER),
     "Portra 400, 6x7": Stock(70.0, 0.85, 12.0, 0.40),
     "Super 16, 500T": Stock(12.5, 0.90, 11.0, 0.40),
-    "Super 8, 500T": Stock(5.8, 1.10, 10.0, 0.35),
+    "Super 8, 500T": Stock(5.8, 1.10, 10.0, 0.22),
 }
 DEFAULT_STOCK = "Portra 400"
