@@ -6,7 +6,7 @@ from typing import Any
 
 from .graph import ApiGraph
 
-_WIDGETS = ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO")
+_WIDGETS = ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO", "COLOR")
 _DYNAMIC = "COMFY_DYNAMICCOMBO_V3"
 _SEEDS = ("seed", "noise_seed")
 

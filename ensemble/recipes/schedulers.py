@@ -3,6 +3,9 @@
 The 18 names are diffusers' classes as stablediffusionapi.com lists them, the 8 others are Astria's.
 "Same method" never means "same picture": noise, final sigma and order differ between the engines;
 docs/recipes.md has the measured distance per name.
+
+diffusers' `linspace` includes the last trained level in some classes (core's `normal`) and leaves it
+out in those of the DPM-Solver family (core's `sgm_uniform`; DEIS is nearer with `normal`).
 """
 
 from dataclasses import dataclass
@@ -68,7 +71,7 @@ DIFFUSERS = (
     Scheduler(
         "DPMSolverMultistepScheduler",
         "dpmpp_2m",
-        "normal",
+        "sgm_uniform",
         SAME,
         karras=None,
         stochastic="dpmpp_2m_sde",
@@ -78,7 +81,7 @@ DIFFUSERS = (
     Scheduler(
         "DPMSolverSinglestepScheduler",
         "dpmpp_sde",
-        "normal",
+        "sgm_uniform",
         NEAR,
         karras=None,
         remark='the service calls it "DPM++ SDE"; diffusers\' class of this name draws no noise',
@@ -87,7 +90,7 @@ DIFFUSERS = (
     Scheduler(
         "UniPCMultistepScheduler",
         "uni_pc_bh2",
-        "normal",
+        "sgm_uniform",
         NEAR,
         karras=None,
         remark="both bh2; core goes to order 3, diffusers stays at 2",

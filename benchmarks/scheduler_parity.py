@@ -1,0 +1,239 @@
+"""How far ComfyUI's sampler for a hosted scheduler name ends from diffusers' scheduler of that name.
+
+Same start noise, same small predictor of noise (a fixed smooth nonlinear function of x and sigma, in
+float64), 30 steps. Samplers that draw noise are given zeros on both sides, since the two engines'
+generators differ: what is left is the method, where the steps lie, and the last sigma.
+"""
+
+import argparse
+import importlib.util
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+STEPS = 30
+BETAS = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
+# These cannot run Stable Diffusion in diffusers at all; see docs/recipes.md.
+WITHOUT_PARTNER = (
+    "DDIMInverseScheduler",
+    "IPNDMScheduler",
+    "KarrasVeScheduler",
+    "ScoreSdeVeScheduler",
+)
+# Astria's names, by the diffusers classes its documentation names them after.
+ASTRIA = {
+    "euler": ("EulerDiscreteScheduler", False),
+    "euler_a": ("EulerAncestralDiscreteScheduler", False),
+    "dpm++2m": ("DPMSolverMultistepScheduler", False),
+    "dpm++2m_karras": ("DPMSolverMultistepScheduler", True),
+    "dpm++sde": ("DPMSolverSDEScheduler", False),
+    "dpm++sde_karras": ("DPMSolverSDEScheduler", True),
+    "lcm": ("LCMScheduler", False),
+}
+
+
+def predictor():
+    """The exact denoiser of a toy distribution: around a fixed picture, each value one of two modes."""
+    import torch
+
+    picture = torch.randn(1, 4, 16, 16, generator=torch.Generator().manual_seed(1))
+    spread = 0.1
+
+    def denoised(x, sigma):
+        variance = spread + torch.as_tensor(sigma, dtype=x.dtype).reshape(-1, 1, 1, 1) ** 2
+        away = x - picture
+        mode = torch.tanh(away / variance)
+        return picture + (spread * away + (variance - spread) * mode) / variance
+
+    return denoised
+
+
+def comfy_result(name: str, karras: bool, noise) -> Any:
+    """The sample that ComfyUI's sampler function ends at, x in its sigma space."""
+    import comfy.k_diffusion.sampling as k_sampling
+    import comfy.model_sampling
+    import torch
+    from ensemble_portraits.ensemble.hosted.sigmas import hosted_sampler
+    from ensemble_portraits.ensemble.recipes.schedulers import choose
+
+    class Levels(comfy.model_sampling.ModelSamplingDiscrete, comfy.model_sampling.EPS):
+        """SD1.5's noise levels and prediction type, as core puts them together."""
+
+    levels = Levels()
+
+    class Net:
+        def get_model_object(self, _):
+            return levels
+
+    class Guide:
+        """Stands where core's KSamplerX0Inpaint stands."""
+
+        def __init__(self):
+            self.inner_model = self
+            self.model_patcher = type("P", (), {"get_model_object": lambda s, n: levels})()
+            self.model_sampling = levels
+
+        def __call__(self, x, sigma, **_):
+            return predictor()(x, sigma.to(x.dtype))
+
+    choice = choose(name, karras=karras, allow_approximate=True)
+    sampler, sigmas = hosted_sampler(Net(), choice, STEPS, 1.0)
+    sigmas = sigmas.to(noise.dtype)
+    silent = lambda x, *a, **k: lambda s, t: torch.zeros_like(x)  # noqa: E731
+    kept = k_sampling.default_noise_sampler
+    k_sampling.default_noise_sampler = silent
+    options = dict(sampler.extra_options)
+    if "sde" in choice.sampler:
+        options["noise_sampler"] = lambda s, t: torch.zeros_like(noise)
+    try:
+        return sampler.sampler_function(
+            Guide(), noise * sigmas[0], sigmas, extra_args={}, callback=None, disable=True, **options
+        )
+    finally:
+        k_sampling.default_noise_sampler = kept
+
+
+def diffusers_result(name: str, karras: bool, noise) -> Any:
+    """The sample that diffusers' scheduler ends at, taken to ComfyUI's sigma space."""
+    import diffusers
+    import torch
+
+    kind = getattr(diffusers, name)
+    config: dict[str, Any] = dict(BETAS)
+    known = kind.__init__.__wrapped__.__code__.co_varnames if hasattr(
+        kind.__init__, "__wrapped__"
+    ) else kind.__init__.__code__.co_varnames
+    if "use_karras_sigmas" in known:
+        config["use_karras_sigmas"] = karras
+    if "steps_offset" in known:
+        config["steps_offset"] = 1
+    if "clip_sample" in known:
+        config["clip_sample"] = False
+    if "timestep_spacing" in known and name in ("DDPMScheduler", "DDIMScheduler", "PNDMScheduler"):
+        config["timestep_spacing"] = "leading"
+    if "set_alpha_to_one" in known:
+        config["set_alpha_to_one"] = False
+    scheduler = kind(**config)
+    scheduler.set_timesteps(STEPS)
+    cumulative = scheduler.alphas_cumprod
+    sigma_space = hasattr(scheduler, "sigmas") and not isinstance(
+        scheduler,
+        (
+            diffusers.DPMSolverMultistepScheduler,
+            diffusers.DPMSolverSinglestepScheduler,
+            diffusers.UniPCMultistepScheduler,
+            diffusers.DEISMultistepScheduler,
+        ),
+    )
+    x = noise * scheduler.init_noise_sigma
+    if sigma_space and float(scheduler.init_noise_sigma) > 2:
+        # Euler and its kin start a little wider, at sqrt(sigma^2 + 1); ComfyUI at sigma.
+        x = noise * float(scheduler.sigmas[0])
+    model = predictor()
+
+    class Still:
+        """No noise from anyone: randn_tensor of the scheduler's module gives zeros."""
+
+    module = sys.modules[kind.__module__]
+    real = getattr(module, "randn_tensor", None)
+    if real:
+        module.randn_tensor = lambda shape, **k: torch.zeros(shape, dtype=k.get("dtype"))
+    if name == "DPMSolverSDEScheduler":
+        scheduler.noise_sampler = lambda s, t: torch.zeros_like(noise)
+    try:
+        for t in scheduler.timesteps:
+            scaled = scheduler.scale_model_input(x, t)
+            if sigma_space:
+                # The index moves on inside step(); scaled = x / sqrt(sigma^2 + 1).
+                ratio = (x / scaled).flatten()[0]
+                sigma = float((ratio**2 - 1).clamp(min=1e-12).sqrt())
+                state = x
+            else:
+                sigma = _sigma_at(cumulative, float(t))
+                if hasattr(scheduler, "sigmas"):
+                    index = scheduler.step_index or 0
+                    sigma = float(scheduler.sigmas[index])
+                state = x * (sigma**2 + 1) ** 0.5
+            epsilon = (state - model(state, sigma)) / sigma
+            x = scheduler.step(epsilon, t, x).prev_sample
+    finally:
+        if real:
+            module.randn_tensor = real
+    return x
+
+
+def _sigma_at(cumulative, t: float) -> float:
+    value = cumulative[round(t)]
+    return float(((1 - value) / value) ** 0.5)
+
+
+def measure() -> list[dict[str, Any]]:
+    import torch
+    from ensemble_portraits.ensemble.recipes.schedulers import DIFFUSERS, choose
+
+    noise = torch.randn(1, 4, 16, 16, generator=torch.Generator().manual_seed(0))
+    pairs = [(e.name, e.name, k) for e in DIFFUSERS for k in ((False, True) if e.karras is None else (False,))]
+    pairs += [(name, partner, karras) for name, (partner, karras) in ASTRIA.items()]
+    rows = []
+    for name, partner, karras in pairs:
+        if partner in WITHOUT_PARTNER:
+            continue
+        ours, theirs = comfy_result(name, karras, noise), diffusers_result(partner, karras, noise)
+        difference = (ours - theirs).abs()
+        choice = choose(name, karras=karras, allow_approximate=True)
+        rows.append(
+            {
+                "name": name,
+                "karras": karras,
+                "sampler": choice.sampler,
+                "scheduler": choice.scheduler,
+                "maximum": float(difference.max()),
+                "mean": float(difference.mean()),
+                "size": float(theirs.std()),
+            }
+        )
+    return rows
+
+
+def main(argv: list[str]) -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="the same: it takes seconds")
+    parser.add_argument("--json", metavar="FILE", type=Path)
+    arguments = parser.parse_args(argv)
+    if "ensemble_portraits" not in sys.modules:
+        _load_pack()
+    rows = measure()
+    print("| name | karras | ComfyUI | max difference | mean | of a sample with std |")
+    print("|---|---|---|---|---|---|")
+    for row in rows:
+        print(
+            f"| {row['name']} | {'yes' if row['karras'] else 'no'} | {row['sampler']} + "
+            f"{row['scheduler']} | {row['maximum']:.2g} | {row['mean']:.2g} | {row['size']:.2g} |"
+        )
+    if arguments.json:
+        arguments.json.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
+    return 0
+
+
+def _load_pack() -> None:
+    sys.path.insert(0, os.environ["COMFYUI_PATH"])
+    import comfy.options
+
+    comfy.options.enable_args_parsing(False)
+    from comfy.cli_args import args
+
+    args.cpu = True
+    spec = importlib.util.spec_from_file_location(
+        "ensemble_portraits", ROOT / "__init__.py", submodule_search_locations=[str(ROOT)]
+    )
+    if spec and spec.loader:
+        module = importlib.util.module_from_spec(spec)
+        sys.modules["ensemble_portraits"] = module
+        spec.loader.exec_module(module)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,311 @@
+import base64
+import json
+from dataclasses import replace
+from io import BytesIO
+
+import pytest
+from ensemble_portraits.ensemble.recipes.build import Options, OutputSize
+from ensemble_portraits.ensemble.recipes.compiler import Compiled, compile_recipe
+from ensemble_portraits.ensemble.recipes.library import MissingError
+from ensemble_portraits.ensemble.recipes.problems import RecipeError
+from ensemble_portraits.ensemble.recipes.reading import read_recipe
+from ensemble_portraits.ensemble.recipes.recipe import Recipe, Service, Task
+from ensemble_portraits.ensemble.recipes.schedulers import ASTRIA, DIFFUSERS
+from ensemble_portraits.ensemble.recipes.shrink import Shrink, shrink_recipe
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from .conftest import EXAMPLES
+
+NAMES = ("multi_person.txt", "masked_portrait.txt", "lora_multi.json")
+SEEDED = Options(seed=7, skip_missing=True)
+
+
+def compiled(text: str, machine, options: Options = SEEDED) -> Compiled:
+    return compile_recipe(read_recipe(text).require(), machine, options)
+
+
+def inputs(graph: dict, key: str) -> dict:
+    return graph[key]["inputs"]
+
+
+def classes(graph: dict) -> list[str]:
+    return [node["class_type"] for node in graph.values()]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_documented_examples_validate_and_match_their_snapshots(name, machine, validate, snapshot):
+    found = compiled((EXAMPLES / name).read_text(), machine)
+    validate(found.graph)
+    assert [each.kind for each in found.missing] in ([], ["nodes"] * len(found.missing))
+    assert found.graph == snapshot(name="graph")
+    assert found.report == snapshot(name="report")
+
+
+@pytest.mark.parametrize(
+    ("text", "present", "absent"),
+    [
+        # The documented modes of multi-person, by their numbers there.
+        ("s BREAK c BREAK a <lora:849330:1> BREAK b\ninput_image=skeleton.png\ncontrolnet=pose\n"
+         "controlnet_txt2img=true", {"PoseControlInput", "EmptyLatentImage"}, {"VAEEncode"}),
+        ("BREAK BREAK a BREAK b\ninput_image=portrait.png\ncontrolnet_txt2img=false",
+         {"PoseControlInput", "MaskComposite", "InpaintModelConditioning"},
+         {"ControlNetApplyAdvanced", "EmptyLatentImage"}),
+        ("s BREAK c BREAK a BREAK b\ncontrolnet_txt2img=true\nw=512\nh=640",
+         {"EmptyLatentImage"}, {"PoseControlInput", "LoadImage"}),
+        ("DALLE: s BREAK c BREAK a", {"EmptyLatentImage"}, {"PoseControlInput"}),
+        ("s BREAK c BREAK a\ninput_image=portrait.png\ncontrolnet_txt2img=true",
+         {"VAEEncode"}, {"PoseControlInput", "EmptyLatentImage", "InpaintModelConditioning"}),
+        ("s BREAK c BREAK a BREAK b\ncontrolnet=pose", {"PoseControlInput"}, {"LoadImage"}),
+        ("plain\ninput_image=portrait.png\nmask_image=mask.png",
+         {"LoadImageMask", "DifferentialDiffusion"}, {"MaskFromPrompt"}),
+        ("plain\ncontrolnet=canny\ninput_image=portrait.png", {"Canny"}, {"PoseControlInput"}),
+    ],
+)  # fmt: skip
+def test_documented_modes(text, present, absent, machine, validate):
+    graph = compiled(text, machine).graph
+    validate(graph)
+    assert present <= set(classes(graph))
+    assert not absent & set(classes(graph))
+
+
+def test_every_setting_of_lora_multi_reaches_its_node(machine, validate):
+    body = {
+        "prompt": "una mujer", "negative_prompt": "n", "model_id": "small_sd15",
+        "lora_model": "849330,861629", "lora_strength": "0.5,0.75", "samples": 3, "seed": 5,
+        "width": 320, "height": 256, "num_inference_steps": 9, "guidance_scale": 3.5,
+        "multi_lingual": "yes", "panorama": "yes", "self_attention": "yes", "tomesd": "yes",
+        "clip_skip": 2, "enhance_prompt": "yes", "use_karras_sigmas": "no",
+        "scheduler": "DPMSolverMultistepScheduler", "algorithm_type": "dpmsolver+++",
+        "safety_checker": "yes", "safety_checker_type": "blur",
+    }  # fmt: skip
+    graph = compiled(json.dumps(body), machine).graph
+    validate(graph)
+    assert inputs(graph, "loras")["loras"] == "849330, 861629"
+    assert inputs(graph, "loras")["strengths"] == "0.5, 0.75"
+    assert inputs(graph, "canvas") == {"width": 320, "height": 256, "batch_size": 3}
+    assert inputs(graph, "clip_skip")["stop_at_clip_layer"] == -2
+    scheduler = inputs(graph, "scheduler")
+    assert (scheduler["steps"], scheduler["karras"], scheduler["stochastic"]) == (9, False, True)
+    assert (inputs(graph, "sampler")["noise_seed"], inputs(graph, "sampler")["cfg"]) == (5, 3.5)
+    assert inputs(graph, "safety")["action"] == "blur"
+    assert inputs(graph, "prompt")["text"] == ["enhance", 0]
+    assert inputs(graph, "enhance")["prompt"] == ["translate", 0]
+    assert inputs(graph, "translate")["prompt"] == ["loras", 2]
+    # The decoder wraps too, and sampling goes through every patch.
+    assert inputs(graph, "decode")["vae"] == ["panorama", 1]
+    assert inputs(graph, "panorama")["model"] == ["self_attention", 0]
+    assert inputs(graph, "self_attention")["model"] == ["tomesd", 0]
+    assert inputs(graph, "tomesd")["model"] == ["loras", 0]
+
+
+def test_inpaint_and_image_to_image_of_the_json_calls(machine, validate):
+    picture = {
+        "prompt": "a",
+        "model_id": "small_sd15",
+        "init_image": "https://x.y/portrait.png?z=1",
+    }
+    graph = compiled(json.dumps(picture | {"strength": 0.3, "samples": 2}), machine).graph
+    validate(graph)
+    assert inputs(graph, "scheduler")["denoise"] == 0.3
+    assert inputs(graph, "batch")["amount"] == 2
+    graph = compiled(json.dumps(picture | {"mask_image": "mask.png", "steps": 21}), machine).graph
+    validate(graph)
+    assert inputs(graph, "scheduler")["steps"] == 21
+    assert inputs(graph, "mask")["channel"] == "red"
+
+
+def test_a_person_of_another_checkpoint_is_painted_in_a_second_pass(machine, validate):
+    found = compiled(
+        "scene BREAK c BREAK ann <lora:small_sd15:1> BREAK bob <lora:849330:1>", machine
+    )
+    validate(found.graph)
+    graph = found.graph
+    assert "small_sd15" not in inputs(graph, "people")["text"]
+    assert "<lora:849330:1>" in inputs(graph, "people")["text"]
+    assert inputs(graph, "person_1_prompt")["text"] == "ann, c"
+    assert inputs(graph, "person_1_composite")["mask"] == ["person_1_mask", 0]
+    assert "person_2_checkpoint" not in graph
+
+
+def test_everything_missing_comes_in_one_answer(machine):
+    body = {
+        "prompt": "<lora:nobody:1>", "model_id": "no-such", "vae": "none-such",
+        "lora_model": "a,849330,b", "embeddings_model": "e", "init_image": "https://h/gone.png",
+        "scheduler": "EulerDiscreteScheduler",
+    }  # fmt: skip
+    with pytest.raises(MissingError) as error:
+        compiled(json.dumps(body), machine, Options())
+    found = {(each.kind, each.name) for each in error.value.missing}
+    assert found == {
+        ("checkpoints", "no-such"),
+        ("vae", "none-such"),
+        ("loras", "a"),
+        ("loras", "b"),
+        ("loras", "nobody"),
+        ("embeddings", "e"),
+        ("images", "gone.png"),
+    }
+    assert "section 'loras'" in str(error.value)
+
+
+def test_what_cannot_be_built_is_refused_with_its_reason(machine):
+    people = " BREAK ".join(["s", "c", *["p"] * 100])
+    for text, words in (
+        (people, "100 people"),
+        ("a\nscheduler=tcd", "no true equivalent"),
+        ("a\nscheduler=banana", "is not a hosted scheduler"),
+        ("a --mask_prompt face", "needs an input picture"),
+        ("a\ncontrolnet=depth\ninput_image=portrait.png", "depth has no counterpart"),
+    ):
+        with pytest.raises(RecipeError, match=words):
+            compiled(text, machine)
+
+
+def test_skip_missing_leaves_out_and_says_so(machine, validate):
+    found = compiled(json.dumps({"prompt": "a", "model_id": "small_sd15", "lora_model": "a,849330"}),
+                     machine)  # fmt: skip
+    validate(found.graph)
+    assert inputs(found.graph, "loras")["loras"] == "849330"
+    assert len(found.report["left_out"]) == 1
+    assert "'a'" in found.report["left_out"][0]
+
+
+def test_a_500_lora_list_names_each_missing_one_once(machine):
+    body = {"prompt": "a", "lora_model": ",".join(f"no{i % 250}" for i in range(500))}
+    with pytest.raises(MissingError) as error:
+        compiled(json.dumps(body), machine, Options())
+    assert len(error.value.missing) == 250
+
+
+def test_data_urls_become_uploads(machine, validate):
+    from PIL import Image
+
+    buffer = BytesIO()
+    Image.new("RGB", (8, 8)).save(buffer, "PNG")
+    url = "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+    found = compiled(
+        json.dumps({"prompt": "a", "model_id": "small_sd15", "init_image": url}), machine
+    )
+    [(name, content)] = found.uploads.items()
+    assert content == buffer.getvalue()
+    assert inputs(found.graph, "input")["image"] == name
+    broken = {"prompt": "a", "init_image": "data:image/png;base64,@@@"}
+    with pytest.raises(RecipeError, match="not base64"):
+        compiled(json.dumps(broken), machine)
+
+
+def test_embeddings_are_spelled_as_core_reads_them(machine):
+    library = replace(machine, find=lambda name, kind: f"{name}.pt")
+    graph = compiled("scene <easy>\nnegative_prompt=<badhandv4>, (bad:1.2)", library).graph
+    assert inputs(graph, "people")["text"] == "scene embedding:easy.pt"
+    assert inputs(graph, "people")["negative"] == "embedding:badhandv4.pt, (bad:1.2)"
+
+
+def test_kept_pixels_are_pasted_back_on_request(machine, validate):
+    text = "a --mask_prompt foreground --mask_invert\ninput_image=portrait.png"
+    options = replace(SEEDED, output_size=OutputSize.INPUT)
+    assert "EnsemblePasteBack" not in classes(compiled(text, machine).graph)
+    graph = compiled(text, machine, options).graph
+    validate(graph)
+    assert inputs(graph, "paste_back")["original"] == ["input", 0]
+
+
+def test_every_default_that_acted_is_reported(machine):
+    found = compiled("a\ninput_image=portrait.png\nsteps=5", machine)
+    assert found.report["defaults"] == {
+        "num_images": 1,
+        "seed": 7,
+        "cfg_scale": 7.0,
+        "scheduler": "dpm++sde_karras",
+        "use_lpw": True,
+        "denoising_strength": 0.8,
+        "controlnet_conditioning_scale": 1.0,
+        "hires_denoising_strength": 0.4,
+        "hires_cfg_scale": 5.5,
+        "control_guidance_end": 1.0,
+    }
+
+
+def test_shrinking_changes_size_and_steps_and_nothing_else(machine):
+    recipe = read_recipe((EXAMPLES / "multi_person.txt").read_text()).require()
+    small, changes = shrink_recipe(recipe, Shrink(192, 128, 2))
+    assert small == replace(recipe, width=192, height=128, steps=2)
+    assert changes == {"width": "768 -> 192", "height": "512 -> 128", "steps": "default -> 2"}
+    one = compile_recipe(recipe, machine, SEEDED).graph
+    two = compile_recipe(small, machine, SEEDED).graph
+    assert classes(one) == classes(two)
+
+
+_TEXT = st.sampled_from(
+    ["a woman", "(a:1.2) man [b]", "<lora:849330:0.5> ann", "", "x {y|z}", "漢字"]
+)
+_ASTRIA = st.builds(
+    Recipe,
+    service=st.just(Service.ASTRIA),
+    prompt=st.lists(_TEXT, min_size=3, max_size=5)
+    .filter(any).map(lambda parts: " BREAK ".join(["scene", *parts])) | st.just("plain"),
+    negative=st.sampled_from(["", "ugly", "(hat:1.3)"]),
+    pictures=st.none() | st.integers(1, 64),
+    seed=st.none() | st.integers(0, 2**64 - 1),
+    steps=st.none() | st.integers(1, 1000),
+    cfg=st.none() | st.floats(0, 100),
+    denoise=st.none() | st.floats(0, 1),
+    scheduler=st.none() | st.sampled_from([entry.name for entry in ASTRIA]),
+    width=st.none() | st.integers(2, 2048).map(lambda n: n * 8),
+    height=st.none() | st.integers(2, 2048).map(lambda n: n * 8),
+    aspect=st.sampled_from([None, "1:1", "portrait", "16:9", "landscape", "anamorphic"]),
+    input_image=st.sampled_from([None, "portrait.png"]),
+    mask_image=st.sampled_from([None, "mask.png"]),
+    controlnet=st.sampled_from([None, "pose", "canny"]),
+    controlnet_txt2img=st.none() | st.booleans(),
+    controlnet_scale=st.none() | st.floats(0, 10),
+    guidance_end=st.none() | st.floats(0, 1),
+    mask_prompt=st.sampled_from([None, "foreground"]),
+    mask_invert=st.none() | st.booleans(),
+    mask_dilate=st.sampled_from([None, "-20", "10%"]),
+    use_lpw=st.none() | st.booleans(),
+    prompt_expansion=st.none() | st.booleans(),
+    super_resolution=st.none() | st.booleans(),
+    hires_fix=st.none() | st.booleans(),
+    hires_denoise=st.none() | st.floats(0, 1),
+    color_grading=st.sampled_from([None, "Film Velvia", "Ektar"]),
+    film_grain=st.none() | st.booleans(),
+    face_correct=st.none() | st.booleans(),
+    inpaint_faces=st.none() | st.booleans(),
+    face_swap=st.none() | st.booleans(),
+)  # fmt: skip
+_HOSTED = st.builds(
+    Recipe,
+    service=st.just(Service.LORA_MULTI),
+    task=st.sampled_from(Task),
+    prompt=st.sampled_from(["a woman", "<lora:849330:0.5> ann", "漢字"]),
+    loras=st.lists(st.sampled_from(["849330", "861629"]), unique=True).map(tuple),
+    lora_strengths=st.sampled_from([(), (0.5,)]),
+    scheduler=st.none() | st.sampled_from([entry.name for entry in DIFFUSERS]),
+    karras=st.none() | st.booleans(),
+    clip_skip=st.none() | st.integers(1, 24),
+    token_merging=st.none() | st.booleans(),
+    self_attention=st.none() | st.booleans(),
+    panorama=st.none() | st.booleans(),
+    translate=st.none() | st.booleans(),
+    enhance=st.none() | st.booleans(),
+    upscale=st.none() | st.integers(1, 3),
+    highres_fix=st.none() | st.booleans(),
+    safety_checker=st.none() | st.booleans(),
+    width=st.none() | st.integers(2, 2048).map(lambda n: n * 8),
+    input_image=st.just("portrait.png"),
+    mask_image=st.just("mask.png"),
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(_ASTRIA | _HOSTED)
+def test_every_compiled_graph_validates(machine, validate, recipe):
+    options = Options(seed=1, allow_approximate=True, skip_missing=True)
+    try:
+        found = compile_recipe(recipe, machine, options)
+    except RecipeError as error:
+        assert "needs an input picture" in str(error)
+        return
+    validate(found.graph)
