@@ -105,31 +105,21 @@ def _rows(people: People, identity: str, kind: str) -> list:
     """The base's entry and every person's, with masks that core weighs and sums by."""
     weights = region_weights(people.masks, people.base_strength)
     base = people.base if kind == POSITIVE else people.negative
-    within = {} if people.span.whole else _percents(people.span.start, people.span.end)
+    inside = None if people.span.whole else True
     entries = []
     for index, weight in enumerate(weights):
         text = base if index == 0 else _side(people.people[index - 1], kind)
         if not weight.any():
             continue  # a row that counts nowhere would only cost time
-        row = Row(identity, index - 1 if index else None, kind)
-        entries += marked(text.conditioning, row, mask=weight[None], mask_strength=1.0, **within)
-    for start, end in _outside(people):
-        entries += marked(base.conditioning, Row(identity, None, kind), **_percents(start, end))
+        row = Row(identity, index - 1 if index else None, kind, inside)
+        entries += marked(text.conditioning, row, mask=weight[None], mask_strength=1.0)
+    if inside:  # before and after the span the base is alone and paints everywhere
+        entries += marked(base.conditioning, Row(identity, None, kind, inside=False))
     return entries
 
 
 def _side(person: Person, kind: str):
     return person.positive if kind == POSITIVE else person.negative
-
-
-def _percents(start: float, end: float) -> dict:
-    return {"start_percent": start, "end_percent": end}
-
-
-def _outside(people: People) -> list[tuple[float, float]]:
-    """The spans of sampling in which the base is alone and paints everywhere."""
-    span = people.span
-    return [(a, b) for a, b in ((0.0, span.start), (span.end, 1.0)) if b > a]
 
 
 def _share_length(entries: list) -> None:

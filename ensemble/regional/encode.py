@@ -57,6 +57,13 @@ def _emphasise(context: torch.Tensor, tokens: dict) -> torch.Tensor:
 
 
 def emphasis(chunk: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-    """A1111's EmphasisOriginal: `z w * mean(z) / mean(z w)`; chunk `[1,T,C]`, weights `[T]`."""
+    """A1111's EmphasisOriginal: `z w * mean(z) / mean(z w)`; chunk `[1,T,C]`, weights `[T]`.
+
+    Vectors whose mean is nothing but rounding (an untrained encoder's) have no such ratio and are
+    only multiplied.
+    """
     weighted = chunk * weights[None, :, None]
-    return weighted * (chunk.mean() / weighted.mean())
+    mean, new_mean = chunk.double().mean(), weighted.double().mean()
+    if min(mean.abs(), new_mean.abs()) < 1e-6 * chunk.double().std():
+        return weighted
+    return weighted * (mean / new_mean).to(chunk)

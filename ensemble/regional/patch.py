@@ -23,11 +23,15 @@ POSITIVE, NEGATIVE = "positive", "negative"
 @dataclass(frozen=True)
 class Row:
     """What one conditioning entry of ours is: of which patch, of which person (None: the base or
-    everybody), on which side of CFG."""
+    everybody), on which side of CFG, and whether it counts only inside or outside the span.
+
+    Core's start_percent and end_percent include both ends, so that a step on the border would get
+    the entries of both sides."""
 
     patch: str
     person: int | None
     kind: str
+    inside: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,8 @@ class Span:
 
     def holds(self, model, sigma: float) -> bool:
         """As core decides it for conditioning entries with start_percent and end_percent."""
+        if self.whole:
+            return True
         sampling = model.model_sampling
         return sampling.percent_to_sigma(self.end) <= sigma <= sampling.percent_to_sigma(self.start)
 
@@ -77,17 +83,21 @@ class RegionalPatch:
 
     def _name_rows(self, executor, model, conds, x_in, timestep, model_options):
         """Core gives every conditioning entry a uuid per run and names the batch's rows by it."""
-        rows = {
-            entry["uuid"]: entry[KEY]
-            for entries in conds
-            for entry in entries or ()
-            if isinstance(entry.get(KEY), Row) and entry[KEY].patch == self.identity
-        }
-        if rows and not self.span.whole and not self.span.holds(model, float(timestep[0])):
-            rows = {}
+        inside = self.span.holds(model, float(timestep[0]))
+        rows, counting = {}, []
+        for entries in conds:
+            counting.append([] if entries is not None else None)
+            for entry in entries or ():
+                row = entry.get(KEY)
+                ours = isinstance(row, Row) and row.patch == self.identity
+                if ours and row.inside not in (None, inside):
+                    continue
+                counting[-1].append(entry)
+                if ours and inside:
+                    rows[entry["uuid"]] = row
         options = {**model_options.get("transformer_options", {}), KEY: rows}
         return executor(
-            model, conds, x_in, timestep, {**model_options, "transformer_options": options}
+            model, counting, x_in, timestep, {**model_options, "transformer_options": options}
         )
 
     def _forward(self, executor, *args, **kwargs):

@@ -3,7 +3,6 @@ latent). 1e-4 is float32's rounding over a few steps of a network that doubles s
 
 import dataclasses
 
-import comfy.hooks
 import comfy.samplers
 import pytest
 import tiny
@@ -11,7 +10,6 @@ import torch
 from comfy.patcher_extension import WrappersMP
 from ensemble_portraits.ensemble.regional.build import build
 from ensemble_portraits.ensemble.regional.people import Method
-from ensemble_portraits.ensemble.regions.weights import region_weights
 
 TOLERANCE = 1e-4
 METHODS = [Method.FUSED, Method.EXACT]
@@ -35,27 +33,6 @@ def states(model):
 
 def run(people, **sampling):
     return tiny.sample(*build(people)[:3], **sampling)
-
-
-def core_hooks(people, states, strengths=None):
-    """The same regions by core: masks, and LoRA hooks on the positives and the negatives."""
-    weights = region_weights(people.masks, people.base_strength)
-    strengths = strengths or [1.0] * len(states)
-    hooks = [
-        comfy.hooks.create_hook_lora(lora=state, strength_model=strength, strength_clip=0.0)
-        for state, strength in zip(states, strengths, strict=True)
-    ]
-
-    def side(base, texts):
-        out = [[c, {**v, "mask": weights[:1], "mask_strength": 1.0}] for c, v in base.conditioning]
-        for text, hook, weight in zip(texts, hooks, weights[1:], strict=True):
-            extra = {"mask": weight[None], "mask_strength": 1.0, "hooks": hook}
-            out += [[c, {**v, **extra}] for c, v in text.conditioning]
-        return out
-
-    positives = side(people.base, [p.positive for p in people.people])
-    negatives = side(people.negative, [p.negative for p in people.people])
-    return people.model.clone(), positives, negatives
 
 
 def merged(model, state, strength=1.0):
@@ -83,7 +60,7 @@ def test_exact_is_core_hooks(model, states, count):
         model, states[:count], tiny.columns(count, feather=6), method=Method.EXACT,
         strengths=strengths,
     )  # fmt: skip
-    reference = tiny.sample(*core_hooks(people, states[:count], strengths))
+    reference = tiny.sample(*tiny.core_hooks(people, states[:count], strengths))
     assert tiny.relative(run(people), reference) < TOLERANCE
     without = tiny.people(model, states[:count], people.masks, strengths=[0.0] * count)
     assert tiny.relative(run(without), reference) > 0.05  # the LoRAs do matter
@@ -112,9 +89,7 @@ def test_a_batch_is_its_pictures(model, states, method, sampler):
     noise = torch.randn(3, 4, 8, 12, generator=torch.Generator().manual_seed(5))
     batch = run(people, latent=latent, noise=noise, sampler=sampler)
     for i in range(3):
-        single = run(
-            people, latent=latent[i : i + 1], noise=noise[i : i + 1], sampler=sampler
-        )
+        single = run(people, latent=latent[i : i + 1], noise=noise[i : i + 1], sampler=sampler)
         assert tiny.relative(batch[i : i + 1], single) < TOLERANCE
 
 
@@ -133,7 +108,9 @@ def test_equal_people_in_any_partition_are_one(model, states):
     soft = torch.rand(3, 64, 96, generator=torch.Generator().manual_seed(1))
     people = tiny.people(model, [states[0]] * 3, soft / soft.sum(0), base_strength=0.0)
     same = tuple(
-        dataclasses.replace(p, positive=people.people[0].positive, negative=people.people[0].negative)
+        dataclasses.replace(
+            p, positive=people.people[0].positive, negative=people.people[0].negative
+        )
         for p in people.people
     )
     people = dataclasses.replace(people, people=same)
@@ -162,7 +139,7 @@ def test_one_model_call_per_step(model, states):
             assert calls == [rows] * 3
         calls.clear()
         people = tiny.people(model, states, tiny.columns(3), method=Method.EXACT)
-        tiny.sample(*core_hooks(people, states), steps=3)
+        tiny.sample(*tiny.core_hooks(people, states), steps=3)
         assert calls == [2, 2, 2, 2] * 3  # core: the base and each person, on both sides of CFG
     finally:
         handle.remove()
@@ -173,7 +150,7 @@ def test_texts_of_unequal_length(model, states, tokens):
     """77 against 385 is beyond what core batches; ours still takes one call and the same numbers."""
     masks = tiny.columns(2)
     exact = tiny.people(model, states[:2], masks, method=Method.EXACT, tokens=tokens)
-    reference = tiny.sample(*core_hooks(exact, states[:2]))
+    reference = tiny.sample(*tiny.core_hooks(exact, states[:2]))
     assert tiny.relative(run(exact), reference) < TOLERANCE
     fused = tiny.people(
         model, states[:1], torch.ones(1, 64, 96), base_strength=0.0, tokens=tokens[:2]
@@ -192,9 +169,7 @@ def test_texts_of_unequal_length(model, states, tokens):
 ])  # fmt: skip
 def test_every_way_of_sampling(model, states, method, sampling):
     """One person everywhere against the merged LoRA: CFG 1, two model calls per step, odd sizes."""
-    people = tiny.people(
-        model, states[:1], torch.ones(1, 64, 96), base_strength=0.0, method=method
-    )
+    people = tiny.people(model, states[:1], torch.ones(1, 64, 96), base_strength=0.0, method=method)
     person = people.people[0]
     reference = tiny.sample(
         merged(model, states[0]), person.positive.conditioning, person.negative.conditioning,
@@ -259,7 +234,11 @@ def _euler_step(patcher, positive, negative, x, sigma, following):
     """One Euler step of x (noisy, in the model's latent scale) by a one-step KSampler run."""
     noise = x / sigma  # with an empty latent the sampler starts at noise * sigma
     out = _sample_sigmas(patcher, positive, negative, noise, torch.stack([sigma, following]))
-    return patcher.model.process_latent_in(out) if following > 0 else patcher.model.process_latent_in(out)
+    return (
+        patcher.model.process_latent_in(out)
+        if following > 0
+        else patcher.model.process_latent_in(out)
+    )
 
 
 def test_pooled_vectors_of_sdxl():
@@ -281,4 +260,4 @@ def test_exact_is_core_hooks_on_sdxl():
     model = tiny.model(tiny.SDXL)
     states = [tiny.lora(model, 1 + i) for i in range(2)]
     people = tiny.people(model, states, tiny.columns(2), method=Method.EXACT, pooled=64)
-    assert tiny.relative(run(people), tiny.sample(*core_hooks(people, states))) < TOLERANCE
+    assert tiny.relative(run(people), tiny.sample(*tiny.core_hooks(people, states))) < TOLERANCE

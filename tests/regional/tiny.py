@@ -3,6 +3,7 @@
 import math
 import re
 
+import comfy.hooks
 import comfy.lora
 import comfy.sample
 import comfy.supported_models
@@ -11,6 +12,7 @@ import torch
 from comfy.model_patcher import ModelPatcher
 from ensemble_portraits.ensemble.regional.people import Method, People, Person, Text
 from ensemble_portraits.ensemble.regional.stack import PersonPatches
+from ensemble_portraits.ensemble.regions.weights import region_weights
 
 CPU = torch.device("cpu")
 CONTEXT = 96
@@ -36,7 +38,8 @@ SD15 = {
 }
 SDXL = {
     **SD15,
-    "num_head_channels": 16,
+    "model_channels": 64,
+    "num_head_channels": 64,
     "num_heads": -1,
     "use_linear_in_transformer": True,
     "num_classes": "sequential",
@@ -50,7 +53,7 @@ def model(config: dict = SD15, dtype: torch.dtype = torch.float32, seed: int = 0
     kind = comfy.supported_models.SDXL if config.get("num_classes") else comfy.supported_models.SD15
     parts = kind(dict(config))
     parts.unet_config["dtype"] = dtype
-    parts.set_inference_dtype(dtype, None)
+    parts.set_inference_dtype(dtype, None if dtype is torch.float32 else torch.float32)
     inner = parts.get_model({}, "", device=CPU)
     generator = torch.Generator().manual_seed(seed)
     for name, parameter in inner.diffusion_model.named_parameters():
@@ -150,3 +153,24 @@ def sample(
 
 def relative(a: torch.Tensor, b: torch.Tensor) -> float:
     return float((a - b).norm() / b.norm())
+
+
+def core_hooks(people, states, strengths=None):
+    """The same regions by core: masks, and LoRA hooks on the positives and the negatives."""
+    weights = region_weights(people.masks, people.base_strength)
+    strengths = strengths or [1.0] * len(states)
+    hooks = [
+        comfy.hooks.create_hook_lora(lora=state, strength_model=strength, strength_clip=0.0)
+        for state, strength in zip(states, strengths, strict=True)
+    ]
+
+    def side(base, texts):
+        out = [[c, {**v, "mask": weights[:1], "mask_strength": 1.0}] for c, v in base.conditioning]
+        for text, hook, weight in zip(texts, hooks, weights[1:], strict=True):
+            extra = {"mask": weight[None], "mask_strength": 1.0, "hooks": hook}
+            out += [[c, {**v, **extra}] for c, v in text.conditioning]
+        return out
+
+    positives = side(people.base, [p.positive for p in people.people])
+    negatives = side(people.negative, [p.negative for p in people.people])
+    return people.model.clone(), positives, negatives

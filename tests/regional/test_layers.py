@@ -1,0 +1,134 @@
+"""Layer by layer: where a person's mask is 1, the layer is that person's single-LoRA layer."""
+
+import re
+
+import pytest
+import tiny
+import torch
+from ensemble_portraits.ensemble.regional.gates import PlaceGate, RowGate, token_grids
+from ensemble_portraits.ensemble.regional.layers import with_adapters
+from ensemble_portraits.ensemble.regional.lifetime import replaced_forwards
+from ensemble_portraits.ensemble.regional.stack import build_stack, plain_weight
+
+TOLERANCE = 1e-5  # one layer, float32
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_grad():
+    with torch.no_grad():
+        yield
+
+
+@pytest.fixture(scope="module")
+def scene():
+    model = tiny.model()
+    states = [tiny.lora(model, 1 + i, rank=3 + i, layers=tiny.EVERYTHING) for i in range(2)]
+    patches = [tiny.person_patches(model, state, 0.7) for state in states]
+    return model, states, build_stack(model, patches, torch.float32)[0]
+
+
+def layer_input(layer, name: str) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(len(name))
+    if isinstance(layer, torch.nn.Conv2d):
+        return torch.randn(2, layer.in_channels, 8, 12, generator=generator)
+    if re.search("emb", name):
+        return torch.randn(2, layer.in_features, generator=generator)
+    return torch.randn(2, 96, layer.in_features, generator=generator)
+
+
+def test_every_kind_of_layer_by_place(scene):
+    """Left half person 0, right half person 1; layers without space get the mean of both masks."""
+    model, states, stack = scene
+    masks = tiny.columns(2, 8, 12)
+    gate = PlaceGate(masks, token_grids(8, 12), None)
+    kinds = set()
+    for name, layer_stack in stack.items():
+        layer = model.model.diffusion_model.get_submodule(name)
+        x = layer_input(layer, name)
+        with replaced_forwards([(layer, with_adapters(layer, layer_stack, gate))]):
+            ours = layer(x)
+        singles = [single(model, layer, name, states, i, x) for i in range(2)]
+        if ours.ndim == 4:
+            half = ours.shape[3] // 2
+            parts = [
+                (ours[..., :half], singles[0][..., :half]),
+                (ours[..., half:], singles[1][..., half:]),
+            ]
+        elif ours.ndim == 3:
+            mask = masks.flatten(1).bool()
+            parts = [(ours[:, m], s[:, m]) for m, s in zip(mask, singles, strict=True)]
+        else:
+            parts = [(ours, (singles[0] + singles[1]) / 2)]
+        for got, wanted in parts:
+            assert tiny.relative(got, wanted) < TOLERANCE, name
+        kinds.add((type(layer).__name__, x.ndim))
+    assert {ndim for _, ndim in kinds} == {2, 3, 4}
+
+
+def test_every_kind_of_layer_by_row(scene):
+    model, states, stack = scene
+    gate = RowGate(torch.tensor([1, -1]))
+    for name, layer_stack in stack.items():
+        layer = model.model.diffusion_model.get_submodule(name)
+        x = layer_input(layer, name)
+        plain = layer(x)
+        with replaced_forwards([(layer, with_adapters(layer, layer_stack, gate))]):
+            ours = layer(x)
+        assert tiny.relative(ours[0], single(model, layer, name, states, 1, x)[0]) < TOLERANCE, name
+        assert torch.allclose(ours[1], plain[1]), name
+
+
+def single(model, layer, name, states, person, x):
+    """The layer with that one LoRA in its weight, by core."""
+    clone = model.clone()
+    clone.add_patches(tiny.parsed(model, states[person]), 0.7)
+    key = f"diffusion_model.{name}.weight"
+    weight = clone.patch_weight_to_device(key, return_weight=True)
+    before = layer.weight.data
+    layer.weight.data = weight
+    try:
+        return layer(x)
+    finally:
+        layer.weight.data = before
+
+
+def test_rows_of_others_are_left_alone(scene):
+    model, _, stack = scene
+    gate = PlaceGate(torch.ones(2, 8, 12) / 2, token_grids(8, 12), torch.tensor([1.0, 0.0]))
+    name, layer_stack = next((n, s) for n, s in stack.items() if n.endswith("attn1.to_q"))
+    layer = model.model.diffusion_model.get_submodule(name)
+    x = layer_input(layer, name)
+    plain = layer(x)
+    with replaced_forwards([(layer, with_adapters(layer, layer_stack, gate))]):
+        ours = layer(x)
+    assert torch.equal(ours[1], plain[1])
+    assert not torch.allclose(ours[0], plain[0])
+
+
+def test_a_merged_token_count_is_refused_by_name(scene):
+    _, _, stack = scene
+    gate = PlaceGate(torch.ones(2, 8, 12), token_grids(8, 12), None)
+    with pytest.raises(RuntimeError, match="50 tokens.*method = exact"):
+        gate.tokens(50, (0, 1), torch.zeros(1))
+
+
+def test_the_plain_weight_is_read_under_a_loaded_patch():
+    model = tiny.model()
+    key = "diffusion_model.input_blocks.1.1.proj_in.weight"
+    before = plain_weight(model, key).clone()
+    patched = model.clone()
+    patched.add_patches(tiny.parsed(model, tiny.lora(model, 1)), 1.0)
+    patched.patch_model(torch.device("cpu"))
+    try:
+        assert torch.equal(plain_weight(patched, key), before)
+    finally:
+        patched.unpatch_model()
+
+
+@pytest.mark.parametrize(("height", "width"), [(8, 12), (7, 5), (1, 1), (97, 64)])
+def test_grids_halve_upwards_as_strided_convolutions_do(height, width):
+    grids = token_grids(height, width)
+    x = torch.zeros(1, 1, height, width)
+    while min(x.shape[2:]) > 1 or max(x.shape[2:]) > 1:
+        assert grids[x.shape[2] * x.shape[3]] == tuple(x.shape[2:])
+        x = torch.nn.functional.conv2d(x, torch.zeros(1, 1, 3, 3), stride=2, padding=1)
