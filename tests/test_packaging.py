@@ -178,4 +178,4 @@ def test_comfy_cli_finds_nothing(tmp_path):
     )
     assert answer.returncode == 0, answer.stdout + answer.stderr
     assert "warning" not in answer.stdout.lower(), answer.stdout
-    assert "Validation" in answer.stdout + answer.stderr
+    assert "All validation checks passed" in answer.stdout + answer.stderr

@@ -1,5 +1,7 @@
 """The finishing nodes through POST /prompt, against the same functions called here."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 import torch
@@ -77,11 +79,21 @@ def test_grain(server, name, photo):
     assert not np.array_equal(got, np.asarray(photo))
 
 
+@pytest.fixture
+def tables(server) -> Iterator[None]:
+    """Two tables in models/luts, taken away again: the models folder outlives the server."""
+    folder = server.base / "models" / "luts"
+    folder.mkdir(exist_ok=True)
+    files = {"half_blue.cube": "0 0 0\n1 1 .5\n", "broken.cube": "0 0 0\n1 nan 1\n"}
+    for file, rows in files.items():
+        (folder / file).write_text("LUT_1D_SIZE 2\n" + rows)
+    yield
+    for file in files:
+        (folder / file).unlink()
+
+
+@pytest.mark.usefixtures("tables")
 def test_look_and_table(server, name, photo):
-    (server.base / "models" / "luts").mkdir(parents=True, exist_ok=True)
-    (server.base / "models" / "luts" / "half_blue.cube").write_text(
-        "LUT_1D_SIZE 2\n0 0 0\n1 1 .5\n"
-    )
     inputs = {**GRADE, "look": "Film Portra", "lut": "half_blue.cube", "exposure": 0.5}
     got = finish(server, name, g=node("EnsembleColorGrade", image=["load", 0], **inputs))
     expected = colour_grade(tensor(photo), Grade(exposure=0.5, look=LOOKS["Film Portra"]))
@@ -89,9 +101,8 @@ def test_look_and_table(server, name, photo):
     assert np.abs(got.astype(int) - bytes_of(expected)).max() <= 1
 
 
+@pytest.mark.usefixtures("tables")
 def test_a_broken_table_fails_with_its_line(server, name):
-    (server.base / "models" / "luts").mkdir(parents=True, exist_ok=True)
-    (server.base / "models" / "luts" / "broken.cube").write_text("LUT_1D_SIZE 2\n0 0 0\n1 nan 1\n")
     graph = {
         "load": node("LoadImage", image=name),
         "g": node("EnsembleColorGrade", image=["load", 0], **{**GRADE, "lut": "broken.cube"}),
