@@ -1,9 +1,10 @@
 """The nodes the graph editor shows. Each module ends with its own NODES; this one joins them."""
 
-from . import film, lora, mask, panorama, pose, regional, safety, sampler, text
+from . import film, hires, lora, mask, panorama, pose, regional, safety, sampler, text
 
 NODES: list = [
     *film.NODES,
+    *hires.NODES,
     *lora.NODES,
     *mask.NODES,
     *panorama.NODES,

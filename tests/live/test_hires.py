@@ -96,10 +96,11 @@ def test_tiles_of_people_with_a_controlnet(server, photo):
         end_percent=1.0,
     )  # fmt: skip
     lent = {"positive": ["control", 0], "negative": ["control", 1]}
-    graph["end"] = ours(people=["people", 3], tile=128, **lent)
+    tiles = {"people": ["people", 3], "tile": 160, "steps": 2}
+    graph["end"] = ours(**tiles, **lent)
     controlled = pixels(server, graph)
     assert controlled.shape == (192, 256, 3)
-    graph["end"] = ours(people=["people", 3], tile=128)
+    graph["end"] = ours(**tiles)
     assert not np.array_equal(pixels(server, graph), controlled)
 
 

@@ -1,0 +1,70 @@
+"""Overlapping tiles of a latent, and the weights that join them again without a seam."""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+
+
+@dataclass(frozen=True)
+class Tile:
+    """In latent pixels, end exclusive."""
+
+    top: int
+    bottom: int
+    left: int
+    right: int
+
+    def of(self, field: torch.Tensor) -> torch.Tensor:
+        """This part of `[..., H, W]`."""
+        return field[..., self.top : self.bottom, self.left : self.right]
+
+
+def spans(length: int, tile: int, overlap: int) -> list[tuple[int, int]]:
+    """Evenly spread spans of `tile` that cover `length` and overlap by `overlap` or more."""
+    if length <= tile:
+        return [(0, length)]
+    count = math.ceil((length - overlap) / (tile - overlap))
+    starts = [round(i * (length - tile) / (count - 1)) for i in range(count)]
+    return [(start, start + tile) for start in starts]
+
+
+def cover(height: int, width: int, tile: int, overlap: int) -> Iterator[Tile]:
+    """Tiles, row by row. `overlap` below `tile`."""
+    for top, bottom in spans(height, tile, overlap):
+        for left, right in spans(width, tile, overlap):
+            yield Tile(top, bottom, left, right)
+
+
+def _ramp(start: int, stop: int, length: int, overlap: int) -> torch.Tensor:
+    """1 in the middle, falling in straight lines over the overlap; never 0, never at the border."""
+    place = torch.arange(stop - start, dtype=torch.float32)
+    weight = torch.ones(stop - start)
+    if start > 0:
+        weight = torch.minimum(weight, (place + 1) / (overlap + 1))
+    if stop < length:
+        weight = torch.minimum(weight, (stop - start - place) / (overlap + 1))
+    return weight
+
+
+def tiled(
+    latent: torch.Tensor, tile: int, overlap: int, run: Callable[[Tile], torch.Tensor]
+) -> torch.Tensor:
+    """`run` on every tile of `[..., H, W]`, joined by weighted means.
+
+    Where tiles agree the result is what they agree on, so a `run` that looks at nothing beyond its
+    pixel (or within the overlap) gives the same for every tile size.
+    """
+    height, width = latent.shape[-2:]
+    tiles = list(cover(height, width, tile, overlap))
+    if len(tiles) == 1:
+        return run(tiles[0])
+    total = torch.zeros(latent.shape, dtype=torch.float32)
+    weights = torch.zeros(height, width)
+    for part in tiles:
+        vertical = _ramp(part.top, part.bottom, height, overlap)
+        weight = vertical[:, None] * _ramp(part.left, part.right, width, overlap)
+        part.of(total).add_(run(part).to(total) * weight)
+        part.of(weights).add_(weight)
+    return total / weights
