@@ -16,13 +16,18 @@ _LEAST = 0.03  # the same, at the least, in a blurred picture
 _BARE = 0.12
 _BARE_INSIDE = 0.02
 _COVERED = 0.01
+# A joint that no limb leads to must show this much: in JPEGs where two colours meet others appear.
+_LONE = 0.4
 
 
 @dataclass(frozen=True)
 class Candidate:
+    """A disc of one joint's colour. share: the part of it that shows, 0..1."""
+
     joint: int
     x: int
     y: int
+    share: float
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,8 @@ def assemble(found: Sequence[Candidate], labels: Labels, radius: int) -> list[Sk
     _join_over_hidden_joints(groups, links, found, labels, radius)
     people = []
     for members in groups.all():
+        if len(members) == 1 and found[members[0]].share < _LONE:
+            continue
         body = np.zeros((BODY_POINTS, 3))
         for i in members:
             body[found[i].joint] = (found[i].x, found[i].y, 1.0)
@@ -102,7 +109,7 @@ def _evidence(limb: int, a: Candidate, b: Candidate, labels: Labels, radius: int
     length = float(np.hypot(b.x - a.x, b.y - a.y))
     if length < 2 * (radius + 1) + 1:
         # The discs hide the limb between them, and joints that close belong together.
-        return 0.5
+        return 0.5 if min(a.share, b.share) >= _LONE else 0.0
     t = np.linspace((radius + 1) / length, 1 - (radius + 1) / length, max(3, int(length / 2)))
     if _bare(a, b, t, labels).mean() > _BARE:
         return 0.0

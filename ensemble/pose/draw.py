@@ -23,7 +23,7 @@ COLOURS = np.array([
 LIMB_COLOURS = np.array([[int(c * 0.6) for c in map(float, row)] for row in COLOURS[:17]], np.uint8)
 _HAND_POINT, _FACE_POINT = (0, 0, 255), (255, 255, 255)
 _HAND_COLOURS = [
-    [int(c * 255) for c in colorsys.hsv_to_rgb(i / len(HAND_EDGES), 1.0, 1.0)]
+    [round(c * 255) for c in colorsys.hsv_to_rgb(i / len(HAND_EDGES), 1.0, 1.0)]
     for i in range(len(HAND_EDGES))
 ]
 _TRAINED_SIDE, _STICK, _JOINT, _FACE_DOT = 512, 4, 4, 3

@@ -29,14 +29,15 @@ def read(image: np.ndarray) -> Pose:
     """
     labels = palette.label(image)
     height, width = labels.map.shape
-    radius = _disc_radius(labels)
+    radius, exact = _disc_radius(labels)
     if radius == 0:
         return Pose(width, height, ())
+    labels = Labels(labels.map, exact)
     stamp = raster.disc(radius)
     found = [
-        Candidate(joint, x, y)
+        Candidate(joint, x, y, share)
         for joint in range(BODY_POINTS)
-        for x, y in _discs_of(labels, joint, stamp)
+        for x, y, share in _discs_of(labels, joint, stamp)
     ]
     return Pose(width, height, tuple(assemble(found, labels, radius)))
 
@@ -49,9 +50,9 @@ def _components(mask: np.ndarray) -> list[tuple[slice, slice]]:
     return [box for box in ndimage.find_objects(marked) if box is not None]
 
 
-def _disc_radius(labels: Labels) -> int:
-    """Radius of the joints in pixels, 0 where there are none: the commonest whole disc, else the
-    biggest usual spot."""
+def _disc_radius(labels: Labels) -> tuple[int, bool]:
+    """Radius of the joints in pixels, 0 where there are none, and whether they are discs to the
+    pixel: a map that was resized by whole pixels has pure colours and other discs."""
     whole: list[int] = []
     sizes: list[float] = []
     for joint in range(BODY_POINTS):
@@ -64,31 +65,32 @@ def _disc_radius(labels: Labels) -> int:
             sizes.append(float(np.sqrt(spot.sum() / np.pi)))
             if h == w and h % 2 and h // 2 <= _MAX_RADIUS and (spot == raster.disc(h // 2)).all():
                 whole.append(h // 2)
-    if labels.exact and whole:
-        # Fragments can look like small discs, whole discs cannot look like big ones.
-        counts = np.bincount(whole)
-        counts[:2] = 0 if len(counts) > 2 else counts[:2]
-        return int(counts.argmax())
     solid = [size for size in sizes if size >= 1.0]
     if not solid:
-        return 0
-    # Upper quartile: halves of hidden discs pull the middle down. JPEG eats about 0.7 px of rim.
-    radius = float(np.quantile(solid, 0.75)) + (0.0 if labels.exact else 0.7)
-    return min(max(1, round(radius)), _MAX_RADIUS)
+        return 0, labels.exact
+    # Upper quartile: what is left of covered discs would pull the middle down.
+    usual = float(np.quantile(solid, 0.75))
+    # A fragment can look like a small disc.
+    fitting = [radius for radius in whole if abs(radius - usual) <= max(0.6, 0.2 * usual)]
+    if labels.exact and fitting:
+        return int(np.bincount(fitting).argmax()), True
+    # JPEG and smooth scaling eat about 0.7 px of the rim.
+    radius = usual + (0.0 if labels.exact else 0.7)
+    return min(max(1, round(radius)), _MAX_RADIUS), False
 
 
-def _discs_of(labels: Labels, joint: int, stamp: np.ndarray) -> list[tuple[int, int]]:
-    """Centres (x, y) of one joint's discs, best first."""
+def _discs_of(labels: Labels, joint: int, stamp: np.ndarray) -> list[tuple[int, int, float]]:
+    """Centres (x, y) of one joint's discs, and the part of each that shows."""
     mask = labels.map == joint
     if not mask.any():
         return []
     radius = len(stamp) // 2
     height, width = mask.shape
-    centres: list[tuple[int, int]] = []
+    centres: list[tuple[int, int, float]] = []
     for y0, y1, x0, x1 in _windows(mask, radius):
         centres += [
-            (x0 + x, y0 + y)
-            for x, y in _fit_discs(
+            (x0 + x, y0 + y, share)
+            for x, y, share in _fit_discs(
                 mask[y0:y1, x0:x1],
                 labels.map[y0:y1, x0:x1] == BLACK,
                 _inside(stamp, y0, y1, x0, x1, height, width),
@@ -141,7 +143,7 @@ def _inside(
 
 def _fit_discs(
     own: np.ndarray, black: np.ndarray, inside: np.ndarray, stamp: np.ndarray, exact: bool
-) -> list[tuple[int, int]]:
+) -> list[tuple[int, int, float]]:
     """Greedy cover of a spot by discs: the centre whose disc holds most of the spot's pixels and no
     background, then again without those pixels."""
     from scipy import ndimage
@@ -149,9 +151,9 @@ def _fit_discs(
     kernel = stamp.astype(np.float64)
     own = own.copy()
     dark = ndimage.correlate(black.astype(np.float64), kernel, mode="constant")
-    # After JPEG a rim of about a pixel mixes with what is round the disc.
-    least = _VISIBLE if exact else _VISIBLE * (1 - 1 / max(len(stamp) // 2, 2)) ** 2
-    centres: list[tuple[int, int]] = []
+    # JPEG halves the resolution of colour: up to 1.9 px of the rim mix with what is beside the disc.
+    least = _VISIBLE if exact else _VISIBLE * (1 - 1.9 / max(len(stamp) // 2, 3)) ** 2
+    centres: list[tuple[int, int, float]] = []
     while True:
         held = ndimage.correlate(own.astype(np.float64), kernel, mode="constant")
         # Nothing black can lie in a painted disc; a blurred rim may look black.
@@ -163,7 +165,7 @@ def _fit_discs(
         y, x = np.nonzero(score >= best - (1e-6 if exact else 0.5))
         middle = np.argmin((y - y.mean()) ** 2 + (x - x.mean()) ** 2)
         cy, cx = int(y[middle]), int(x[middle])
-        centres.append((cx, cy))
+        centres.append((cx, cy, float(held[cy, cx] / inside[cy, cx])))
         radius = len(stamp) // 2
         yy, xx = np.ogrid[: own.shape[0], : own.shape[1]]
         own &= (yy - cy) ** 2 + (xx - cx) ** 2 > (radius + 0.5) ** 2

@@ -11,7 +11,7 @@ from .capsules import capsule_field
 
 # Regions are soft, so the field is worked out on about this many points and then enlarged.
 _CELLS = 256 * 256
-_DEPTH = 0.10  # inside a body every point counts as at most this deep, in torso lengths
+_DEPTH = 0.16  # inside a body every point counts as at most this deep, in torso lengths
 _BEHIND = 0.25  # what a body behind another pays where the nearer one covers it
 
 
