@@ -26,6 +26,10 @@ class KeyMap:
     targets: Mapping[str, str | tuple]
     shapes: Mapping[str, torch.Size]
 
+    def __or__(self, other: "KeyMap") -> "KeyMap":
+        """Both models' weights at once, as core's LoraLoader looks them up."""
+        return KeyMap({**self.targets, **other.targets}, {**self.shapes, **other.shapes})
+
 
 class Matched(NamedTuple):
     """The part of a file that fits a model: adapters by target, the file's keys they came from, all

@@ -84,24 +84,21 @@ def merge(model: "ModelPatcher", clip: "CLIP | None", choices: Sequence[LoraChoi
 def _patch(
     model: "ModelPatcher", clip: "CLIP | None", choices: Sequence[LoraChoice]
 ) -> tuple["ModelPatcher", "CLIP | None", list[_Fit]]:
-    model_keys = model_key_map(model)
-    clip_keys = clip_key_map(clip) if clip is not None else None
+    keys = model_key_map(model)
+    if clip is not None:
+        keys |= clip_key_map(clip)
+        clip = clip.clone()
     model = model.clone()
-    clip = clip.clone() if clip is not None else None
     fits = []
     for choice in choices:
-        tensors = TENSORS.load(choice.file)
-        matched = match(tensors, model_keys)
-        found = matched.keys
+        matched = match(TENSORS.load(choice.file), keys)
+        warning = check_match(choice, len(matched.keys), matched.total, type(model.model).__name__)
+        fits.append(_Fit(len(matched.keys), matched.total, warning))
+        # Each patcher takes the adapters of its own weights.
         if choice.weight:
             model.add_patches(matched.adapters, choice.weight)
-        if clip is not None and clip_keys is not None:
-            clip_matched = match(tensors, clip_keys)
-            found |= clip_matched.keys
-            if choice.clip_weight:
-                clip.add_patches(clip_matched.adapters, choice.clip_weight)
-        warning = check_match(choice, len(found), matched.total, type(model.model).__name__)
-        fits.append(_Fit(len(found), matched.total, warning))
+        if clip is not None and choice.clip_weight:
+            clip.add_patches(matched.adapters, choice.clip_weight)
     return model, clip, fits
 
 
