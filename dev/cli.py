@@ -5,7 +5,7 @@ import json
 import sys
 from pathlib import Path
 
-from . import bench, check, demo, recipe
+from . import bench, check, demo, recipe, templates
 from .base import clone_base
 from .client import RefusedError
 from .errors import DevError
@@ -45,6 +45,9 @@ def parser() -> argparse.ArgumentParser:
     measured.add_argument("--quick", action="store_true", help="fewer cases and rounds")
     measured.add_argument("--json", metavar="FILE", type=Path, help="also write the rows as JSON")
 
+    help_templates = "write workflows/*.json for the editor anew from workflows/api"
+    commands.add_parser("templates", help=help_templates, description=help_templates)
+
     help_where = "one JSON object: python, comfyui, base_directory, models"
     commands.add_parser("where", help=help_where, description=help_where)
     return whole
@@ -74,6 +77,8 @@ def run(arguments: argparse.Namespace, others: list[str]) -> int:
         return demo.run(arguments)
     if arguments.command == "recipe":
         return recipe.run(arguments)
+    if arguments.command == "templates":
+        return templates.run()
     if arguments.command == "test":
         return check.run(arguments.quick, arguments.slow, others)
     return bench.run(arguments.name, arguments.quick, arguments.json, others)
