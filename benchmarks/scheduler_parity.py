@@ -1,21 +1,20 @@
 """How far ComfyUI's sampler for a hosted scheduler name ends from diffusers' scheduler of that name.
 
-Same start noise, same small predictor of noise (a fixed smooth nonlinear function of x and sigma, in
-float64), 30 steps. Samplers that draw noise are given zeros on both sides, since the two engines'
+Same start noise, same small predictor of noise (the exact denoiser of a toy
+distribution, float32 because core's UniPC is), 30 steps. Samplers that draw noise are given zeros on both sides, since the two engines'
 generators differ: what is left is the method, where the steps lie, and the last sigma.
 """
 
 import argparse
-import importlib.util
+import inspect
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
 STEPS = 30
 BETAS = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
+LEADING = ("DDPMScheduler", "DDIMScheduler", "PNDMScheduler")
 # These cannot run Stable Diffusion in diffusers at all; see docs/recipes.md.
 WITHOUT_PARTNER = (
     "DDIMInverseScheduler",
@@ -90,7 +89,13 @@ def comfy_result(name: str, karras: bool, noise) -> Any:
         options["noise_sampler"] = lambda s, t: torch.zeros_like(noise)
     try:
         return sampler.sampler_function(
-            Guide(), noise * sigmas[0], sigmas, extra_args={}, callback=None, disable=True, **options
+            Guide(),
+            noise * sigmas[0],
+            sigmas,
+            extra_args={},
+            callback=None,
+            disable=True,
+            **options,
         )
     finally:
         k_sampling.default_noise_sampler = kept
@@ -102,21 +107,7 @@ def diffusers_result(name: str, karras: bool, noise) -> Any:
     import torch
 
     kind = getattr(diffusers, name)
-    config: dict[str, Any] = dict(BETAS)
-    known = kind.__init__.__wrapped__.__code__.co_varnames if hasattr(
-        kind.__init__, "__wrapped__"
-    ) else kind.__init__.__code__.co_varnames
-    if "use_karras_sigmas" in known:
-        config["use_karras_sigmas"] = karras
-    if "steps_offset" in known:
-        config["steps_offset"] = 1
-    if "clip_sample" in known:
-        config["clip_sample"] = False
-    if "timestep_spacing" in known and name in ("DDPMScheduler", "DDIMScheduler", "PNDMScheduler"):
-        config["timestep_spacing"] = "leading"
-    if "set_alpha_to_one" in known:
-        config["set_alpha_to_one"] = False
-    scheduler = kind(**config)
+    scheduler = _scheduler(kind, karras)
     scheduler.set_timesteps(STEPS)
     cumulative = scheduler.alphas_cumprod
     sigma_space = hasattr(scheduler, "sigmas") and not isinstance(
@@ -133,9 +124,6 @@ def diffusers_result(name: str, karras: bool, noise) -> Any:
         # Euler and its kin start a little wider, at sqrt(sigma^2 + 1); ComfyUI at sigma.
         x = noise * float(scheduler.sigmas[0])
     model = predictor()
-
-    class Still:
-        """No noise from anyone: randn_tensor of the scheduler's module gives zeros."""
 
     module = sys.modules[kind.__module__]
     real = getattr(module, "randn_tensor", None)
@@ -165,6 +153,23 @@ def diffusers_result(name: str, karras: bool, noise) -> Any:
     return x
 
 
+def _scheduler(kind: Any, karras: bool) -> Any:
+    """Configured as Stable Diffusion 1.5's own scheduler_config.json, where the class knows it."""
+    config: dict[str, Any] = dict(BETAS)
+    known = inspect.signature(kind.__init__).parameters
+    if "use_karras_sigmas" in known:
+        config["use_karras_sigmas"] = karras
+    if "steps_offset" in known:
+        config["steps_offset"] = 1
+    if "clip_sample" in known:
+        config["clip_sample"] = False
+    if "timestep_spacing" in known and kind.__name__ in LEADING:
+        config["timestep_spacing"] = "leading"
+    if "set_alpha_to_one" in known:
+        config["set_alpha_to_one"] = False
+    return kind(**config)
+
+
 def _sigma_at(cumulative, t: float) -> float:
     value = cumulative[round(t)]
     return float(((1 - value) / value) ** 0.5)
@@ -175,7 +180,11 @@ def measure() -> list[dict[str, Any]]:
     from ensemble_portraits.ensemble.recipes.schedulers import DIFFUSERS, choose
 
     noise = torch.randn(1, 4, 16, 16, generator=torch.Generator().manual_seed(0))
-    pairs = [(e.name, e.name, k) for e in DIFFUSERS for k in ((False, True) if e.karras is None else (False,))]
+    pairs = [
+        (e.name, e.name, k)
+        for e in DIFFUSERS
+        for k in ((False, True) if e.karras is None else (False,))
+    ]
     pairs += [(name, partner, karras) for name, (partner, karras) in ASTRIA.items()]
     rows = []
     for name, partner, karras in pairs:
@@ -203,8 +212,9 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--quick", action="store_true", help="the same: it takes seconds")
     parser.add_argument("--json", metavar="FILE", type=Path)
     arguments = parser.parse_args(argv)
-    if "ensemble_portraits" not in sys.modules:
-        _load_pack()
+    import engine
+
+    engine.load()
     rows = measure()
     print("| name | karras | ComfyUI | max difference | mean | of a sample with std |")
     print("|---|---|---|---|---|---|")
@@ -216,23 +226,6 @@ def main(argv: list[str]) -> int:
     if arguments.json:
         arguments.json.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
     return 0
-
-
-def _load_pack() -> None:
-    sys.path.insert(0, os.environ["COMFYUI_PATH"])
-    import comfy.options
-
-    comfy.options.enable_args_parsing(False)
-    from comfy.cli_args import args
-
-    args.cpu = True
-    spec = importlib.util.spec_from_file_location(
-        "ensemble_portraits", ROOT / "__init__.py", submodule_search_locations=[str(ROOT)]
-    )
-    if spec and spec.loader:
-        module = importlib.util.module_from_spec(spec)
-        sys.modules["ensemble_portraits"] = module
-        spec.loader.exec_module(module)
 
 
 if __name__ == "__main__":

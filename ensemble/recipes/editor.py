@@ -10,6 +10,8 @@ from typing import Any
 from .definitions import inputs_of, is_link
 from .graph import ApiGraph
 
+# These show a picture below their widgets.
+_WITH_PREVIEW, _PREVIEW = ("LoadImage", "LoadImageMask", "SaveImage", "PoseControlInput"), 260
 _COLUMN, _GAP, _WIDTH = 420, 40, 340
 _ROW, _TEXT_BOX, _HEADER = 26, 120, 60
 
@@ -62,6 +64,8 @@ def _node(number: int, node: dict[str, Any], info: Mapping[str, Any]) -> dict[st
         for name, kind in zip(info["output_name"], info["output"], strict=True)
     ]
     height += _ROW * max(len(sockets), len(outputs))
+    if node["class_type"] in _WITH_PREVIEW:
+        height += _PREVIEW
     return {
         "id": number,
         "type": node["class_type"],
@@ -89,14 +93,21 @@ def _connect(
 
 
 def _lay_out(graph: ApiGraph, nodes: Mapping[str, dict[str, Any]]) -> None:
-    """Columns by distance from the loaders, so that all links run to the right."""
-    depth: dict[str, int] = {}
-    filled: dict[int, int] = {}
+    """Columns by distance from the start, loaders just before what they feed: all links run right."""
+    columns: dict[str, int] = {}
+    sources = {
+        key: [value[0] for value in node["inputs"].values() if is_link(value)]
+        for key, node in graph.items()
+    }
     # The builder adds a node after everything it is linked to.
-    for key, node in graph.items():
-        sources = [value[0] for value in node["inputs"].values() if is_link(value)]
-        column = 1 + max((depth[source] for source in sources), default=-1)
-        depth[key] = column
+    for key in graph:
+        columns[key] = 1 + max((columns[source] for source in sources[key]), default=-1)
+    for key in graph:
+        fed = [columns[other] for other in graph if key in sources[other]]
+        if fed and not sources[key]:
+            columns[key] = min(fed) - 1
+    filled: dict[int, int] = {}
+    for key, column in columns.items():
         top = filled.get(column, 0)
         nodes[key]["pos"] = [column * _COLUMN, top]
         filled[column] = top + nodes[key]["size"][1] + _GAP

@@ -1,7 +1,6 @@
 """Last stage: upscale, hires, faces, restore, paste back, grade, grain, check, save, in that order."""
 
 from .build import Build, Flow, OutputSize
-from .graph import Link
 from .recipe import Service
 from .schedulers import choose
 
@@ -54,14 +53,15 @@ def _painter(build: Build, flow: Flow) -> dict[str, object]:
     """What paints again: PEOPLE where there are any, with the recipe's sampler."""
     recipe = build.recipe
     choice = choose(recipe.scheduler or "", karras=bool(recipe.karras), allow_approximate=True)
-    plain: dict[str, Link | None] = {"people": flow.people}
-    if flow.people is None:
-        plain = {"model": flow.model, "positive": flow.positive, "negative": flow.negative}
     return {
-        **plain,
+        # Beside people only the ControlNets of the conditioning are taken.
+        "people": flow.people,
+        "model": None if flow.people else flow.model,
+        "positive": flow.positive,
+        "negative": flow.negative,
         "seed": recipe.seed,
         "steps": recipe.steps,
-        "sampler_name": choice.sampler,
+        "sampler": choice.sampler,
         "scheduler": choice.scheduler,
     }
 

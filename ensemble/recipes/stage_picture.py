@@ -109,7 +109,7 @@ def add_pose(build: Build, flow: Flow) -> tuple[Link | None, Link | None]:
         "PoseControlInput",
         "pose",
         "Pose",
-        image=flow.source or flow.original,
+        image=flow.original,
         people=people or int(flow.original is None),
         width=recipe.width or 0,
         height=recipe.height or 0,
