@@ -42,5 +42,6 @@ def person_boxes(image: np.ndarray) -> tuple[Box, ...] | None:
     names = {int(k): str(v).lower() for k, v in model.config.id2label.items()}
     # Label 0 is the person in every COCO and Objects365 detector, also where names were not kept.
     person = next((k for k, name in names.items() if name == "person"), 0)
-    boxes = found["boxes"][found["labels"] == person].cpu().tolist()
-    return tuple(Box(x0, y0, x1 - x0, y1 - y0) for x0, y0, x1, y1 in boxes)
+    boxes = found["boxes"][found["labels"] == person].cpu()
+    boxes[:, 2:] -= boxes[:, :2]
+    return tuple(Box(*box) for box in boxes.tolist())

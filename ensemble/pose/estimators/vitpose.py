@@ -51,7 +51,8 @@ def _folders() -> list[Path]:
 def _joints(folder: Path, image: np.ndarray, boxes: tuple[Box, ...]) -> list[np.ndarray]:
     """COCO joints `[17,3]` (x, y, score) of the person in each box."""
     model, processor, device = load_folder(folder, "VitPoseForPoseEstimation").on_device()
-    given = [[[box.x, box.y, box.width, box.height] for box in boxes]]
+    # Single precision, as detectors give it: the refinement of joints magnifies every digit.
+    given = [np.array([[b.x, b.y, b.width, b.height] for b in boxes], dtype=np.float32)]
     inputs = processor(images=image, boxes=given, return_tensors="pt").to(device)
     if model.config.backbone_config.num_experts > 1:
         # ViTPose++ has experts per data set; 0 is COCO.
