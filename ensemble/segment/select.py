@@ -29,7 +29,7 @@ class MaskResult:
 
     @property
     def report(self) -> str:
-        shares = ", ".join(f"{share:.0%}" for share in self.mask.mean(dim=(1, 2)).tolist())
+        shares = ", ".join(f"{share:.1%}" for share in self.mask.mean(dim=(1, 2)).tolist())
         lines = [f"White will be repainted: {shares} of the picture.", *self.cuts]
         return "\n".join(lines + [f"Warning: {warning}." for warning in self.warnings])
 

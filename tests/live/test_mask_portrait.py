@@ -1,0 +1,137 @@
+"""The bundled masked_portrait workflow, and what it promises: the kept pixels are the input's."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy import ndimage
+
+from dev.client import read_graph
+from dev.graphs import Wishes, fit
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+FEATHER = 8
+
+
+@pytest.fixture(scope="module")
+def astronaut() -> Image.Image:
+    from skimage import data
+
+    return Image.fromarray(data.astronaut())
+
+
+def saved(result) -> Image.Image:
+    assert result.status == "success", result.error
+    return result.images[-1]
+
+
+def test_pixels_outside_the_feather_are_the_inputs_bit_for_bit(server, astronaut):
+    """The background repainted (here: negated) at half the size, the person put back."""
+    name = server.upload(astronaut, "astronaut.png")
+    mask = {
+        "image": ["load", 0],
+        "words": "foreground --mask_invert --mask_dilate 2%",
+        "negative": "",
+        "invert": False,
+        "dilate": "0",
+        "feather": "6",
+        "threshold": 0.0,
+        "backend": "auto",
+        "fill_holes": 0.02,
+        "drop_islands": 0.02,
+    }
+    result = server.run(
+        {
+            "load": {"class_type": "LoadImage", "inputs": {"image": name}},
+            "mask": {"class_type": "MaskFromPrompt", "inputs": mask},
+            "negated": {"class_type": "ImageInvert", "inputs": {"image": ["load", 0]}},
+            "painted": {
+                "class_type": "ImageScaleBy",
+                "inputs": {"image": ["negated", 0], "upscale_method": "area", "scale_by": 0.5},
+            },
+            "back": {
+                "class_type": "EnsemblePasteBack",
+                "inputs": {
+                    "image": ["painted", 0],
+                    "original": ["load", 0],
+                    "mask": ["mask", 0],
+                    "feather": FEATHER,
+                    "match_colour": 0.0,
+                },
+            },
+            "save": {
+                "class_type": "SaveImage",
+                "inputs": {"images": ["back", 0], "filename_prefix": "live/back"},
+            },
+        }
+    )
+    picture, original = np.asarray(saved(result).convert("RGB")), np.asarray(astronaut)
+    (preview,) = (image for image in result.images[:-1] if image.size == astronaut.size)
+    white = np.asarray(preview.convert("L")) > 0
+    near = ndimage.distance_transform_edt(~white) <= FEATHER * 2**0.5 + 2
+    assert 0.2 < near.mean() < 0.8
+    np.testing.assert_array_equal(picture[~near], original[~near])
+    # Far from the person the negated picture is there, as a picture of half the size can hold it.
+    far = ndimage.distance_transform_edt(white) > FEATHER + 6
+    assert np.abs(picture[far].astype(int) - (255 - original[far].astype(int))).mean() < 12
+
+
+def test_the_bundled_workflow_runs_on_small_models(server, astronaut):
+    server.upload(astronaut, "astronaut.png")
+    known = server.object_info()
+    table = json.loads((ROOT / "dev" / "demo.json").read_text(encoding="utf-8"))
+    workflow = read_graph(ROOT / "workflows" / "api" / "masked_portrait.json")
+    graph, _ = fit(workflow, known, table, Wishes(steps=2, size=(192, 192)))
+    pose = graph["pose"]["inputs"]
+    estimators = known["PoseControlInput"]["input"]["required"]["estimator"][1]["options"]
+    if not any("/" in choice for choice in estimators):
+        # Finding a pose in a photo needs a model; without one the default pose does.
+        del pose["image"]
+        pose["width"] = pose["height"] = 192
+    graph["mask"]["inputs"]["dilate"] = "-2"
+    result = server.run(graph)
+    assert saved(result).size == astronaut.size
+    report = "\n".join(result.outputs["mask"]["text"])
+    assert "foreground: GrabCut" in report
+    assert "Warning: GrabCut" in report
+    assert not np.array_equal(np.asarray(saved(result).convert("RGB")), np.asarray(astronaut))
+
+
+def test_the_workflow_asks_for_what_is_documented():
+    graph = read_graph(ROOT / "workflows" / "api" / "masked_portrait.json")
+    mask = graph["mask"]["inputs"]
+    assert (mask["words"], mask["negative"]) == ("foreground", "clothes")
+    assert (mask["invert"], mask["dilate"]) == (True, "-20")
+    assert graph["paint"]["inputs"]["denoise"] == 0.8
+    assert graph["hires"]["inputs"]["denoise"] == 0.2
+    assert graph["paint"]["inputs"]["model"] == ["soft_edges", 0]
+    assert graph["soft_edges"]["class_type"] == "DifferentialDiffusion"
+    assert mask["image"] == graph["masked"]["inputs"]["pixels"] == ["working_size", 0]
+    assert graph["result"]["inputs"]["original"] == ["photo", 0]
+    assert graph["save"]["inputs"]["images"] == ["result", 0]
+
+
+def test_editor_and_api_files_are_the_same_graph():
+    """By titles: muted nodes and notes of the editor's file are no part of what runs."""
+    editor = json.loads((ROOT / "workflows" / "masked_portrait.json").read_text(encoding="utf-8"))
+    api = read_graph(ROOT / "workflows" / "api" / "masked_portrait.json")
+    running = {node["id"]: node for node in editor["nodes"] if node["mode"] == 0}
+    titles = {node["title"] for node in running.values() if node["type"] != "MarkdownNote"}
+    assert titles == {node["_meta"]["title"] for node in api.values()}
+    wires = {
+        (running[source]["title"], slot, running[target]["title"])
+        for _, source, slot, target, _, _ in editor["links"]
+        if source in running and target in running
+    }
+    assert wires == {
+        (api[value[0]]["_meta"]["title"], value[1], node["_meta"]["title"])
+        for node in api.values()
+        for value in node["inputs"].values()
+        if isinstance(value, list)
+    }
+    for node in editor["nodes"]:
+        for model in node["properties"].get("models", []):
+            assert set(model) == {"name", "url", "directory"}
+            assert model["url"].endswith(model["name"])
