@@ -29,6 +29,8 @@ def file_lock(path: Path) -> Iterator[None]:
     """Hold `path` exclusively; while another process has it, say so once and wait."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle = os.open(path, os.O_RDWR | os.O_CREAT)
+    # An installer outlives a killed `python dev` for a while; until it ends, it holds the lock too.
+    os.set_inheritable(handle, True)
     try:
         if not _try_lock(handle):
             print(f"Another set-up is running (lock {path}); waiting for it ...", flush=True)

@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 from .cache import ROOT
@@ -35,6 +36,8 @@ def stream(command: list[str], environment: dict[str, str] | None = None) -> tup
     process = subprocess.Popen(
         command,
         env=environment,
+        # On POSIX the child keeps the set-up's lock (lock.py).
+        close_fds=sys.platform == "win32",
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

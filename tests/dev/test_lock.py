@@ -19,9 +19,21 @@ with file_lock(Path(sys.argv[2])):
 """
 
 
-def hold(path, seconds: float) -> subprocess.Popen:
+INSTALLER = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from pathlib import Path
+from dev.lock import file_lock
+from dev.packages import stream
+with file_lock(Path(sys.argv[2])):
+    print("held", flush=True)
+    stream([sys.executable, "-c", f"import time; time.sleep(2); open({sys.argv[2] + '.end'!r}, 'w')"])
+"""
+
+
+def hold(path, seconds: float, script: str = HOLDER) -> subprocess.Popen:
     """Another process that has the lock by the time this returns."""
-    command = [sys.executable, "-c", HOLDER, str(ROOT), str(path), str(seconds)]
+    command = [sys.executable, "-c", script, str(ROOT), str(path), str(seconds)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     assert process.stdout.readline() == "held\n"
@@ -54,3 +66,15 @@ def test_a_killed_holder_leaves_no_lock(tmp_path):
     with file_lock(path):
         # Not after the 600 seconds it meant to hold it.
         assert time.monotonic() - started < 60
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals and descriptors")
+def test_an_installer_that_outlives_its_caller_is_waited_for(tmp_path):
+    path = tmp_path / "x.lock"
+    caller = hold(path, 0, INSTALLER)
+    # The installer must have begun, or there is nothing to outlive.
+    time.sleep(0.5)
+    caller.send_signal(signal.SIGKILL)
+    caller.wait()
+    with file_lock(path):
+        assert (tmp_path / "x.lock.end").exists()
