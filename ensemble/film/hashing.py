@@ -16,9 +16,8 @@ _LAST_SHIFT = 16
 
 def _xor_shift_(x: torch.Tensor, bits: int, scratch: torch.Tensor) -> None:
     torch.bitwise_right_shift(x, bits, out=scratch)
-    scratch.bitwise_and_(
-        (1 << (32 - bits)) - 1
-    )  # int32 shifts copy the sign bit in; the hash is unsigned
+    # int32 shifts copy the sign bit in; the hash is unsigned.
+    scratch.bitwise_and_((1 << (32 - bits)) - 1)
     x.bitwise_xor_(scratch)
 
 

@@ -140,6 +140,18 @@ def test_people_are_painted_per_tile_like_a_regional_run_of_that_part():
     assert torch.equal(a, b)
 
 
+def test_a_regional_model_is_taken_without_its_patch():
+    from ensemble_portraits.ensemble.regional.build import build
+
+    people = halves(Method.FUSED, 1.0)
+    regional = build(people)
+    field = latent(16, 16)
+    ours = refine(field, from_model(*regional[:3]), QUICK, 8)
+    base, negative = people.base.conditioning, people.negative.conditioning
+    plain = refine(field, from_model(people.model, base, negative), QUICK, 8)
+    assert torch.equal(ours, plain)
+
+
 @pytest.fixture(scope="module")
 def controlnet():
     path = (
