@@ -38,18 +38,18 @@ def read_astria(text: str, *, strict: bool = False) -> Reading:
     control = control_character(text)
     if control is not None:
         notes.error("text", f"has a control character, {text[control]!a}; delete it", control)
-    keys = list(_keys(text))
+    keys = _keys(text)
+    key = next(keys, None)
     values: dict[str, object] = {}
-    tail = keys[0].start() if keys else len(text)
-    prompt, flags = _take_flags(text[:tail], notes)
+    prompt, flags = _take_flags(text[: key.start()] if key else text, notes)
     for flag in flags:
         _put(_FLAGS[flag.name], _flag_value(flag), flag.start, values, notes, strict)
     seen: set[str] = set()
-    for index, key in enumerate(keys):
-        if notes.full:
-            break
-        end = keys[index + 1].start() if index + 1 < len(keys) else len(text)
-        _read_setting(key, text[key.end() : end].strip(), seen, values, notes, strict)
+    while key and not notes.full:
+        following = next(keys, None)
+        raw = text[key.end() : following.start() if following else len(text)]
+        _read_setting(key, raw.strip(), seen, values, notes, strict)
+        key = following
     recipe = replace(Recipe(Service.ASTRIA, prompt=prompt.strip()), **values)
     _check_prompt(recipe, text, notes)
     return Reading(None if notes.failed else recipe, tuple(notes.problems))
