@@ -87,7 +87,7 @@ def test_looks_do_what_their_names_say():
         grey = colour_grade(tones, Grade(look=look)).mean(-1)[0, 0]
         contrasty[name] = (grey[1] - grey[0]).item()
     assert colourful["Film Velvia"] > colourful["Ektar"] > colourful["Film Portra"]
-    assert contrasty["Film Velvia"] > 0.55 > 0.5
+    assert contrasty["Film Velvia"] > 0.55  # the ramp itself has 0.5
     assert contrasty["Film Velvia"] > contrasty["Ektar"]
 
 
