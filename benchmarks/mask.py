@@ -29,7 +29,10 @@ def make_model(folder: Path) -> None:
         ViTImageProcessor,
     )
 
-    config = CLIPSegConfig(use_complex_transposed_convolution=True)
+    config = CLIPSegConfig(
+        vision_config={"patch_size": 16, "image_size": 352},
+        use_complex_transposed_convolution=True,
+    )
     CLIPSegForImageSegmentation(config).save_pretrained(folder)
     tokenizer = Path(comfy.sd1_clip.__file__).parent / "sd1_tokenizer"
     CLIPSegProcessor(

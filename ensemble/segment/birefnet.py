@@ -1,5 +1,6 @@
 """BiRefNet through ComfyUI's own loader: what stands in front."""
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -22,7 +23,7 @@ def find(sockets: Sockets) -> Any:
     return find_file("background_removal", "birefnet*", "*")
 
 
-def _load(path) -> Any:
+def _load(path: Path) -> Any:
     from comfy.bg_removal_model import load
 
     model = load(str(path))
@@ -35,7 +36,7 @@ def _load(path) -> Any:
 
 
 def segment(found: Any, job: Job) -> torch.Tensor:
-    model = found if hasattr(found, "encode_image") else load_once("birefnet", found, _load)
+    model = load_once("birefnet", found, _load) if isinstance(found, Path) else found
     return model.encode_image(job.image).float().expand(len(job.words), -1, -1, -1)
 
 

@@ -1,5 +1,6 @@
 """Faces, eyes and lips by ComfyUI's own port of MediaPipe's face landmarks."""
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -30,7 +31,7 @@ def find(sockets: Sockets) -> Any:
     return find_file("detection", "mediapipe_face*", "*face_landmark*")
 
 
-def _load(path) -> Any:
+def _load(path: Path) -> Any:
     from comfy.utils import load_torch_file
     from comfy_extras.nodes_mediapipe import FaceLandmarkerModel
 
@@ -41,7 +42,7 @@ def landmarks(found: Any, image: torch.Tensor) -> tuple[dict, list[list[dict]]]:
     """Core's FACE_LANDMARKS and the faces' boxes in pixels, one list per picture."""
     from comfy_extras.nodes_mediapipe import MediaPipeFaceLandmarker
 
-    model = found if hasattr(found, "detect_batch") else load_once("mediapipe", found, _load)
+    model = load_once("mediapipe", found, _load) if isinstance(found, Path) else found
     # Both detectors, no cap: the near one alone loses the small faces of a group.
     return MediaPipeFaceLandmarker.execute(model, image, "both", 0, 0.5, "empty").args
 

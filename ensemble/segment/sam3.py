@@ -1,5 +1,6 @@
 """SAM 3 through ComfyUI's own model: any phrase, every instance of it."""
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -31,7 +32,7 @@ def find(sockets: Sockets) -> Any:
     return find_file("checkpoints", "sam3*.safetensors")
 
 
-def _load(path) -> tuple[Any, Any]:
+def _load(path: Path) -> tuple[Any, Any]:
     import comfy.sd
 
     model, clip = comfy.sd.load_checkpoint_guess_config(
@@ -53,7 +54,7 @@ def encode(clip: Any, words: tuple[str, ...]) -> list[tuple[torch.Tensor, torch.
 def segment(found: Any, job: Job) -> torch.Tensor:
     from comfy import model_management, utils
 
-    model, clip = found if isinstance(found, tuple) else load_once("sam3", found, _load)
+    model, clip = load_once("sam3", found, _load) if isinstance(found, Path) else found
     texts = encode(clip, job.words)
     model_management.load_model_gpu(model)
     device, dtype = model.load_device, model.model.get_dtype()
@@ -61,11 +62,10 @@ def segment(found: Any, job: Job) -> torch.Tensor:
         job.image.movedim(-1, 1), INPUT_SIZE, INPUT_SIZE, "bilinear", crop="disabled"
     )
     net = model.model.diffusion_model
-    masks = [
-        detect(net, chunk.to(device, dtype), texts, job)
-        for chunk in squares.split(CHUNK)
-        if not model_management.throw_exception_if_processing_interrupted()
-    ]
+    masks = []
+    for chunk in squares.split(CHUNK):
+        model_management.throw_exception_if_processing_interrupted()
+        masks.append(detect(net, chunk.to(device, dtype), texts, job))
     return torch.cat(masks, dim=1)
 
 
