@@ -88,11 +88,12 @@ def _patch(
     if clip is not None:
         keys |= clip_key_map(clip)
         clip = clip.clone()
+    kind = model_kind(model) + ("" if clip else " without CLIP")
     model = model.clone()
     fits = []
     for choice in choices:
         matched = match(TENSORS.load(choice.file), keys)
-        warning = check_match(choice, len(matched.keys), matched.total, type(model.model).__name__)
+        warning = check_match(choice, len(matched.keys), matched.total, kind)
         fits.append(_Fit(len(matched.keys), matched.total, warning))
         # Each patcher takes the adapters of its own weights.
         if choice.weight:
@@ -102,7 +103,12 @@ def _patch(
     return model, clip, fits
 
 
-def check_match(choice: LoraChoice, matched: int, total: int, model_name: str) -> str:
+def model_kind(model: "ModelPatcher") -> str:
+    """`SD15 model`, `SDXL model`: core's name of the architecture it detected."""
+    return f"{type(model.model.model_config).__name__} model"
+
+
+def check_match(choice: LoraChoice, matched: int, total: int, model: str) -> str:
     """A warning, also logged, where under half of a file fits; "" where enough does;
     LoraMismatchError where nothing does.
     """
@@ -115,11 +121,11 @@ def check_match(choice: LoraChoice, matched: int, total: int, model_name: str) -
     if not matched:
         raise LoraMismatchError(
             f"Input {choice.source!r}: none of the {total} keys in LoRA {shown(choice.file.name)} "
-            f"fits this {model_name} model; {made_for}. Choose a LoRA of the model's own kind"
+            f"fits this {model}; {made_for}. Choose a LoRA of the model's own kind"
         )
     warning = (
         f"Input {choice.source!r}: only {matched} of {total} keys in LoRA "
-        f"{shown(choice.file.name)} fit this {model_name} model; {made_for}"
+        f"{shown(choice.file.name)} fit this {model}; {made_for}"
     )
     log.warning(warning)
     return warning

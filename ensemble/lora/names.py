@@ -18,8 +18,6 @@ from ..prompt.errors import shown
 
 MODEL_EXTENSIONS = (".safetensors", ".sft", ".ckpt", ".pt", ".pt2", ".bin", ".pth", ".gguf")
 NEAREST = 3
-# difflib's cost grows with the product of the lengths; nobody mistypes a longer name than this.
-MAX_COMPARED = 120
 
 
 class UnresolvedNameError(ValueError):
@@ -149,21 +147,19 @@ def _candidates(wanted: str, by_path: Mapping[str, str]) -> list[str]:
         return []
     if wanted in by_path:
         return [wanted]
-    without_folder = "/" not in wanted
     rules: list[list[str]] = [[] for _ in range(4)]
     folded = wanted.casefold()
     for path in by_path:
         stem = _stem(path)
+        bare, bare_stem = path.rpartition("/")[2], stem.rpartition("/")[2]
         if stem == wanted:
             rules[0].append(path)
         if folded in (path.casefold(), stem.casefold()):
             rules[1].append(path)
-        if without_folder:
-            bare, bare_stem = path.rpartition("/")[2], stem.rpartition("/")[2]
-            if wanted in (bare, bare_stem):
-                rules[2].append(path)
-            if folded in (bare.casefold(), bare_stem.casefold()):
-                rules[3].append(path)
+        if wanted in (bare, bare_stem):
+            rules[2].append(path)
+        if folded in (bare.casefold(), bare_stem.casefold()):
+            rules[3].append(path)
     return next((hits for hits in rules if hits), [])
 
 
@@ -192,11 +188,11 @@ def _nearest(
     spellings: dict[str, set[str]] = defaultdict(set)
     for path, file in by_path.items():
         stem = _stem(path).casefold()
-        spellings[stem[:MAX_COMPARED]].add(file)
-        spellings[stem.rpartition("/")[2][:MAX_COMPARED]].add(file)
+        spellings[stem].add(file)
+        spellings[stem.rpartition("/")[2]].add(file)
     for alias in aliases:
-        spellings[alias.casefold()[:MAX_COMPARED]].add(alias)
-    asked = _stem(wanted).casefold()[:MAX_COMPARED]
+        spellings[alias.casefold()].add(alias)
+    asked = _stem(wanted).casefold()
     close = difflib.get_close_matches(asked, spellings, n=2 * NEAREST, cutoff=0.0)
     ordered = [file for spelling in close for file in sorted(spellings[spelling])]
     return tuple(dict.fromkeys(ordered))[:NEAREST]

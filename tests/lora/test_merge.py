@@ -145,7 +145,13 @@ def test_without_a_clip_only_the_model_is_patched(small_model):
 def test_nothing_of_a_file_fits(small_model):
     with pytest.raises(LoraMismatchError) as caught:
         merge(*small_model, [LoraChoice(find_lora("sdxl"), 1.0, 1.0, "prompt")])
-    for words in ("'prompt'", "sdxl.safetensors", "'sdxl_base_v1-0'", "none of the 24 keys"):
+    for words in (
+        "'prompt'",
+        "sdxl.safetensors",
+        "'sdxl_base_v1-0'",
+        "none of the 24 keys",
+        "SD15",
+    ):
         assert words in str(caught.value)
 
 

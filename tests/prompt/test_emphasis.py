@@ -108,7 +108,9 @@ def test_check_comfy_knows_what_core_dies_of():
             check_comfy(text)
 
 
-@pytest.mark.parametrize("text", ["(x:1.2)", "(nan)", "x:nan", "(a:b)", r"\(a:nan\)", ")(", "(:1)"])
+@pytest.mark.parametrize(
+    "text", ["(x:1.2)", "(nan)", "x:nan", "(a:b)", r"\(a:nan\)", ")(", "(:nan)"]
+)
 def test_check_comfy_lets_the_rest_pass(text):
     check_comfy(text)
 

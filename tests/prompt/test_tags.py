@@ -71,6 +71,7 @@ def test_an_error_counts_lines_and_columns_as_an_editor_does():
         ("a, <lora:x:1>, <lora:y:1>, b", "a, b"),
         ("a <lora:x:1> <lora:y:1> b", "a b"),
         ("a\n<lora:x:1>\nb", "a\nb"),
+        ("a,\n<lora:x:1>\nb", "a,\nb"),
         ("a<lora:x:1>b", "ab"),
         ("<lora:x:1>", ""),
         ("no  tag,, here", "no  tag,, here"),
