@@ -59,14 +59,15 @@ TOUCHED = r"(attn\d\.to_(q|k|v|out\.0)|ff\.net\.(0\.proj|2)|proj_in|proj_out)\.w
 """The 192 layers (SD1.5) that a standard kohya LoRA changes."""
 
 
-def full_size(name: str):
+def full_size(name: str, config: dict | None = None):
     """A ModelPatcher with random weights: float32 on a CPU, float16 on a GPU."""
     import comfy.model_management as management
     import comfy.supported_models as supported
     import torch
     from comfy.model_patcher import ModelPatcher
 
-    kind, config = (supported.SD15, SD15) if name == "sd15" else (supported.SDXL, SDXL)
+    kind, whole = (supported.SD15, SD15) if name == "sd15" else (supported.SDXL, SDXL)
+    config = config or whole
     dtype = torch.float16 if torch.cuda.is_available() else torch.float32
     parts = kind(dict(config))
     parts.unet_config["dtype"] = dtype

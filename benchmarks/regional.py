@@ -26,7 +26,9 @@ COLUMNS = [
 class Scene:
     """The same people for every method: columns side by side, a text and a LoRA each."""
 
-    def __init__(self, patcher, model: str, width: int, height: int, rank: int, people: int):
+    def __init__(
+        self, patcher, model: str, width: int, height: int, rank: int, people: int, feather=0.06
+    ):
         import torch
         from ensemble_portraits.ensemble.regional.people import Method, People, Person, Text
         from ensemble_portraits.ensemble.regional.stack import PersonPatches
@@ -43,7 +45,7 @@ class Scene:
             return Text(str(seed), [[context, values if model == "sdxl" else {}]])
 
         self.loras = [engine.random_lora(patcher, 1 + i, rank) for i in range(people)]
-        masks = lay_out(people, Layout.COLUMNS, 0.06)
+        masks = lay_out(people, Layout.COLUMNS, feather)
         self.weights = region_weights(masks, 0.2)
         members = tuple(
             Person(
@@ -71,13 +73,13 @@ class Scene:
         scene = self.scenes["fused"]
         return model, scene.base.conditioning, scene.negative.conditioning
 
-    def core_hooks(self):
+    def core_hooks(self, strengths: list[float] | None = None):
         import comfy.hooks
 
         scene = self.scenes["fused"]
         hooks = [
-            comfy.hooks.create_hook_lora(lora=lora, strength_model=1.0, strength_clip=0.0)
-            for lora in self.loras
+            comfy.hooks.create_hook_lora(lora=lora, strength_model=strength, strength_clip=0.0)
+            for lora, strength in zip(self.loras, strengths or [1.0] * self.people, strict=True)
         ]
 
         def side(base, texts):
