@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import signal
 import sys
 from pathlib import Path
 
@@ -59,6 +60,8 @@ def main(argv: list[str]) -> int:
     arguments, others = whole.parse_known_args(argv)
     if others and arguments.command not in ("test", "bench"):
         whole.error("unrecognized arguments: " + " ".join(others))
+    # Ends what was started, as Ctrl+C does.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         return run(arguments, others)
     except (DevError, RefusedError) as error:

@@ -50,9 +50,10 @@ def run(arguments: argparse.Namespace) -> int:
     OUTPUT.mkdir(exist_ok=True)
     with Server(engine, base, models=model_folders(arguments)) as server:
         client = Client(server.url)
-        known = client.object_info()
         upload_own(client, arguments.image)
-        failed = [path.stem for path in files if not render(client, path, known, table, wishes)]
+        failed = [
+            path.stem for path in files if not render(client, path, engine.python, table, wishes)
+        ]
     if arguments.checkpoint is None:
         print("The model has random weights: this checks the wiring, it is not art.")
         print("For a picture give --checkpoint FILE (SD1.5) and --lora FILE once per person.")
@@ -97,17 +98,15 @@ def upload_own(client: Client, image: Path | None) -> None:
         client.upload(image.name, image.read_bytes())
 
 
-def render(
-    client: Client, path: Path, known: dict[str, Any], table: dict[str, Any], wishes: Wishes
-) -> bool:
+def render(client: Client, path: Path, python: Path, table: dict[str, Any], wishes: Wishes) -> bool:
     """One workflow from its file to its saved pictures; says what it did."""
     print(f"== {path.stem}", flush=True)
-    graph, notes = fit(read_graph(path), known, table, wishes)
+    graph, notes = fit(read_graph(path), client.object_info(), table, wishes)
     for note in notes:
         print(f"  {note}")
     for name in loaded_images(graph):
         if name != wishes.image:
-            client.upload(name, find_picture(name))
+            client.upload(name, find_picture(name, python))
     started = time.perf_counter()
     try:
         run = client.run(graph, Progress(graph))

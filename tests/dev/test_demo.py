@@ -1,5 +1,7 @@
 import io
 import json
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -95,7 +97,9 @@ def test_the_drawn_picture_is_two_skeletons():
     drawn = np.asarray(image).max(axis=2).max(axis=0) > 0
     # Two runs of lit columns, a gap between them.
     assert np.count_nonzero(np.diff(drawn.astype(int)) == 1) == 2
-    assert find_picture("no such file.png").startswith(b"\x89PNG")
+    assert find_picture("none.png", Path(sys.executable)).startswith(b"\x89PNG")
+    photograph = Image.open(io.BytesIO(find_picture("astronaut.png", Path(sys.executable))))
+    assert photograph.size == (512, 512)
 
 
 @pytest.mark.parametrize("text", ["768", "x", "axb", "-1x5"])

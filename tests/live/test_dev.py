@@ -2,6 +2,8 @@
 
 import json
 import os
+import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -10,10 +12,11 @@ from PIL import Image
 
 from dev import demo
 from dev.base import make_base
+from dev.cache import ROOT
 from dev.client import Client
 from dev.engine import Engine
 from dev.graphs import Wishes
-from dev.server import Server
+from dev.server import Server, free_port, is_free
 
 PUBLIC = {
     "model": {
@@ -75,7 +78,7 @@ def render(server, tmp_path, monkeypatch, table, graph) -> bool:
     path = tmp_path / "public.json"
     path.write_text(json.dumps(graph), encoding="utf-8")
     wishes = Wishes(size=(128, 64), steps=2)
-    return demo.render(server.client, path, server.object_info(), table, wishes)
+    return demo.render(server.client, path, Path(sys.executable), table, wishes)
 
 
 def test_the_demo_runs_a_workflow_of_public_files(server, tmp_path, monkeypatch, table, capsys):
@@ -119,3 +122,20 @@ def test_a_given_install_is_never_written_into(tmp_path):
         assert "my_own.safetensors" in offered and "peft.safetensors" in offered
         assert client.get_json("/object_info/KSampler")
     assert listing(comfyui) == before
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+def test_serve_prints_its_address_and_ends_the_server_it_started():
+    port = free_port()
+    command = [sys.executable, str(ROOT / "dev"), "serve", "--port", str(port)]
+    environment = {**os.environ, "COMFYUI_PYTHON": sys.executable, "PYTHONUNBUFFERED": "1"}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+    assert process.stdout is not None
+    said = next(line for line in process.stdout if line.startswith("http"))
+    address = said.split()[0]
+    assert address == f"http://127.0.0.1:{port}"
+    assert Client(address).get_json("/system_stats")
+    process.send_signal(signal.SIGTERM)
+    assert process.wait() == 143
+    process.stdout.close()
+    assert is_free(port)
