@@ -224,6 +224,11 @@ class PoseControlInput(io.ComfyNode):
                 io.Int.Output("people", tooltip="How many people there are."),
                 io.Int.Output("width", tooltip="Width of the map, for the empty latent."),
                 io.Int.Output("height", tooltip="Height of the map, for the empty latent."),
+                io.Mask.Output(
+                    "people_mask",
+                    tooltip="Everybody's regions in one mask: what to repaint where the background "
+                    "is kept.",
+                ),
             ],
         )
 
@@ -271,6 +276,7 @@ class PoseControlInput(io.ComfyNode):
         keypoints = write_pose_keypoint([found.pose])
         return io.NodeOutput(
             to_image(found.pose_map), keypoints, found.regions, found.people, width, height,
+            found.regions.sum(dim=0, keepdim=True).clamp(max=1.0),
             ui={**shown, "text": [found.report], "openpose_json": [json.dumps(keypoints)]},
         )  # fmt: skip
 

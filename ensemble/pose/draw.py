@@ -26,6 +26,7 @@ _HAND_COLOURS = [
     [round(c * 255) for c in colorsys.hsv_to_rgb(i / len(HAND_EDGES), 1.0, 1.0)]
     for i in range(len(HAND_EDGES))
 ]
+_ENDS = np.array(LIMBS)
 _TRAINED_SIDE, _STICK, _JOINT, _FACE_DOT = 512, 4, 4, 3
 
 
@@ -44,10 +45,10 @@ def draw(
     stick, joint, dot = sizes(pose.width, pose.height, style)
     for person in pose.people:
         _paint_body(canvas, person, stick, joint)
-        if hands:
-            _paint_hand(canvas, person.left_hand, joint)
-            _paint_hand(canvas, person.right_hand, joint)
-        if face:
+        for hand in (person.left_hand, person.right_hand):
+            if hands and hand[:, 2].any():
+                _paint_hand(canvas, hand, joint)
+        if face and person.face[:, 2].any():
             _paint_discs(canvas, _whole(person.face), dot, np.array(_FACE_POINT, np.uint8))
     return canvas
 
@@ -75,9 +76,9 @@ def limb_ellipses(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray,
 
 def _paint_body(canvas: np.ndarray, person: Skeleton, stick: int, joint: int) -> None:
     seen = person.seen
-    limbs = [i for i, (a, b) in enumerate(LIMBS) if seen[a] and seen[b]]
-    if limbs:
-        ends = person.body[np.array([LIMBS[i] for i in limbs]), :2]
+    limbs = np.flatnonzero(seen[_ENDS].all(axis=1))
+    if len(limbs):
+        ends = person.body[_ENDS[limbs], :2]
         middle, half, angle = limb_ellipses(ends[:, 0], ends[:, 1])
         _paint_limbs(canvas, middle, half, angle, stick, LIMB_COLOURS[limbs])
     _paint_discs(canvas, np.trunc(person.body[seen, :2]), joint, COLOURS[seen])
