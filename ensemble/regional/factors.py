@@ -33,9 +33,7 @@ class NotLowRankError(ValueError):
     """The change cannot be written as a small product; `method = exact` can still apply it."""
 
 
-def factorise(
-    patch: Any, weight: torch.Tensor, key: str, max_error: float = MAX_ERROR
-) -> Factors:
+def factorise(patch: Any, weight: torch.Tensor, key: str, max_error: float = MAX_ERROR) -> Factors:
     """Turn what core's `load_lora` parsed for one weight into Factors.
 
     LoRA, LoCon, Tucker and output-axis DoRA are exact; LoHa, LoKr and full differences go through a
