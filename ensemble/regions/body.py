@@ -19,7 +19,7 @@ _SIGMA = np.array([
 
 
 def torso_length(body: np.ndarray) -> float:
-    """The body's unit in pixels: neck to mid-hip. Where that is not seen, the longer of 1.3 shoulder
+    """The body's unit in pixels: neck to mid-hip. Where that is not seen the longer of 1.3 shoulder
     widths and 3 head widths (a turned body shortens one or the other), or 1.4 thighs; 0 where
     nothing tells."""
     seen, xy = body[:, 2] > 0, body[:, :2]

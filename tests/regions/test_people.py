@@ -115,8 +115,11 @@ def test_overlap_goes_to_the_nearer_person():
         regions = body_regions(made, 640, 720)
         k = 0 if order[0] is near else 1
         assert depth_order(made)[k] == 0
-        x, y = ((near[1, :2] + near[8, :2]) / 2).astype(int)
-        assert regions[k, y, x] > 0.5
+        # The far one's hips, which the near one's trunk hides.
+        x, y = ((far[8, :2] + far[11, :2]) / 2).astype(int)
+        assert regions[k, y, x] > 0.8
+        x, y = far[0, :2].astype(int)
+        assert regions[1 - k, y, x] > 0.8
 
 
 def test_close_heads_are_shared_out_fairly():
