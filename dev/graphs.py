@@ -45,7 +45,7 @@ def fit(
 ) -> tuple[Graph, list[str]]:
     """A copy that names only what is there, and one line per thing that was put in for another."""
     graph = copy.deepcopy(graph)
-    notes = []
+    notes = _unlink(graph, object_info, table["unlink"])
     for node, name, key in literal_inputs(graph):
         old = node["inputs"][name]
         new = _value(node, name, key, old, choices(object_info, node, name), table, wishes)
@@ -54,6 +54,20 @@ def fit(
             if key in table["files"]:
                 notes.append(f"{key}: {new} for {old}")
     return graph, notes
+
+
+def _unlink(graph: Graph, object_info: dict[str, Any], rule: dict[str, str]) -> list[str]:
+    """Take the link out of the rule's input where none of the choices beside it is a file."""
+    notes = []
+    for node in graph.values():
+        linked = isinstance(node["inputs"].get(rule["input"]), list)
+        if node["class_type"] != rule["node"] or not linked:
+            continue
+        offered = choices(object_info, node, rule["choices"]) or []
+        if not any(rule["mark"] in choice for choice in offered):
+            del node["inputs"][rule["input"]]
+            notes.append(f"{rule['node']}.{rule['input']}: unlinked, no {rule['choices']} is there")
+    return notes
 
 
 def _value(node, name, key, old, offered, table, wishes: Wishes) -> Any:

@@ -69,6 +69,19 @@ def test_a_file_that_is_there_stays(graph, table):
     assert fitted["sample"]["inputs"]["steps"] == 30
 
 
+@pytest.mark.parametrize(("offered", "stays"), [(["auto"], False), (["auto", "a/b"], True)])
+def test_a_photo_without_an_estimator_is_unlinked(graph, table, offered, stays):
+    known = {"PoseControlInput": {"input": {"required": {"estimator": [offered]}}}}
+    graph["pose"] = {
+        "class_type": "PoseControlInput",
+        "inputs": {"image": ["load", 0], "estimator": "auto", "width": 0},
+    }
+    fitted, notes = fit(graph, {**INFO, **known}, table, Wishes(size=(256, 192)))
+    assert ("image" in fitted["pose"]["inputs"]) is stays
+    assert any("no estimator is there" in note for note in notes) is not stays
+    assert fitted["pose"]["inputs"]["width"] == 256
+
+
 def test_own_files_take_the_documented_places(graph, table):
     wishes = Wishes(checkpoint="mine.safetensors", loras=("anna.safetensors",), image="me.jpg")
     fitted, _ = fit(graph, INFO, table, wishes)
