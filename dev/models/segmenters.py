@@ -56,7 +56,7 @@ def clipseg(models: Path) -> None:
         vision_config=vision,
         projection_dim=32,
         reduce_dim=16,
-        extract_layers=[1, 2, 3],
+        extract_layers=[0, 1, 2],
         decoder_num_attention_heads=4,
         decoder_intermediate_size=64,
     )

@@ -28,6 +28,8 @@ def find(sockets: Sockets) -> Path | None:
 def segment(found: Path, job: Job) -> torch.Tensor:
     loaded = load_folder(found, "CLIPSegForImageSegmentation")
     model, device = loaded.on_device()
+    # The decoder reads none of the vision tower's last layers (two of twelve as published).
+    del model.clip.vision_model.encoder.layers[max(model.extract_layers) + 1 :]
     tokens = loaded.processor.tokenizer(
         [open_phrase(word) for word in job.words], padding=True, return_tensors="pt"
     ).to(device)
