@@ -1,8 +1,9 @@
 """The nodes the graph editor shows. Each module ends with its own NODES; this one joins them."""
 
-from . import film, hires, lora, mask, panorama, pose, regional, safety, sampler, text
+from . import faces, film, hires, lora, mask, panorama, pose, regional, safety, sampler, text
 
 NODES: list = [
+    *faces.NODES,
     *film.NODES,
     *hires.NODES,
     *lora.NODES,

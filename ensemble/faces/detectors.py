@@ -1,0 +1,179 @@
+"""Face detectors that look at pictures, and the tiles on which they look."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import folder_paths
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from .boxes import Face, distinct, is_cut, tiles
+
+FOLDER = "face_detection"
+_VIEW = 640
+"""Longer side of what a detector sees: a face of half the picture is then about 300 px, one of 15
+px in the smallest tile about 30; both within what the detectors were trained for."""
+_SMALLEST_TILE = 320
+
+
+class Detector(Protocol):
+    """Faces in each of some views `[N,H,W,3]` of one size, in pixels of the view."""
+
+    def __call__(self, views: torch.Tensor) -> list[list[Face]]: ...
+
+
+def on_tiles(
+    image: torch.Tensor, detector: Detector, smallest: int = _SMALLEST_TILE
+) -> list[list[Face]]:
+    """Faces of each picture of IMAGE `[B,H,W,C]`, found on overlapping tiles of several sizes.
+
+    `smallest` tile, px; a value of the picture's longer side or more looks at it as a whole only.
+    """
+    import comfy.model_management
+
+    height, width = image.shape[1:3]
+    colour = image[..., :3] if image.shape[-1] >= 3 else image[..., :1].expand(-1, -1, -1, 3)
+    planes = colour.movedim(-1, 1).float()
+    found: list[list[Face]] = [[] for _ in image]
+    for tile in tiles(height, width, smallest):
+        comfy.model_management.throw_exception_if_processing_interrupted()
+        part = tile.of(planes)
+        scale = _VIEW / max(part.shape[-2:])
+        size = [max(1, round(side * scale)) for side in part.shape[-2:]]
+        views = F.interpolate(part, size, mode="bilinear", antialias=True).movedim(1, -1)
+        for faces, seen in zip(found, detector(views), strict=True):
+            placed = [face.in_picture(tile, scale) for face in seen]
+            faces += [face for face in placed if not is_cut(face, tile, height, width)]
+    return [distinct(faces) for faces in found]
+
+
+def _bytes(view: torch.Tensor) -> np.ndarray:
+    return (view * 255).round().clamp(0, 255).to(torch.uint8).cpu().numpy()
+
+
+def mediapipe(linked: Any) -> Any:
+    """The linked FACE_DETECTION_MODEL, or the file of models/detection, or None."""
+    from ..segment.backend import Sockets
+    from ..segment.mediapipe_face import find
+
+    return find(Sockets(face_detection=linked))
+
+
+@dataclass(frozen=True)
+class MediaPipe:
+    """Core's port of MediaPipe's face landmarker; `model` is core's model or its file."""
+
+    model: Any
+
+    def __call__(self, views: torch.Tensor) -> list[list[Face]]:
+        from ..segment.mediapipe_face import landmarks
+
+        return [
+            [
+                Face(b["x"], b["y"], b["x"] + b["width"], b["y"] + b["height"], b["score"])
+                for b in boxes
+            ]
+            for boxes in landmarks(self.model, views)[1]
+        ]
+
+
+def has_opencv() -> bool:
+    return importlib.util.find_spec("cv2") is not None
+
+
+def yunet_files() -> list[str]:
+    names = folder_paths.get_filename_list(FOLDER)
+    return sorted(name for name in names if name.lower().endswith(".onnx"))
+
+
+def yunet_file(name: str) -> str | None:
+    """Path of a file of models/face_detection by name, or of the first one for ""."""
+    names = yunet_files()
+    if name and name not in names:
+        raise ValueError(
+            f"yunet_model: there is no {name!r} in models/{FOLDER}. There: "
+            f"{', '.join(names) or 'no .onnx file'}."
+        )
+    if not names:
+        return None
+    return folder_paths.get_full_path_or_raise(FOLDER, name or names[0])
+
+
+@dataclass(frozen=True)
+class YuNet:
+    """OpenCV's FaceDetectorYN (Wu, Peng and Yu 2023)."""
+
+    net: Any
+
+    @staticmethod
+    def load(path: Path) -> YuNet:
+        """ImportError without OpenCV, ValueError for a file that it cannot read."""
+        try:
+            import cv2
+        except ImportError as error:
+            raise ImportError(
+                "FaceInpaint: detector yunet needs OpenCV. Install the package opencv-python, or "
+                "choose another detector."
+            ) from error
+        try:
+            net = cv2.FaceDetectorYN.create(str(path), "", (_VIEW, _VIEW), 0.7, 0.3, 5000)
+        except cv2.error as error:
+            raise ValueError(
+                f"yunet_model: OpenCV cannot read {path.name} in models/{FOLDER} as YuNet "
+                f"({error.err}). The file may be cut off, or a Git LFS pointer; get it again."
+            ) from error
+        return YuNet(net)
+
+    def __call__(self, views: torch.Tensor) -> list[list[Face]]:
+        self.net.setInputSize((views.shape[2], views.shape[1]))
+        found = []
+        for view in views:
+            # x, y, width, height, ten of landmarks, score; BGR in.
+            _, rows = self.net.detect(np.ascontiguousarray(_bytes(view)[..., ::-1]))
+            found.append([Face(r[0], r[1], r[0] + r[2], r[1] + r[3], r[14]) for r in _floats(rows)])
+        return found
+
+
+def _floats(rows: np.ndarray | None) -> Sequence[Sequence[float]]:
+    return [] if rows is None else rows.astype(float).tolist()
+
+
+@dataclass(frozen=True)
+class Cascade:
+    """scikit-image's local-binary-pattern cascade for frontal faces: the last resort."""
+
+    cascade: Any
+
+    @staticmethod
+    def load() -> Cascade:
+        """ValueError where scikit-image is not installed."""
+        try:
+            from skimage import data, feature
+        except ImportError as error:
+            raise ValueError(
+                "FaceInpaint has nothing to find faces with. Link face_detection, pose or mask, put "
+                "a YuNet file into models/face_detection, or install the package scikit-image for "
+                "a weak detector."
+            ) from error
+        return Cascade(feature.Cascade(data.lbp_frontal_face_cascade_filename()))
+
+    def __call__(self, views: torch.Tensor) -> list[list[Face]]:
+        found = []
+        for view in views:
+            boxes = self.cascade.detect_multi_scale(
+                img=_bytes(view), scale_factor=1.2, step_ratio=1, min_size=(24, 24),
+                max_size=(min(view.shape[:2]),) * 2, min_neighbor_number=6,
+            )  # fmt: skip
+            found.append(
+                [
+                    Face(b["c"], b["r"], b["c"] + b["width"], b["r"] + b["height"], 0.5)
+                    for b in boxes
+                ]
+            )
+        return found

@@ -1,0 +1,33 @@
+"""The picture with numbered boxes: which face was taken for whom."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw, ImageFont
+
+from .boxes import Face
+
+_MATCHED, _NOBODY = (64, 220, 96), (255, 176, 32)
+
+
+def numbered(
+    picture: torch.Tensor, faces: Sequence[Face], labels: Sequence[str], known: Sequence[bool]
+) -> torch.Tensor:
+    """`[H,W,C]` -> `[H,W,3]` with a box and a label for each face; green where it is somebody's."""
+    colour = picture[..., :3] if picture.shape[-1] >= 3 else picture[..., :1].expand(-1, -1, 3)
+    drawn = Image.fromarray((colour.float() * 255).round().clamp(0, 255).byte().cpu().numpy())
+    pen = ImageDraw.Draw(drawn)
+    line = max(1, round(min(drawn.size) / 300))
+    for number, (face, label, is_known) in enumerate(zip(faces, labels, known, strict=True), 1):
+        ink = _MATCHED if is_known else _NOBODY
+        pen.rectangle((face.left, face.top, face.right, face.bottom), outline=ink, width=line)
+        font = ImageFont.load_default(max(10.0, min(face.side / 5, min(drawn.size) / 16)))
+        text = f"{number} {label}"
+        left, top, right, bottom = pen.textbbox((face.left, face.top), text, font=font)
+        up = min(bottom - top + 4, top)
+        pen.rectangle((left, top - up, right + 4, bottom - up + 4), fill=ink)
+        pen.text((face.left + 2, face.top - up + 1), text, fill=(0, 0, 0), font=font)
+    return torch.from_numpy(np.asarray(drawn).copy()).float() / 255

@@ -1,0 +1,94 @@
+"""Which face is whose: by where the people's heads and regions are, never by counting."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from scipy.optimize import linear_sum_assignment
+
+from ..regional.people import HeadBox, People
+from .boxes import Face
+
+REACH = 1.5
+"""In head sizes: a face farther away from a head is not that head's."""
+_LEAST_COVER = 0.25
+"""Without a known head: the least mean weight of the person's region over the face."""
+
+
+def match(distances: np.ndarray, reach: float = REACH) -> list[int | None]:
+    """Each row's (face's) column (person), or None; a person has one face at most.
+
+    Pairs that are each other's nearest first, so that a stray face cannot pull a clear pair apart;
+    the Hungarian method for the rest. distances `[faces,people]`, infinity for impossible.
+    """
+    owners: list[int | None] = [None] * distances.shape[0]
+    if not distances.size:
+        return owners
+    possible = np.where(distances <= reach, distances, np.inf)
+    nearest = possible.argmin(axis=1)
+    for face, person in enumerate(nearest):
+        if np.isfinite(possible[face, person]) and possible[:, person].argmin() == face:
+            owners[face] = int(person)
+    faces = [f for f, owner in enumerate(owners) if owner is None]
+    people = [p for p in range(distances.shape[1]) if p not in owners]
+    rest = possible[np.ix_(faces, people)]
+    # What is impossible costs more than any assignment without it, so that most faces get someone.
+    dear = 1.0 + reach * (len(faces) + 1)
+    filled = np.where(np.isfinite(rest), rest, dear)
+    for row, column in zip(*linear_sum_assignment(filled), strict=True):
+        if np.isfinite(rest[row, column]):
+            owners[faces[row]] = people[column]
+    return owners
+
+
+def distances(faces: Sequence[Face], people: People, width: int, height: int) -> np.ndarray:
+    """`[faces,people]` in head sizes; infinity where it cannot be."""
+    table = np.full((len(faces), len(people.people)), np.inf)
+    for row, face in enumerate(faces):
+        for column, person in enumerate(people.people):
+            if person.head is not None:
+                table[row, column] = _from_head(face, person.head, width, height)
+            else:
+                table[row, column] = _from_region(face, person.region, width, height)
+    return table
+
+
+def _from_head(face: Face, head: HeadBox, width: int, height: int) -> float:
+    expected = face_of_head(head, width, height)
+    (x, y), (hx, hy) = face.centre, expected.centre
+    return float(np.hypot(x - hx, y - hy) / max(face.side, expected.side, 1e-6))
+
+
+def _from_region(face: Face, region: torch.Tensor, width: int, height: int) -> float:
+    """How far from the middle of the region across, in its widths; what stands beside it cannot
+    be."""
+    rows, columns = region.shape
+    across, down = columns / width, rows / height
+    top, left = int(face.top * down), int(face.left * across)
+    under = region[
+        max(top, 0) : max(top + 1, round(face.bottom * down)),
+        max(left, 0) : max(left + 1, round(face.right * across)),
+    ]
+    if not under.numel() or float(under.mean()) < _LEAST_COVER:
+        return float("inf")
+    profile = region.sum(0).double()
+    place = torch.arange(columns, dtype=torch.float64) + 0.5
+    middle = float((profile * place).sum() / profile.sum())
+    spread = float(profile.sum() / profile.max())
+    return abs(face.centre[0] * across - middle) / max(spread, 1e-6)
+
+
+def face_of_head(head: HeadBox, width: int, height: int) -> Face:
+    """The face in a head with its hair: the lower four fifths of it."""
+    wide, tall = (head.right - head.left) * width, (head.bottom - head.top) * height
+    left, top = head.left * width, head.top * height
+    return Face(left + 0.15 * wide, top + 0.22 * tall, left + 0.85 * wide, top + 0.98 * tall)
+
+
+def assign(
+    faces: Sequence[Face], people: People, width: int, height: int, reach: float = REACH
+) -> list[int | None]:
+    """The person of each face, in the order of `faces`; None for faces that are nobody's."""
+    return match(distances(faces, people, width, height), reach)

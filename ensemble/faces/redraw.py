@@ -1,0 +1,134 @@
+"""Crops of faces through the sampler: all of them in one batch where memory allows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import comfy.model_management
+import comfy.sample
+import comfy.samplers
+import comfy.utils
+import torch
+from comfy.model_patcher import ModelPatcher
+
+from .crop import Oval
+from .noise import FaceNoise, face_seed, sampler_for
+from .painters import FacePainter, Painter, Target
+
+_MOST_OF_FREE = 0.8
+
+
+@dataclass(frozen=True)
+class RedrawSettings:
+    """size: px of a crop as the model sees it, 0 for the model's own; context: side of a crop in
+    sides of the face."""
+
+    seed: int = 0
+    steps: int = 20
+    cfg: float = 7.0
+    sampler: str = "euler"
+    scheduler: str = "karras"
+    denoise: float = 0.5
+    size: int = 0
+    context: float = 2.0
+    oval: Oval = field(default_factory=Oval)
+
+
+def crop_size(model: ModelPatcher, wanted: int, ratio: int) -> int:
+    """Pixels of a crop's side, a multiple of the VAE's `ratio`: 512 for SD 1 and 2, else 1024."""
+    import comfy.model_base as base
+
+    small = isinstance(model.model, base.BaseModel) and type(model.model) is base.BaseModel
+    side = wanted or (512 if small else 1024)
+    return max(ratio, round(side / ratio) * ratio)
+
+
+def faces_at_once(model: ModelPatcher, shape: Sequence[int]) -> int:
+    """How many latents of `[C,h,w]` the memory holds with both sides of CFG, at least one."""
+    missing = model.model_size() - model.loaded_size()
+    free = comfy.model_management.get_free_memory(model.load_device) * _MOST_OF_FREE - missing
+    # Core may shrink what it batches, but never below one side of CFG for all faces.
+    one = model.model.memory_required([2, *shape])
+    return max(1, int(free / max(one, 1)))
+
+
+def redraw(
+    pixels: torch.Tensor,
+    masks: torch.Tensor,
+    targets: Sequence[Target],
+    vae,
+    painter: FacePainter,
+    settings: RedrawSettings,
+) -> torch.Tensor:
+    """Crops `[N,S,S,3]` redrawn where masks `[N,S,S]` say, softly; `[N,S,S,3]`.
+
+    One sampler run for all, unless memory or texts of unlike length make it more.
+    """
+    index = {id(target): i for i, target in enumerate(targets)}
+    result = torch.empty_like(pixels)
+    for group in painter.groups(targets):
+        at = [index[id(target)] for target in group]
+        latent = torch.cat([vae.encode(pixels[i : i + 1]) for i in at])
+        batch = faces_at_once(painter.model, latent.shape[1:])
+        done = 0
+        while done < len(group):
+            part = slice(done, done + batch)
+            comfy.model_management.throw_exception_if_processing_interrupted()
+            try:
+                samples = _sample(
+                    latent[part], pixels[at[part]], masks[at[part]], group[part], vae, painter,
+                    settings,
+                )  # fmt: skip
+            except Exception as error:
+                comfy.model_management.raise_non_oom(error)
+                if batch == 1 or len(group[part]) == 1:
+                    raise
+                comfy.model_management.soft_empty_cache()
+                batch = (len(group[part]) + 1) // 2
+                continue
+            for i, sample in zip(at[part], samples, strict=True):
+                decoded = vae.decode(sample[None])
+                result[i] = decoded.reshape(-1, *decoded.shape[-3:])[0, ..., :3]
+            done += len(group[part])
+    return result
+
+
+def _sample(latent, pixels, masks, targets, vae, painter: FacePainter, settings: RedrawSettings):
+    """One sampler run; LATENT in and out."""
+    from comfy_extras.nodes_differential_diffusion import DifferentialDiffusion
+    from latent_preview import prepare_callback
+
+    painted = painter.paint(targets, pixels.shape[1])
+    if takes_masked_picture(painted.model):
+        painted = _with_masked_picture(painted, pixels, masks, vae)
+    model = DifferentialDiffusion.execute(painted.model)[0]
+    sigmas = comfy.samplers.KSampler(
+        model, settings.steps, model.load_device, settings.sampler, settings.scheduler,
+        settings.denoise, model.model_options,
+    ).sigmas  # fmt: skip
+    seeds = tuple(face_seed(settings.seed + painter.seed_offset(t), t.who) for t in targets)
+    noise = FaceNoise(seeds).generate_noise({"samples": latent})
+    return comfy.sample.sample_custom(
+        model, noise, settings.cfg, sampler_for(settings.sampler, seeds, noise, sigmas), sigmas,
+        painted.positive, painted.negative, latent, noise_mask=masks[:, None],
+        callback=prepare_callback(model, len(sigmas) - 1),
+        disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED, seed=settings.seed,
+    )  # fmt: skip
+
+
+def takes_masked_picture(model: ModelPatcher) -> bool:
+    """Whether it is an inpainting model: one that sees the rest of the picture beside the noise."""
+    if getattr(model.model, "concat_keys", ()):
+        return True
+    channels = model.model.model_config.unet_config.get("in_channels")
+    return channels is not None and channels > model.model.latent_format.latent_channels
+
+
+def _with_masked_picture(painted: Painter, pixels, masks, vae) -> Painter:
+    from nodes import InpaintModelConditioning
+
+    positive, negative, _ = InpaintModelConditioning().encode(
+        painted.positive, painted.negative, pixels, vae, masks, noise_mask=False
+    )
+    return Painter(painted.model, positive, negative)
