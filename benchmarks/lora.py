@@ -129,7 +129,7 @@ def main(argv: list[str] | None = None) -> None:
     options = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    options.add_argument("--quick", action="store_true", help="3 rounds, no merge")
+    options.add_argument("--quick", action="store_true", help="no merge into the weights")
     options.add_argument("--json", metavar="FILE")
     options.add_argument("--files", type=int, default=8)
     options.add_argument("--rank", type=int, default=16)
@@ -143,7 +143,7 @@ def main(argv: list[str] | None = None) -> None:
         names = write_files(Path(folder), kohya_layers(model, clip), asked.files, asked.rank)
         folder_paths.add_model_folder_path("loras", folder)
         contest = Contest(model, clip, names)
-        for _ in range(3 if asked.quick else asked.rounds):
+        for _ in range(asked.rounds):
             for state in AIM:
                 contest.core(state)
                 contest.ours(state)
