@@ -12,7 +12,7 @@ from .graph import ApiGraph
 
 # These show a picture below their widgets.
 _WITH_PREVIEW, _PREVIEW = ("LoadImage", "LoadImageMask", "SaveImage", "PoseControlInput"), 260
-_COLUMN, _GAP, _WIDTH = 420, 40, 340
+_COLUMN, _GAP, _WIDTH = 560, 60, 460
 _ROW, _TEXT_BOX, _HEADER = 26, 120, 60
 
 
