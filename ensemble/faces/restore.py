@@ -1,0 +1,170 @@
+"""Face restoration networks on aligned crops: GFPGAN, RestoreFormer and CodeFormer's layout."""
+
+import logging
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import folder_paths
+import numpy as np
+import torch
+
+from .align import CROP, AlignedFace, carry, crop_matrix, inverse, oval, window
+
+logger = logging.getLogger(__name__)
+
+FOLDERS = ("facerestore_models", "upscale_models")
+# Upscalers share their folder with these; a name is all that can be gone by without reading files.
+_KNOWN = ("gfpgan", "restoreformer", "codeformer")
+# The networks take and give -1..1, so says each one's own inference code. The call that spandrel
+# offers scales for RestoreFormer alone, so the network itself is called here.
+_ARCHITECTURES = ("GFPGAN", "RestoreFormer", "CodeFormer")
+# GFPGAN's decoder draws noise for fine texture; this makes a picture come out the same every time.
+_NOISE_SEED = 0
+_KEPT = 2
+_loaded: OrderedDict[tuple, "Restorer"] = OrderedDict()
+
+
+@dataclass(frozen=True)
+class Restorer:
+    """A restoration network under ComfyUI's memory management."""
+
+    patcher: Any
+    architecture: str
+
+    @torch.inference_mode()
+    def __call__(self, crop: torch.Tensor) -> torch.Tensor:
+        """A face crop `[3,512,512]` in 0..1 -> the same restored, on the crop's device."""
+        from comfy import model_management
+
+        # What core's upscaler reserves for a 512 px tile of float32.
+        needed = CROP * CROP * 3 * 4 * 384.0
+        model_management.load_models_gpu(
+            [self.patcher], memory_required=needed, force_full_load=True
+        )
+        device = self.patcher.load_device
+        devices = [device] if device.type == "cuda" else []
+        with torch.random.fork_rng(devices):
+            torch.manual_seed(_NOISE_SEED)
+            restored = self.patcher.model(crop[None].to(device, torch.float32) * 2 - 1)[0]
+        return ((restored[0] + 1) / 2).clamp(0, 1).to(crop.device)
+
+
+def restorers() -> list[str]:
+    """Files to choose from: all of models/facerestore_models, and the known names among the
+    upscalers."""
+    first, second = (folder_paths.get_filename_list(folder) for folder in FOLDERS)
+    known = [name for name in second if any(word in name.lower() for word in _KNOWN)]
+    return list(dict.fromkeys([*first, *known]))
+
+
+def load_restorer(name: str) -> Restorer:
+    """The network of a file that `restorers` lists, read once while the file stays the same.
+
+    Raises ValueError for a file that is damaged or of another kind.
+    """
+    folder = next(
+        (each for each in FOLDERS if name in folder_paths.get_filename_list(each)), FOLDERS[0]
+    )
+    path = Path(folder_paths.get_full_path_or_raise(folder, name))
+    stat = path.stat()
+    key = (str(path), stat.st_mtime_ns, stat.st_size)
+    if key not in _loaded:
+        _loaded[key] = _read(path, f"models/{folder}/{name}")
+        while len(_loaded) > _KEPT:
+            _loaded.popitem(last=False)
+    _loaded.move_to_end(key)
+    return _loaded[key]
+
+
+def _read(path: Path, shown: str) -> Restorer:
+    from comfy import model_management, model_patcher, utils
+    from spandrel import ModelLoader, UnsupportedModelError, canonicalize_state_dict
+
+    try:
+        weights = canonicalize_state_dict(utils.load_torch_file(str(path), safe_load=True))
+        found = ModelLoader().load_from_state_dict(weights)
+        kind = f"is {found.architecture.name}, no face restoration model"
+    except UnsupportedModelError:
+        found, kind = None, "is of no known kind"
+    except Exception as error:  # torch, safetensors and spandrel raise half a dozen types
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise ValueError(
+            f"model: {shown} is damaged or incomplete ({reason}). Download it again."
+        ) from error
+    if found is None or found.architecture.id not in _ARCHITECTURES:
+        hint = ""
+        if "codeformer" in path.name.lower():
+            hint = " CodeFormer is read where the package spandrel_extra_arches is installed."
+        raise ValueError(
+            f"model: {shown} {kind}. GFPGAN v1.3, v1.4 and RestoreFormer will do.{hint}"
+        )
+    net = found.model.eval()
+    patcher = model_patcher.ModelPatcher(
+        net,
+        load_device=model_management.get_torch_device(),
+        offload_device=model_management.unet_offload_device(),
+        size=model_management.module_size(net),
+    )
+    return Restorer(patcher, found.architecture.id)
+
+
+def restore_faces(
+    image: torch.Tensor,
+    faces: list[list[AlignedFace]],
+    restore: Callable[[torch.Tensor], torch.Tensor],
+    strength: float,
+) -> torch.Tensor:
+    """IMAGE `[B,H,W,C]` with each face put through `restore`, `[3,512,512]` -> the same.
+
+    `faces` per picture, in pixels. What the network changes is carried back onto the picture, so
+    that detail finer than its 512 pixels stays, and a network that changes nothing leaves the
+    picture as it is. Pixels outside the faces' ovals, alpha, and everything at strength 0, are the
+    input's bit for bit.
+    """
+    if strength == 0 or not any(faces):
+        return image
+    from comfy import model_management, utils
+
+    progress = utils.ProgressBar(sum(len(row) for row in faces))
+    result = image.clone()
+    mask = oval()
+    for index, row in enumerate(faces):
+        source = image[index, ..., :3].movedim(-1, 0).float()
+        for face in row:
+            model_management.throw_exception_if_processing_interrupted()
+            matrix = crop_matrix(face)
+            crop = carry(source, inverse(matrix), (CROP, CROP)).clamp(0, 1)
+            change = restore(crop) - crop
+            paste(result[index], source, change, mask.to(change.device) * strength, matrix)
+            progress.update(1)
+    return result
+
+
+def paste(
+    target: torch.Tensor,
+    source: torch.Tensor,
+    change: torch.Tensor,
+    weight: torch.Tensor,
+    matrix: np.ndarray,
+) -> None:
+    """Blend `source` `[3,H,W]` plus the change of a crop `[3,s,s]` into `target` `[H,W,C]`, in
+    place.
+
+    `matrix` takes the picture to the crop, `weight` `[1,s,s]` 0..1 is how much of the change
+    shows.
+    """
+    height, width = source.shape[1:]
+    left, top, right, bottom = window(matrix, weight.shape[-1], width, height)
+    if right <= left or bottom <= top:
+        return
+    layers = torch.cat([change, weight])
+    size = (bottom - top, right - left)
+    carried = carry(layers, matrix, size, origin=(left, top), padding="zeros")
+    share = carried[3:].clamp(0, 1)
+    below = target[top:bottom, left:right, :3].movedim(-1, 0)
+    changed = (source[:, top:bottom, left:right] + carried[:3]).clamp(0, 1)
+    blended = torch.lerp(below.float(), changed, share).to(target.dtype)
+    below.copy_(torch.where(share > 0, blended, below))
