@@ -1,6 +1,7 @@
 """`python dev demo`: every workflow of workflows/api through a real ComfyUI, into output/."""
 
 import argparse
+import dataclasses
 import json
 import sys
 import time
@@ -11,7 +12,7 @@ from .cache import ROOT
 from .client import Client, Graph, RefusedError, read_graph
 from .errors import DevError
 from .graphs import Wishes, fit, loaded_images
-from .pictures import find_picture
+from .pictures import find_picture, picture_size
 from .server import Server
 from .setup import prepare_base, prepare_engine
 
@@ -50,7 +51,6 @@ def run(arguments: argparse.Namespace) -> int:
     OUTPUT.mkdir(exist_ok=True)
     with Server(engine, base, models=model_folders(arguments)) as server:
         client = Client(server.url)
-        upload_own(client, arguments.image)
         failed = [
             path.stem for path in files if not render(client, path, engine.python, table, wishes)
         ]
@@ -80,7 +80,7 @@ def read_wishes(arguments: argparse.Namespace, table: dict[str, Any]) -> Wishes:
     return Wishes(
         checkpoint=None if wiring else arguments.checkpoint.name,
         loras=tuple(path.name for path in arguments.lora),
-        image=arguments.image.name if arguments.image else None,
+        image=arguments.image,
         size=arguments.size or (parse_size(table["size"]) if wiring else None),
         steps=arguments.steps or (table["steps"] if wiring else None),
     )
@@ -93,20 +93,18 @@ def model_folders(arguments: argparse.Namespace) -> dict[str, list[Path]]:
     return {k: sorted({p.resolve().parent for p in paths}) for k, paths in groups.items() if paths}
 
 
-def upload_own(client: Client, image: Path | None) -> None:
-    if image is not None:
-        client.upload(image.name, image.read_bytes())
-
-
 def render(client: Client, path: Path, python: Path, table: dict[str, Any], wishes: Wishes) -> bool:
     """One workflow from its file to its saved pictures; says what it did."""
     print(f"== {path.stem}", flush=True)
-    graph, notes = fit(read_graph(path), client.object_info(), table, wishes)
+    graph = read_graph(path)
+    for name in loaded_images(graph):
+        own = wishes.image
+        picture = own.read_bytes() if own else find_picture(name, python)
+        client.upload(own.name if own else name, picture)
+        wishes = dataclasses.replace(wishes, picture=picture_size(picture, python))
+    graph, notes = fit(graph, client.object_info(), table, wishes)
     for note in notes:
         print(f"  {note}")
-    for name in loaded_images(graph):
-        if name != wishes.image:
-            client.upload(name, find_picture(name, python))
     started = time.perf_counter()
     try:
         run = client.run(graph, Progress(graph))

@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from .client import Graph
@@ -14,9 +15,11 @@ class Wishes:
 
     checkpoint: str | None = None
     loras: tuple[str, ...] = ()
-    image: str | None = None
+    image: Path | None = None
     size: tuple[int, int] | None = None
     steps: int | None = None
+    # Width and height of the picture that is uploaded.
+    picture: tuple[int, int] | None = None
 
 
 def literal_inputs(graph: Graph) -> Iterator[tuple[dict[str, Any], str, str]]:
@@ -75,15 +78,24 @@ def _value(node, name, key, old, offered, table, wishes: Wishes) -> Any:
         return wishes.checkpoint
     if name == "steps" and wishes.steps and isinstance(old, int):
         return wishes.steps
-    if name in ("width", "height") and wishes.size and node["class_type"] in table["sized"]:
-        return wishes.size[name == "height"]
+    if name in ("width", "height") and node["class_type"] in table["sized"]:
+        return _side(old, name == "height", wishes)
     if node["class_type"] == "LoadImage" and name == "image" and wishes.image:
-        return wishes.image
+        return wishes.image.name
     if key in table["files"] and offered is not None and old not in offered:
         return table["files"][key]
     if key in table["texts"]:
         return _with_loras(table["texts"][key], table["loras"], wishes.loras)
     return old
+
+
+def _side(old: int, side: int, wishes: Wishes) -> int:
+    """A canvas side (0 width, 1 height). Where the workflow says 0, it follows its picture: the
+    picture's shape with the wish's short side, else with the recipes' 512, in multiples of 8."""
+    if old == 0 and wishes.picture:
+        short = min(wishes.size) if wishes.size else 512
+        return round(short * wishes.picture[side] / min(wishes.picture) / 8) * 8
+    return wishes.size[side] if wishes.size else old
 
 
 def _with_loras(text: str, documented: list[list[str]], loras: tuple[str, ...]) -> str:

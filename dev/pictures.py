@@ -7,6 +7,7 @@ import zlib
 from pathlib import Path
 
 from .cache import ROOT
+from .errors import DevError
 
 # OpenPose body, 18 points, as fractions of the picture's height around a person's middle.
 BODY = (
@@ -36,6 +37,17 @@ def find_picture(name: str, python: Path) -> bytes:
         if (folder / name).is_file():
             return (folder / name).read_bytes()
     return skeletons(768, 512, 2)
+
+
+def picture_size(data: bytes, python: Path) -> tuple[int, int]:
+    """Width and height of a picture file, as the engine's Pillow reads it."""
+    script = "import sys; from PIL import Image; print(*Image.open(sys.stdin.buffer).size)"
+    command = [str(python), "-c", script]
+    asked = subprocess.run(command, input=data, capture_output=True, check=False)
+    if asked.returncode != 0:
+        raise DevError("the input picture cannot be read; is it a PNG, JPEG or WebP file?")
+    width, height = asked.stdout.split()
+    return int(width), int(height)
 
 
 def skeletons(width: int, height: int, people: int) -> bytes:

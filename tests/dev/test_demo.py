@@ -8,8 +8,9 @@ import pytest
 from PIL import Image
 
 from dev.demo import TABLE, parse_size
+from dev.errors import DevError
 from dev.graphs import Wishes, fit, loaded_images
-from dev.pictures import find_picture, skeletons
+from dev.pictures import find_picture, picture_size, skeletons
 
 INFO = {
     "CheckpointLoaderSimple": {"input": {"required": {"ckpt_name": [["small_sd15.safetensors"]]}}},
@@ -83,7 +84,9 @@ def test_a_photo_without_an_estimator_is_unlinked(graph, table, offered, stays):
 
 
 def test_own_files_take_the_documented_places(graph, table):
-    wishes = Wishes(checkpoint="mine.safetensors", loras=("anna.safetensors",), image="me.jpg")
+    wishes = Wishes(
+        checkpoint="mine.safetensors", loras=("anna.safetensors",), image=Path("me.jpg")
+    )
     fitted, _ = fit(graph, INFO, table, wishes)
     assert fitted["model"]["inputs"]["ckpt_name"] == "mine.safetensors"
     text = fitted["people"]["inputs"]["text"]
@@ -113,6 +116,23 @@ def test_the_drawn_picture_is_two_skeletons():
     assert find_picture("none.png", Path(sys.executable)).startswith(b"\x89PNG")
     photograph = Image.open(io.BytesIO(find_picture("astronaut.png", Path(sys.executable))))
     assert photograph.size == (512, 512)
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"), [((256, 192), (288, 192)), (None, (768, 512)), ((100, 64), (96, 64))]
+)
+def test_where_the_workflow_follows_its_picture_so_does_the_demo(graph, table, size, expected):
+    graph["pose"] = {"class_type": "PoseControlInput", "inputs": {"width": 0, "height": 0}}
+    fitted, _ = fit(graph, INFO, table, Wishes(size=size, picture=(1200, 800)))
+    assert tuple(fitted["pose"]["inputs"].values()) == expected
+    # A canvas that the workflow states takes the wish as it is.
+    assert tuple(fitted["latent"]["inputs"].values()) == (size or (768, 512))
+
+
+def test_the_size_of_a_picture_is_read_and_junk_is_refused():
+    assert picture_size(skeletons(96, 64, 1), Path(sys.executable)) == (96, 64)
+    with pytest.raises(DevError, match="cannot be read"):
+        picture_size(b"junk", Path(sys.executable))
 
 
 @pytest.mark.parametrize("text", ["768", "x", "axb", "-1x5"])
