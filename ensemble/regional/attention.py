@@ -47,7 +47,7 @@ class RegionalAttention:
     kinds: Sequence[str | None]
     grids: Mapping[int, tuple[int, int]]
     pairs: dict = field(default_factory=dict)
-    """(block, kind, person) -> (K, V); shared over the whole run."""
+    """(block, kinds of rows, person) -> (K, V); shared over the whole run."""
     places: dict = field(default_factory=dict)
 
     def replacement(self, block: Block, inner: Callable | None) -> Callable:
@@ -76,9 +76,8 @@ class RegionalAttention:
         for person, (weight, picked) in enumerate(people):
             if picked is not None and not len(picked):
                 continue
-            for rows, kind in self._row_groups(person):
-                keys, values = self._pair(block, kind, person, q)
-                keys, values = (t.expand(len(rows), -1, -1) for t in (keys, values))
+            for rows, kinds in self._row_groups(person, q.device):
+                keys, values = self._rows_pair(block, kinds, person, q)
                 if picked is None or not may_pick:
                     out[rows] += attend(q[rows], keys, values) * weight
                 else:
@@ -86,14 +85,30 @@ class RegionalAttention:
                     out[rows[:, None], picked[None]] += part
         return out
 
-    def _row_groups(self, person: int):
-        """(row indices, kind) for each kind of ours that is in the batch."""
-        if "groups" not in self.places:
-            self.places["groups"] = [
-                (torch.tensor([i for i, k in enumerate(self.kinds) if k == kind]), kind)
-                for kind in dict.fromkeys(k for k in self.kinds if k)
+    def _row_groups(self, person: int, device: torch.device):
+        """(indices, kinds) of our rows whose texts of this person are equally long: one call each."""
+        key = ("groups", person, device)
+        if key not in self.places:
+            lengths: dict[int, list[int]] = {}
+            for row, kind in enumerate(self.kinds):
+                if kind:
+                    length = self.contexts[kind][person].shape[1]
+                    lengths.setdefault(length, []).append(row)
+            self.places[key] = [
+                (torch.tensor(rows, device=device), tuple(self.kinds[row] for row in rows))
+                for rows in lengths.values()
             ]
-        return self.places["groups"]
+        return self.places[key]
+
+    def _rows_pair(self, block: Block, kinds: tuple, person: int, q: torch.Tensor):
+        """K and V `[rows,T,C]` of one person, each row with the text of its kind."""
+        key = (block.key, kinds, person)
+        if key not in self.pairs:
+            of_kind = {kind: self._pair(block, kind, person, q) for kind in dict.fromkeys(kinds)}
+            self.pairs[key] = tuple(
+                torch.cat([of_kind[kind][i] for kind in kinds]) for i in range(2)
+            )
+        return self.pairs[key]
 
     def _places(self, q: torch.Tensor):
         """The base's weight per row `[B,T,1]`, and for each person the weight `[1,T,1]` with the
@@ -115,14 +130,11 @@ class RegionalAttention:
         return self.places[key]
 
     def _pair(self, block: Block, kind: str, person: int, q: torch.Tensor):
-        key = (block.key, kind, person)
-        if key not in self.pairs:
-            context = self.contexts[kind][person].to(q)
-            self.pairs[key] = (
-                _project(block.attention.to_k, block.key_stack, person, context),
-                _project(block.attention.to_v, block.value_stack, person, context),
-            )
-        return self.pairs[key]
+        context = self.contexts[kind][person].to(q)
+        return (
+            _project(block.attention.to_k, block.key_stack, person, context),
+            _project(block.attention.to_v, block.value_stack, person, context),
+        )
 
 
 def _project(layer: nn.Module, stack: LayerStack | None, person: int, context: torch.Tensor):

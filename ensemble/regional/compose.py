@@ -14,7 +14,7 @@ from comfy.sd import CLIP
 from ..lora.adapters import KeyMap, clip_key_map, match, model_key_map
 from ..lora.cache import TENSORS
 from ..lora.files import LoraFile, find_lora
-from ..lora.merge import LoraChoice, check_match, merge
+from ..lora.merge import LoraChoice, check_match, merge, model_kind
 from ..lora.names import UnresolvedNameError
 from ..prompt.emphasis import Weights, for_comfy
 from ..prompt.grammar import BreakPrompt, Part, parse_break, parse_negative
@@ -170,7 +170,7 @@ class _Encoder:
             tensors = TENSORS.load(choice.file)
             own, texts = (match(tensors, keys) for keys in self.keys)
             warning = check_match(
-                choice, len(own.keys | texts.keys), own.total, type(self.model.model).__name__
+                choice, len(own.keys | texts.keys), own.total, model_kind(self.model)
             )
             if warning:
                 self.notes.lines.append(f"Warning: {warning}")

@@ -41,14 +41,14 @@ def _add_linear(layer: nn.Module, stack: LayerStack, gate: Gate, x, y) -> torch.
     owners = stack.owners
     tokens = x.ndim == 3
     if owners:
-        z = F.linear(x, stack.down.to(x.dtype))
+        z = F.linear(x, stack.down.to(x))
         z *= gate.tokens(x.shape[1], owners, x) if tokens else gate.vectors(owners, x)
     if stack.gain is not None or stack.bias is not None:
         everyone = tuple(range(_people(stack)))
         people = gate.tokens(x.shape[1], everyone, x) if tokens else gate.vectors(everyone, x)
         y = _add_per_person(layer, stack, people, y)
     if owners:
-        y.view(-1, y.shape[-1]).addmm_(z.view(-1, z.shape[-1]), stack.up.to(x.dtype))
+        y.view(-1, y.shape[-1]).addmm_(z.view(-1, z.shape[-1]), stack.up.to(x))
     return y
 
 
@@ -60,7 +60,7 @@ def _add_convolution(layer: nn.Conv2d, stack: LayerStack, gate: Gate, x, y) -> t
         y = _add_per_person(layer, stack, people, y.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
     if not owners:
         return y
-    down, up = stack.down.to(x.dtype), stack.up.to(x.dtype)
+    down, up = stack.down.to(x), stack.up.to(x)
     z = F.conv2d(x, down, None, layer.stride, layer.padding, layer.dilation)
     z = z * gate.places(grid, owners, x)
     return y.add_(F.conv2d(z, up.T[:, :, None, None]))
@@ -70,10 +70,10 @@ def _add_per_person(layer, stack: LayerStack, people: torch.Tensor, y: torch.Ten
     """DoRA's gain on the layer's product and differences of its bias; people `[.., N]`, y `[..,
     out]`."""
     if stack.gain is not None:
-        bias = 0 if layer.bias is None else layer.bias.to(y.device, y.dtype)
-        y = y + (y - bias) * (people @ stack.gain.to(y.dtype))
+        bias = 0 if layer.bias is None else layer.bias.to(y)
+        y = y + (y - bias) * (people @ stack.gain.to(y))
     if stack.bias is not None:
-        y = y + people @ stack.bias.to(y.dtype)
+        y = y + people @ stack.bias.to(y)
     return y
 
 
