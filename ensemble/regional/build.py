@@ -96,9 +96,8 @@ def _exact(people: People) -> Regional:
         _rows(people, patch.identity, NEGATIVE),
     )
     _share_length([*positive, *negative])
-    everything = AdapterStack(dict(adapters.items()))
-    everything.variants = variants
-    return Regional(patch.attach(people.model, everything), positive, negative)
+    adapters.variants = variants
+    return Regional(patch.attach(people.model, adapters), positive, negative)
 
 
 def _rows(people: People, identity: str, kind: str) -> list:

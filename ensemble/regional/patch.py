@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 import torch
+from comfy.model_management import unload_model_and_clones
 from comfy.model_patcher import ModelPatcher
 from comfy.patcher_extension import CallbacksMP, WrappersMP
 
@@ -76,10 +77,16 @@ class RegionalPatch:
         model = without_regional(model)
         model.add_wrapper_with_key(WrappersMP.CALC_COND_BATCH, KEY, self._name_rows)
         model.add_wrapper_with_key(WrappersMP.DIFFUSION_MODEL, KEY, self._forward)
-        model.add_callback_with_key(CallbacksMP.ON_CLEANUP, KEY, lambda _: self.method.clear())
-        if adapters is not None and len(adapters.names):
+        model.add_callback_with_key(CallbacksMP.ON_CLEANUP, KEY, self._clean_up)
+        if adapters is not None:
             model.set_additional_models(KEY, [as_patcher(adapters)])
         return model
+
+    def _clean_up(self, model: ModelPatcher) -> None:
+        """After the run, however it ended: nothing of ours stays on the device."""
+        self.method.clear()
+        for adapters in model.get_additional_models_with_key(KEY):
+            unload_model_and_clones(adapters, unload_additional_models=False)
 
     def _name_rows(self, executor, model, conds, x_in, timestep, model_options):
         """Core gives every conditioning entry a uuid per run and names the batch's rows by it."""

@@ -67,6 +67,7 @@ class AdapterStack(nn.Module):
         super().__init__()
         self.names = tuple(layers)
         self.stacks = nn.ModuleList(layers.values())
+        self.variants: nn.Module | None = None  # exact's whole weights, counted with the rest
 
     def items(self):
         return zip(self.names, self.stacks, strict=True)

@@ -171,6 +171,20 @@ def test_adapters_are_counted_by_memory_management(model, states):
 
 
 @pytest.mark.parametrize("method", METHODS)
+def test_adapters_are_loaded_for_the_run_and_unloaded_after_it(model, states, method):
+    run = build(tiny.people(model, states, tiny.columns(2), method=method))
+    (adapters,) = run.model.get_additional_models_with_key(KEY)
+
+    def loaded() -> bool:
+        return any(m.model is adapters for m in comfy.model_management.current_loaded_models)
+
+    during = []
+    run.model.add_callback(CallbacksMP.ON_PRE_RUN, lambda _: during.append(loaded()))
+    tiny.sample(*run[:3])
+    assert during == [True] and not loaded()
+
+
+@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("after", [False, True])
 def test_attention_replacements_of_others_take_part(model, states, method, after):
     """IPAdapter's way: attn2 replaced, its own term added to the result; set before or after us."""
