@@ -48,8 +48,6 @@ class Span:
 
     def holds(self, model, sigma: float) -> bool:
         """As core decides it for conditioning entries with start_percent and end_percent."""
-        if self.whole:
-            return True
         sampling = model.model_sampling
         return sampling.percent_to_sigma(self.end) <= sigma <= sampling.percent_to_sigma(self.start)
 
@@ -90,7 +88,7 @@ class RegionalPatch:
 
     def _name_rows(self, executor, model, conds, x_in, timestep, model_options):
         """Core gives every conditioning entry a uuid per run and names the batch's rows by it."""
-        inside = self.span.holds(model, float(timestep[0]))
+        inside = self.span.whole or self.span.holds(model, float(timestep[0]))  # reading syncs
         rows, counting = {}, []
         for entries in conds:
             counting.append([] if entries is not None else None)
