@@ -15,7 +15,7 @@ from .factors import NotLowRankError, dense_weight
 from .fused import Fused, supports
 from .patch import NEGATIVE, POSITIVE, RegionalPatch, Row, compute_dtype, marked
 from .people import Method, People, Person
-from .stack import PREFIX, AdapterStack, PersonPatches, build_stack, plain_weight
+from .stack import PREFIX, PersonPatches, build_stack, plain_weight
 from .variants import WeightVariants
 
 EXACT = 1e-5

@@ -105,10 +105,9 @@ def test_rows_of_others_are_left_alone(scene):
     assert not torch.allclose(ours[0], plain[0])
 
 
-def test_a_merged_token_count_is_refused_by_name(scene):
-    _, _, stack = scene
+def test_a_merged_token_count_is_refused_by_name():
     gate = PlaceGate(torch.ones(2, 8, 12), token_grids(8, 12), None)
-    with pytest.raises(RuntimeError, match="50 tokens.*method = exact"):
+    with pytest.raises(RuntimeError, match=r"50 tokens.*method = exact"):
         gate.tokens(50, (0, 1), torch.zeros(1))
 
 
