@@ -108,7 +108,7 @@ def measure(case: str, rounds: int, propost: str | None) -> list[dict]:
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="1 and 4 MP only, three rounds")
     parser.add_argument("--json", metavar="FILE")
     parser.add_argument("--propost", metavar="FOLDER")

@@ -152,7 +152,7 @@ def draw(matrices: dict, path: str) -> None:
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="the output kind only")
     parser.add_argument("--json", metavar="FILE")
     parser.add_argument("--picture", metavar="FILE", help="draw the matrices into this PNG")

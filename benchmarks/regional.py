@@ -140,7 +140,7 @@ def measure(scene: Scene, methods, rounds: int, steps: dict[str, int], facts: di
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="one round, two people, rank 16")
     parser.add_argument("--json", metavar="FILE")
     parser.add_argument("--model", choices=("sd15", "sdxl"), default="sd15")

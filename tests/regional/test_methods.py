@@ -234,11 +234,7 @@ def _euler_step(patcher, positive, negative, x, sigma, following):
     """One Euler step of x (noisy, in the model's latent scale) by a one-step KSampler run."""
     noise = x / sigma  # with an empty latent the sampler starts at noise * sigma
     out = _sample_sigmas(patcher, positive, negative, noise, torch.stack([sigma, following]))
-    return (
-        patcher.model.process_latent_in(out)
-        if following > 0
-        else patcher.model.process_latent_in(out)
-    )
+    return patcher.model.process_latent_in(out)
 
 
 def test_pooled_vectors_of_sdxl():
