@@ -60,7 +60,12 @@ def sampler_for(
     function = getattr(k_diffusion, f"sample_{name}", None)
     draws = function is not None and "noise_sampler" in inspect.signature(function).parameters
     if not draws or name in _WITHOUT_OPTIONS:
-        return comfy.samplers.sampler_object(name)
+        sampler = comfy.samplers.sampler_object(name)
+        # ddim draws the noise of what is masked out for the whole batch; without this option it is
+        # the first noise, as with every other sampler.
+        if getattr(sampler, "inpaint_options", {}).get("random"):
+            sampler.inpaint_options = {}
+        return sampler
     # Another number than the initial noise's, or the first step would add the same noise again.
     own = [face_seed(seed, "steps") for seed in seeds]
     return comfy.samplers.ksampler(

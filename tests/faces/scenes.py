@@ -56,8 +56,8 @@ def group(face_sizes: list[float], cell: int = 512) -> tuple[torch.Tensor, list[
 class AveragingVae:
     """Four channels of 8x8 means: grey, and a few more numbers so that decoding is smooth."""
 
-    def __init__(self, shift: float = 0.0):
-        self.shift = shift
+    def __init__(self, shift: float = 0.0, clamp: bool = True):
+        self.shift, self.clamp = shift, clamp
 
     def spacial_compression_encode(self) -> int:
         return 8
@@ -68,4 +68,5 @@ class AveragingVae:
 
     def decode(self, latent: torch.Tensor) -> torch.Tensor:
         planes = torch.nn.functional.interpolate(latent[:, :3], scale_factor=8, mode="bilinear")
-        return ((planes + 1) / 2 + self.shift).clamp(0, 1).movedim(1, -1)
+        planes = (planes + 1) / 2 + self.shift
+        return (planes.clamp(0, 1) if self.clamp else planes).movedim(1, -1)

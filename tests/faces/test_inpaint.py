@@ -1,0 +1,383 @@
+"""The whole node without a server: what changes, seams, colours, detectors, and bad input."""
+
+import importlib.util
+import logging
+from dataclasses import replace
+
+import pytest
+import scenes
+import tiny
+import torch
+from ensemble_portraits.ensemble.faces import detectors
+from ensemble_portraits.ensemble.faces.boxes import Face, overlap
+from ensemble_portraits.ensemble.faces.composite import drift, put_back
+from ensemble_portraits.ensemble.faces.crop import Oval, mask, resized, square
+from ensemble_portraits.ensemble.faces.detect import Source, Sources, find_faces
+from ensemble_portraits.ensemble.faces.inpaint import FaceSettings, Unmatched, face_inpaint
+from ensemble_portraits.ensemble.faces.match import face_of_head
+from ensemble_portraits.ensemble.faces.painters import PeoplePainter, PlainPainter
+from ensemble_portraits.ensemble.faces.redraw import RedrawSettings, crop_size
+from ensemble_portraits.ensemble.regional.people import HeadBox
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+VAE = scenes.AveragingVae(shift=0.02)
+QUICK = FaceSettings(
+    RedrawSettings(seed=3, steps=2, cfg=1.0, scheduler="normal", denoise=0.6, size=64), Source.MASK
+)
+
+
+@pytest.fixture(scope="module")
+def patcher():
+    return tiny.model()
+
+
+@pytest.fixture(scope="module")
+def painter(patcher):
+    text = tiny.text(1).conditioning
+    return PlainPainter.of(patcher, text, text)
+
+
+def picture(count: int = 1, height: int = 160, width: int = 240, channels: int = 3):
+    generator = torch.Generator().manual_seed(height + width)
+    return torch.rand((count, height, width, channels), generator=generator)
+
+
+def spots(faces: list[Face], height: int = 160, width: int = 240) -> torch.Tensor:
+    found = torch.zeros(1, height, width)
+    for f in faces:
+        found[:, int(f.top) : int(f.bottom), int(f.left) : int(f.right)] = 1
+    return found
+
+
+PAIR = [Face(20, 30, 60, 80), Face(150, 60, 190, 110)]
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_only_mask_pixels_change(painter, channels):
+    image = picture(2, channels=channels)
+    before = image.clone()
+    done = face_inpaint(image, VAE, painter, Sources(spots(PAIR)), QUICK)
+    kept = done.mask == 0
+    assert torch.equal(image, before) and done.image.shape == image.shape
+    assert torch.equal(done.image[kept], image[kept])
+    assert 0.05 < float((~kept).float().mean()) < 0.4
+    inside = done.mask > 0.99
+    assert (done.image != image).any(-1)[inside].float().mean() > 0.95
+    if channels == 4:
+        assert torch.equal(done.image[..., 3], image[..., 3])
+    assert [len(boxes) for boxes in done.boxes] == [2, 2]
+    assert done.boxes[0][0] == {
+        "x": 20, "y": 30, "width": 40, "height": 50, "label": "face", "score": 1.0,
+    }  # fmt: skip
+
+
+def test_pictures_of_a_batch_are_as_they_are_alone(painter):
+    """One with two faces, one with none, one with one."""
+    images = picture(3)
+    masks = torch.cat([spots(PAIR), spots([]), spots(PAIR[:1])])
+    together = face_inpaint(images, VAE, painter, Sources(masks), QUICK)
+    assert [len(boxes) for boxes in together.boxes] == [2, 0, 1]
+    assert torch.equal(together.image[1], images[1])
+    for i in (0, 2):
+        one = slice(i, i + 1)
+        alone = face_inpaint(images[one], VAE, painter, Sources(masks[one]), QUICK)
+        assert torch.allclose(alone.image[0], together.image[i], atol=1e-4)
+        assert torch.equal(alone.numbered[0], together.numbered[i])
+
+
+def test_people_are_told_apart_and_strangers_left(patcher):
+    states = [tiny.lora(patcher, 1), tiny.lora(patcher, 2)]
+    people = tiny.people(patcher, states, tiny.columns(2))
+    heads = (HeadBox(0.6, 0.3, 0.82, 0.7), HeadBox(0.05, 0.1, 0.3, 0.55))
+    members = tuple(replace(p, head=h) for p, h in zip(people.people, heads, strict=True))
+    people = replace(people, people=members)
+    stranger = Face(100, 10, 120, 34)
+    image, sources = picture(), Sources(spots([*PAIR, stranger]), people=people)
+    painter = PeoplePainter.of(people, None, None)
+    left = replace(QUICK, unmatched=Unmatched.LEAVE)
+    done = face_inpaint(image, VAE, painter, sources, left)
+    assert [b["label"] for b in done.boxes[0]] == ["person 2", "left alone", "person 1"]
+    assert torch.equal(done.image[:, 12:32, 104:116], image[:, 12:32, 104:116])
+    common = face_inpaint(image, VAE, painter, sources, QUICK)
+    assert [b["label"] for b in common.boxes[0]] == ["person 2", "face", "person 1"]
+    assert not torch.equal(common.image[:, 12:32, 104:116], image[:, 12:32, 104:116])
+    own = (slice(None), slice(60, 110), slice(150, 190))
+    assert torch.allclose(common.image[own], done.image[own], atol=1e-4)
+
+
+def test_denoise_zero_only_looks(painter):
+    only = replace(QUICK, redraw=replace(QUICK.redraw, denoise=0.0))
+    image = picture()
+    done = face_inpaint(image, VAE, painter, Sources(spots(PAIR)), only)
+    assert torch.equal(done.image, image) and not done.mask.any() and len(done.boxes[0]) == 2
+    assert not torch.equal(done.numbered, image)
+
+
+@given(st.integers(8, 300), st.integers(8, 300), st.floats(1, 4), st.data())
+@settings(deadline=None, max_examples=80)
+def test_crops_are_square_and_inside(height, width, context, data):
+    left, top = data.draw(st.integers(-20, width)), data.draw(st.integers(-20, height))
+    side = data.draw(st.integers(8, 400))
+    face = Face(left, top, left + side, top + side).clipped(width, height)
+    crop = square(face, width, height, context)
+    assert 1 <= crop.side <= min(width, height)
+    assert 0 <= crop.left <= width - crop.side and 0 <= crop.top <= height - crop.side
+    weight = mask(face, crop, Oval(), crop.side) if face.side else torch.zeros(1, 1)
+    assert float(weight.min()) >= 0 and float(weight.max()) <= 1
+    if face.side:  # no seam where a big face meets a border of the crop inside the picture
+        for at_border, line in (
+            (crop.left == 0, weight[:, 0]),
+            (crop.left + crop.side == width, weight[:, -1]),
+            (crop.top == 0, weight[0]),
+            (crop.top + crop.side == height, weight[-1]),
+        ):
+            assert at_border or float(line.max()) == 0.0
+
+
+def test_the_model_may_change_all_that_is_taken_from_it():
+    face = Face(40, 40, 90, 100)
+    crop = square(face, 300, 300, 2.0)
+    taken = mask(face, crop, Oval(), crop.side)
+    changed = mask(face, crop, Oval(), crop.side, grow=Oval().feather / 2)
+    assert (taken <= changed).all() and (taken == 1)[50:70, 40:80].any()
+
+
+BACKGROUNDS = {
+    "flat": lambda y, x: torch.full_like(x, 0.5),
+    "gradient": lambda y, x: 0.2 + 0.5 * x + 0.1 * y,
+}
+
+
+@pytest.mark.parametrize("background", BACKGROUNDS)
+@pytest.mark.parametrize("tint", [0.0, 0.05, -0.08])
+def test_no_seam(background, tint):
+    """A redrawn face on a picture that drifted in colour: unevenly, as VAEs and samplers do."""
+    side = 160
+    line = torch.linspace(0, 1, side)
+    y, x = torch.meshgrid(line, line, indexing="ij")
+    old = BACKGROUNDS[background](y, x)[..., None].repeat(1, 1, 3)
+    face = Face(50, 45, 110, 115)
+    crop = square(face, side, side, 3.0)
+    bump = 0.2 * torch.exp(-(((x - 0.5) ** 2 + (y - 0.5) ** 2) / 0.01))[..., None]
+    new = old + bump + torch.tensor([tint, tint / 2, -tint]) * (1 + 0.5 * x[..., None])
+    weight = mask(face, crop, Oval(), side)
+    kept = (mask(face, crop, Oval(), side, grow=0.075) == 0).float()
+    done = old.clone()
+    put_back(done, new, weight, kept)
+    expected_gradient = float((old + bump).diff(dim=1).abs().max())
+    border = (weight > 0) & (weight < 1)
+    steps = done.diff(dim=1).abs().amax(-1)
+    assert float(steps[border[:, 1:] | border[:, :-1]].max()) <= expected_gradient + 1e-4
+    shift = ((new + drift(new, old, kept) - old) * kept[..., None]).sum((0, 1)) / kept.sum()
+    assert shift.abs().max() < 1e-5
+    assert torch.equal(done[weight == 0], old[weight == 0])
+
+
+def test_a_bright_face_keeps_its_contrast():
+    """Colours are matched by a shift: a flat surrounding has no contrast to take over."""
+    old = torch.full((96, 96, 3), 0.4)
+    new = old.clone()
+    new[32:64, 32:64] += torch.rand(32, 32, 3, generator=torch.Generator().manual_seed(1)) * 0.4
+    face = Face(28, 28, 68, 68)
+    crop = square(face, 96, 96, 3.0)
+    kept = (mask(face, crop, Oval(), 96, grow=0.075) == 0).float()
+    done = old.clone()
+    put_back(done, new, mask(face, crop, Oval(), 96), kept)
+    assert torch.allclose(done[40:56, 40:56], new[40:56, 40:56], atol=1e-4)
+
+
+def test_a_crop_full_of_face_is_not_matched():
+    new, old = torch.rand(16, 16, 3), torch.rand(16, 16, 3)
+    assert not drift(new, old, torch.zeros(16, 16)).any()
+
+
+def test_resizing_there_and_back_keeps_the_picture():
+    smooth = resized(scenes.group([120.0])[0][0], 128)
+    assert (resized(resized(smooth, 512), 128) - smooth).abs().mean() < 2 / 255
+
+
+def test_crop_sizes():
+    sd15, sdxl = tiny.model(), tiny.model(tiny.SDXL)
+    assert (crop_size(sd15, 0, 8), crop_size(sdxl, 0, 8), crop_size(sd15, 100, 16)) == (
+        512, 1024, 96,
+    )  # fmt: skip
+
+
+# Detectors
+
+
+def hits(found: list[Face], truth: list[Face]) -> int:
+    def good(a: Face, b: Face) -> bool:
+        shared = overlap(a, b)
+        return shared > 0.3 * (a.width * a.height + b.width * b.height - shared)
+
+    return sum(any(good(f, t) for f in found) for t in truth)
+
+
+SIZES = [180.0, 60.0, 30.0]
+
+
+@pytest.fixture(scope="module")
+def crowd():
+    return scenes.group(SIZES, cell=512)
+
+
+def test_heads_of_a_pose_are_the_faces(crowd):
+    image, truth, pose = crowd
+    found = find_faces(image, Sources(pose=pose), Source.POSE)[0]
+    assert len(found) == 3 and hits(found, truth) == 3
+    assert find_faces(image, Sources(pose=pose), Source.AUTO)[0] == found
+
+
+def test_heads_of_people_are_the_faces(crowd, patcher):
+    from ensemble_portraits.ensemble.regional.places import place
+    from ensemble_portraits.ensemble.regions.layout import Layout
+
+    image, truth, pose = crowd
+    people = tiny.people(patcher, [{}] * 3, tiny.columns(3))
+    heads = place(3, Layout.COLUMNS, 0.06, "", None, pose).heads
+    members = tuple(replace(p, head=h) for p, h in zip(people.people, heads, strict=True))
+    people = replace(people, people=members)
+    found = find_faces(image, Sources(people=people), Source.PEOPLE)[0]
+    assert len(found) == 3 and hits(found, truth) == 3
+    assert found[0] == face_of_head(heads[0], *reversed(image.shape[1:3]))
+
+
+def test_tiles_find_what_the_whole_picture_hides():
+    pytest.importorskip("skimage")
+    image, truth, _ = scenes.group([110.0, 26.0], cell=256)
+    cascade = detectors.Cascade.load()
+    whole = detectors.on_tiles(image, cascade, smallest=max(image.shape))[0]
+    tiled = detectors.on_tiles(image, cascade)[0]
+    assert hits(whole, truth) == 1 and hits(tiled, truth) == 2
+
+
+def test_without_a_detector_it_guesses_and_says_so(caplog, monkeypatch):
+    pytest.importorskip("skimage")
+    monkeypatch.setattr(detectors, "mediapipe", lambda linked: None)
+    monkeypatch.setattr(detectors, "yunet_file", lambda name: None)
+    image, truth, _ = scenes.group([60.0], cell=256)
+    with caplog.at_level(logging.WARNING):
+        found = find_faces(image, Sources(), Source.AUTO)[0]
+    assert "no face detector" in caplog.text
+    assert hits(found, truth) == 1
+
+
+class Wired:
+    """A detector that sees bright blocks: the tiles' arithmetic without a model."""
+
+    def __call__(self, views: torch.Tensor) -> list[list[Face]]:
+        from scipy import ndimage
+
+        found = []
+        for view in views:
+            labels, _ = ndimage.label((view.mean(-1) > 0.5).numpy())
+            found.append([
+                Face(x.start, y.start, x.stop, y.stop, 0.9) for y, x in ndimage.find_objects(labels)
+            ])  # fmt: skip
+        return found
+
+
+@pytest.mark.parametrize("side", [15, 60, 400, 700])
+def test_a_face_is_found_once_and_in_its_place(side):
+    image = torch.zeros(2, 800, 1300, 3)
+    truth = Face(410, 70, 410 + side, 70 + side)
+    image[0, 70 : 70 + side, 410 : 410 + side] = 1
+    found, none = detectors.on_tiles(image, Wired())
+    assert none == [] and len(found) == 1
+    close = (abs(a - b) for a, b in zip(
+        (found[0].left, found[0].top, found[0].right, found[0].bottom),
+        (truth.left, truth.top, truth.right, truth.bottom), strict=True))  # fmt: skip
+    assert max(close) <= max(1.5, 0.02 * side)
+
+
+# Bad input
+
+
+def test_no_face_changes_nothing(painter, caplog):
+    image = picture()
+    with caplog.at_level(logging.WARNING):
+        done = face_inpaint(image, VAE, painter, Sources(spots([])), QUICK)
+    assert torch.equal(done.image, image) and not done.mask.any() and done.boxes == [[]]
+    assert "no face to redraw" in caplog.text
+
+
+def test_of_too_many_faces_the_largest_are_redrawn(painter, caplog):
+    faces = [Face(12 * i, 12 * j, 12 * i + 9, 12 * j + 9) for i in range(20) for j in range(10)]
+    big = Face(100, 125, 140, 155)
+    with caplog.at_level(logging.WARNING):
+        done = face_inpaint(
+            picture(), VAE, painter, Sources(spots([*faces, big])), replace(QUICK, max_faces=1)
+        )
+    assert len(done.boxes[0]) == 201 and "201 faces, of which the 1 largest" in caplog.text
+    redrawn = [b for b in done.boxes[0] if b["label"] == "face"]
+    assert [(b["x"], b["y"]) for b in redrawn] == [(100, 125)]
+    assert not done.mask[:, :100].any()
+
+
+def test_a_face_at_the_border_and_a_picture_smaller_than_a_crop(painter):
+    image = picture(1, 40, 64)
+    done = face_inpaint(image, VAE, painter, Sources(spots([Face(0, 0, 30, 38)], 40, 64)), QUICK)
+    assert done.image.shape == image.shape and done.mask[0, 0, 0] >= 0 and done.mask.max() == 1
+    assert torch.equal(done.image[done.mask == 0], image[done.mask == 0])
+
+
+def test_no_picture_is_said(painter):
+    with pytest.raises(ValueError, match="image holds no picture"):
+        face_inpaint(picture(0), VAE, painter, Sources(spots(PAIR)), QUICK)
+
+
+def test_a_coupled_sampler_is_refused_before_looking(painter):
+    coupled = replace(QUICK, redraw=replace(QUICK.redraw, sampler="dpm_adaptive"))
+    with pytest.raises(ValueError, match="dpm_adaptive cannot redraw several faces"):
+        face_inpaint(picture(), VAE, painter, Sources(), coupled)
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        (Source.MASK, "link input mask"),
+        (Source.POSE, "link input pose"),
+        (Source.PEOPLE, "link people that know their heads"),
+        (Source.YUNET, r"put an \.onnx file"),
+        (Source.MEDIAPIPE, "link face_detection"),
+    ],
+)
+def test_a_detector_that_is_not_there_is_named(source, said, monkeypatch):
+    monkeypatch.setattr(detectors, "mediapipe", lambda linked: None)
+    monkeypatch.setattr(detectors, "yunet_files", lambda: [])
+    with pytest.raises(ValueError, match=said):
+        find_faces(picture(), Sources(), source)
+
+
+def test_a_missing_file_is_named(monkeypatch):
+    monkeypatch.setattr(detectors, "yunet_files", lambda: ["a.onnx"])
+    with pytest.raises(
+        ValueError, match=r"there is no 'b\.onnx' in models/face_detection.*a\.onnx"
+    ):
+        detectors.yunet_file("b.onnx")
+
+
+@pytest.mark.skipif(importlib.util.find_spec("cv2") is None, reason="needs OpenCV")
+def test_a_corrupt_yunet_file_is_named(tmp_path):
+    broken = tmp_path / "yunet.onnx"
+    broken.write_text("version https://git-lfs.github.com/spec/v1\n")
+    with pytest.raises(ValueError, match=r"cannot read yunet\.onnx .* Git LFS pointer"):
+        detectors.YuNet.load(broken)
+
+
+def test_yunet_without_opencv_names_the_package(monkeypatch, tmp_path):
+    import sys
+
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    with pytest.raises(ImportError, match="opencv-python"):
+        detectors.YuNet.load(tmp_path / "yunet.onnx")
+
+
+def test_poses_and_masks_of_another_count_are_named():
+    pose = scenes.group([100.0])[2]
+    with pytest.raises(ValueError, match="pose holds 2 poses for 3 pictures"):
+        find_faces(picture(3), Sources(pose=pose * 2), Source.POSE)
+    with pytest.raises(ValueError, match="2 masks for 3 pictures"):
+        find_faces(picture(3), Sources(spots([]).repeat(2, 1, 1)), Source.MASK)
