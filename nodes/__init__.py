@@ -1,8 +1,22 @@
 """The nodes the graph editor shows. Each module ends with its own NODES; this one joins them."""
 
-from . import faces, film, hires, lora, mask, panorama, pose, regional, safety, sampler, text
+from . import (
+    face_fix,
+    faces,
+    film,
+    hires,
+    lora,
+    mask,
+    panorama,
+    pose,
+    regional,
+    safety,
+    sampler,
+    text,
+)
 
 NODES: list = [
+    *face_fix.NODES,
     *faces.NODES,
     *film.NODES,
     *hires.NODES,

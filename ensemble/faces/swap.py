@@ -1,0 +1,148 @@
+"""Face swap: the people's own faces, painted by their LoRAs, or warped from reference pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+import torch
+
+from ..regional.people import People
+from .align import AlignedFace
+from .detect import Sources
+from .inpaint import FaceSettings, Unmatched, face_inpaint
+from .landmarks import FaceInputs, aligned_faces
+from .match import assign
+from .painters import FacePainter
+from .redraw import RedrawSettings
+from .warp import Reference, Warp, opencv, warp_faces
+
+
+class Mode(str, Enum):
+    REDRAW = "redraw"
+    WARP = "warp"
+
+
+@dataclass(frozen=True)
+class Repaint:
+    """What paints faces: FaceInpaint's own parts."""
+
+    vae: Any
+    painter: FacePainter
+    settings: RedrawSettings
+
+
+@dataclass(frozen=True)
+class Swapped:
+    image: torch.Tensor
+    notes: tuple[str, ...] = ()
+
+
+def redraw_faces(
+    image: torch.Tensor, inputs: FaceInputs, repaint: Repaint | None, strength: float
+) -> Swapped:
+    """Every face of IMAGE `[B,H,W,C]` painted again as its person; faces that are nobody's stay.
+
+    strength 0..1: how much of the new picture shows.
+    """
+    if repaint is None:
+        raise ValueError(
+            "mode: redraw needs vae and people, or vae, model, positive and negative. Link them, or "
+            "choose warp."
+        )
+    if strength == 0:
+        return Swapped(image)
+    return Swapped(torch.lerp(image, _repainted(image, inputs, repaint), strength))
+
+
+def lay_faces(
+    image: torch.Tensor,
+    inputs: FaceInputs,
+    references: Sequence[Reference],
+    warp: Warp,
+    repaint: Repaint | None,
+    strength: float,
+) -> Swapped:
+    """References' faces laid over those of IMAGE `[B,H,W,C]`, and painted over where `repaint` is
+    given.
+
+    Reference k is for person k of `inputs.people`; without people for the k-th face from the left,
+    a single one for all. ValueError without references or landmarks.
+    """
+    opencv()
+    if not references:
+        raise ValueError(
+            "mode: warp needs reference pictures: link reference, or give in names people of the "
+            "alias file that have faces."
+        )
+    if strength == 0:
+        return Swapped(image)
+    found = aligned_faces(image, inputs)
+    pairs, notes = [], list(found.notes)
+    for row in found.faces:
+        owners = owners_of(row, inputs.people, image.shape[2], image.shape[1], len(references))
+        paired, left = pair_up(row, owners, references)
+        pairs.append(paired)
+        notes += left
+    if not any(pairs):
+        return Swapped(image, tuple(notes))
+    result = warp_faces(image, pairs, warp)
+    if repaint is not None:
+        result = _repainted(result, inputs, repaint)
+    return Swapped(torch.lerp(image, result, strength), tuple(notes))
+
+
+def owners_of(
+    faces: Sequence[AlignedFace], people: People | None, width: int, height: int, references: int
+) -> list[int | None]:
+    """Which reference each face gets, by number, or None."""
+    if people is not None and people.people:
+        return assign([each.face for each in faces], people, width, height)
+    if references == 1:
+        return [0] * len(faces)
+    line = sorted(range(len(faces)), key=lambda i: faces[i].face.centre)
+    return [line.index(i) for i in range(len(faces))]
+
+
+def pair_up(
+    faces: Sequence[AlignedFace], owners: Sequence[int | None], references: Sequence[Reference]
+) -> tuple[list[tuple[AlignedFace, Reference]], list[str]]:
+    """Each face with its reference, and a line for each face that stays as it is."""
+    pairs, notes = [], []
+    for aligned, owner in zip(faces, owners, strict=True):
+        x, y = aligned.face.centre
+        if owner is None or owner >= len(references):
+            notes.append(f"the face at {x:.0f},{y:.0f} has no reference and stays")
+        elif aligned.anchors is None:
+            notes.append(f"the face at {x:.0f},{y:.0f} has no landmarks and stays")
+        else:
+            pairs.append((aligned, references[owner]))
+    return pairs, notes
+
+
+def _repainted(image: torch.Tensor, inputs: FaceInputs, repaint: Repaint) -> torch.Tensor:
+    settings = FaceSettings(redraw=repaint.settings, unmatched=Unmatched.LEAVE)
+    sources = Sources(face_detection=inputs.face_detection, people=inputs.people)
+    if inputs.boxes is not None or inputs.landmarks is not None:
+        sources = Sources(mask=box_mask(image, inputs), people=inputs.people)
+    return face_inpaint(image, repaint.vae, repaint.painter, sources, settings).image
+
+
+def box_mask(image: torch.Tensor, inputs: FaceInputs) -> torch.Tensor:
+    """The boxes of linked boxes or landmarks as a MASK `[B,H,W]`, the form FaceInpaint takes; where
+    two touch, the later gives way by a pixel, so that they stay two."""
+    mask = torch.zeros(image.shape[:3])
+    for picture, row in zip(mask, aligned_faces(image, inputs).faces, strict=True):
+        for face in (each.face.clipped(picture.shape[1], picture.shape[0]) for each in row):
+            left, top = round(face.left), round(face.top)
+            right, bottom = round(face.right), round(face.bottom)
+            around = picture[max(top - 1, 0) : bottom + 1, max(left - 1, 0) : right + 1]
+            own = torch.zeros_like(picture)
+            own[top:bottom, left:right] = 1
+            if around.any():
+                taken = torch.nn.functional.max_pool2d(picture[None], 3, stride=1, padding=1)[0]
+                own *= 1 - taken
+            picture += own
+    return mask
