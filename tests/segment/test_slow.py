@@ -88,6 +88,7 @@ def test_sam3_from_its_file_is_cores_sam3_detect(sam3_file, image):
             assert ((mask > 0.5).float() - expected.float()).abs().mean() < 1e-3
 
 
+@torch.inference_mode()
 def test_birefnet_from_its_file_is_cores_remove_background(model_folders, image):
     import json
     from pathlib import Path
