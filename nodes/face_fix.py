@@ -88,15 +88,9 @@ class EnsembleFaceRestore(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls,
-        image,
-        model: str,
-        strength: float,
-        boxes=None,
-        landmarks=None,
-        people=None,
+        cls, image, model: str, strength: float, boxes=None, landmarks=None, people=None,
         face_detection=None,
-    ) -> io.NodeOutput:
+    ) -> io.NodeOutput:  # fmt: skip
         if strength == 0:
             return io.NodeOutput(image)
         found = aligned_faces(image, FaceInputs(boxes, landmarks, people, face_detection))
@@ -163,63 +157,23 @@ class EnsembleFaceSwap(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(
-        cls,
-        image=None,
-        mode=None,
-        strength=None,
-        boxes=None,
-        landmarks=None,
-        people=None,
-        face_detection=None,
-        vae=None,
-        model=None,
-        positive=None,
-        negative=None,
-        seed=None,
-        steps=None,
-        cfg=None,
-        sampler=None,
-        scheduler=None,
-        denoise=None,
-        size=None,
-        names=None,
-        match_colour=None,
-        thin_plate=None,
-        redraw_after=None,
-        reference=None,
+        cls, image=None, mode=None, strength=None, boxes=None, landmarks=None, people=None,
+        face_detection=None, vae=None, model=None, positive=None, negative=None, seed=None,
+        steps=None, cfg=None, sampler=None, scheduler=None, denoise=None, size=None, names=None,
+        match_colour=None, thin_plate=None, redraw_after=None, reference=None,
         reference_landmarks=None,
-    ) -> str:
+    ) -> str:  # fmt: skip
         # The pictures behind a name may be others by now.
         return references_fingerprint(names or "")
 
     @classmethod
     def execute(
-        cls,
-        image,
-        mode: str,
-        strength: float,
-        seed: int,
-        steps: int,
-        cfg: float,
-        sampler: str,
-        scheduler: str,
-        denoise: float,
-        size: int,
-        names: str,
-        match_colour: float,
-        thin_plate: bool,
-        redraw_after: float,
-        boxes=None,
-        landmarks=None,
-        people=None,
-        face_detection=None,
-        vae=None,
-        model=None,
-        positive=None,
-        negative=None,
-        reference=None,
+        cls, image, mode: str, strength: float, seed: int, steps: int, cfg: float, sampler: str,
+        scheduler: str, denoise: float, size: int, names: str, match_colour: float,
+        thin_plate: bool, redraw_after: float, boxes=None, landmarks=None, people=None,
+        face_detection=None, vae=None, model=None, positive=None, negative=None, reference=None,
         reference_landmarks=None,
-    ) -> io.NodeOutput:
+    ) -> io.NodeOutput:  # fmt: skip
         inputs = FaceInputs(boxes, landmarks, people, face_detection)
         painter = _painter(people, model, positive, negative) if vae is not None else None
 

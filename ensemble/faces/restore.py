@@ -1,7 +1,5 @@
 """Face restoration networks on aligned crops: GFPGAN, RestoreFormer and CodeFormer's layout."""
 
-import logging
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +9,8 @@ import folder_paths
 import numpy as np
 import torch
 
+from ..segment.models import load_once
 from .align import CROP, AlignedFace, carry, crop_matrix, inverse, oval, window
-
-logger = logging.getLogger(__name__)
 
 FOLDERS = ("facerestore_models", "upscale_models")
 # Upscalers share their folder with these; a name is all that can be gone by without reading files.
@@ -23,8 +20,6 @@ _KNOWN = ("gfpgan", "restoreformer", "codeformer")
 _ARCHITECTURES = ("GFPGAN", "RestoreFormer", "CodeFormer")
 # GFPGAN's decoder draws noise for fine texture; this makes a picture come out the same every time.
 _NOISE_SEED = 0
-_KEPT = 2
-_loaded: OrderedDict[tuple, "Restorer"] = OrderedDict()
 
 
 @dataclass(frozen=True)
@@ -69,14 +64,7 @@ def load_restorer(name: str) -> Restorer:
         (each for each in FOLDERS if name in folder_paths.get_filename_list(each)), FOLDERS[0]
     )
     path = Path(folder_paths.get_full_path_or_raise(folder, name))
-    stat = path.stat()
-    key = (str(path), stat.st_mtime_ns, stat.st_size)
-    if key not in _loaded:
-        _loaded[key] = _read(path, f"models/{folder}/{name}")
-        while len(_loaded) > _KEPT:
-            _loaded.popitem(last=False)
-    _loaded.move_to_end(key)
-    return _loaded[key]
+    return load_once("face restoration", path, lambda path: _read(path, f"models/{folder}/{name}"))
 
 
 def _read(path: Path, shown: str) -> Restorer:

@@ -140,10 +140,12 @@ def _bend(here: np.ndarray, offsets: np.ndarray, place: tuple[int, int, int, int
     1989): the smoothest field that meets each of them."""
     from scipy.interpolate import RBFInterpolator
 
+    # Two landmarks on one point say two things of it, which no spline can meet.
+    here, first = np.unique(here, axis=0, return_index=True)
     left, top, right, bottom = place
     x, y = np.linspace(left, right, _GRID), np.linspace(top, bottom, _GRID)
     grid = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
-    field = RBFInterpolator(here, offsets, kernel="thin_plate_spline")(grid)
+    field = RBFInterpolator(here, offsets[first], kernel="thin_plate_spline")(grid)
     return torch.from_numpy(field.T.reshape(1, 2, _GRID, _GRID)).float()
 
 

@@ -50,7 +50,6 @@ def folders(tmp_path, monkeypatch):
     yield tmp_path
     for name in restore.FOLDERS:
         folder_paths.filename_list_cache.pop(name, None)
-    restore._loaded.clear()
 
 
 def on_the_grid() -> tuple[torch.Tensor, AlignedFace]:

@@ -142,6 +142,13 @@ def test_without_colour_matching_the_face_keeps_its_contrast():
     assert abs(spreads[1] - own) < 0.5 * abs(spreads[0] - own)
 
 
+def test_landmarks_that_fall_together_bend_all_the_same():
+    twice = AlignedFace(BOX, ANCHORS, np.r_[DENSE, DENSE[-2:]])
+    target = picture()
+    result = warp_faces(target, [[(twice, Reference(target[0], twice))]], Warp(thin_plate=True))
+    assert (result - target).abs().mean() < 1 / 255
+
+
 def test_matched_colours_have_the_others_mean_and_spread():
     rng = np.random.default_rng(0)
     ours, theirs = rng.uniform(0.35, 0.6, (2, 40, 40, 3)).astype(np.float32)
