@@ -7,7 +7,7 @@ from pathlib import Path
 
 Maker = Callable[[Path], None]
 
-MODULES = ("checkpoint", "loras", "controlnet", "upscaler", "segmenters", "hosted")
+MODULES = ("checkpoint", "loras", "controlnet", "upscaler", "restorer", "segmenters", "hosted")
 
 
 def makers() -> list[Maker]:
