@@ -84,12 +84,6 @@ def test_the_bundled_workflow_runs_on_small_models(server, astronaut):
     table = json.loads((ROOT / "dev" / "demo.json").read_text(encoding="utf-8"))
     workflow = read_graph(ROOT / "workflows" / "api" / "masked_portrait.json")
     graph, _ = fit(workflow, known, table, Wishes(steps=2, size=(192, 192)))
-    pose = graph["pose"]["inputs"]
-    estimators = known["PoseControlInput"]["input"]["required"]["estimator"][1]["options"]
-    if not any("/" in choice for choice in estimators):
-        # Finding a pose in a photo needs a model; without one the default pose does.
-        del pose["image"]
-        pose["width"] = pose["height"] = 192
     graph["mask"]["inputs"]["dilate"] = "-2"
     result = server.run(graph)
     assert saved(result).size == astronaut.size
