@@ -167,8 +167,8 @@ class Cascade:
         found = []
         for view in views:
             boxes = self.cascade.detect_multi_scale(
-                img=_bytes(view), scale_factor=1.2, step_ratio=1, min_size=(24, 24),
-                max_size=(min(view.shape[:2]),) * 2, min_neighbor_number=6,
+                img=_bytes(view), scale_factor=1.2, step_ratio=1.5, min_size=(24, 24),
+                max_size=(min(view.shape[:2]),) * 2, min_neighbor_number=3,
             )  # fmt: skip
             found.append(
                 [
