@@ -194,7 +194,7 @@ def test_a_crop_full_of_face_is_not_matched():
 
 def test_resizing_there_and_back_keeps_the_picture():
     smooth = resized(scenes.group([120.0])[0][0], 128)
-    assert (resized(resized(smooth, 512), 128) - smooth).abs().mean() < 2 / 255
+    assert (resized(resized(smooth, 512), 128) - smooth).abs().mean() < 3 / 255
 
 
 def test_crop_sizes():
@@ -246,11 +246,11 @@ def test_heads_of_people_are_the_faces(crowd, patcher):
 
 def test_tiles_find_what_the_whole_picture_hides():
     pytest.importorskip("skimage")
-    image, truth, _ = scenes.group([110.0, 26.0], cell=256)
+    image, truth, _ = scenes.group([30.0] * 3, cell=256)
     cascade = detectors.Cascade.load()
     whole = detectors.on_tiles(image, cascade, smallest=max(image.shape))[0]
     tiled = detectors.on_tiles(image, cascade)[0]
-    assert hits(whole, truth) == 1 and hits(tiled, truth) == 2
+    assert hits(whole, truth) == 0 and hits(tiled, truth) == 3
 
 
 def test_without_a_detector_it_guesses_and_says_so(caplog, monkeypatch):

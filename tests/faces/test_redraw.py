@@ -65,10 +65,8 @@ KINDS = {
     "euler",
     "ddim",
     "dpmpp_2m",
-    "uni_pc",
     "euler_ancestral",
     "dpmpp_sde",
-    "dpmpp_3m_sde",
     "er_sde",
 }
 SAMPLERS = [
