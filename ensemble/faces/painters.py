@@ -51,8 +51,8 @@ class Target:
 
 
 class FacePainter(Protocol):
-    model: ModelPatcher
-
+    @property
+    def model(self) -> ModelPatcher: ...
     def seed_offset(self, target: Target) -> int: ...
     def groups(self, targets: Sequence[Target]) -> list[list[Target]]:
         """Targets that can share a batch; one group for all wherever possible."""
