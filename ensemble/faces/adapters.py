@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ..regional.build import EXACT, _split_products
+from ..regional.build import EXACT, split_products
 from ..regional.patch import compute_dtype
 from ..regional.people import People
 from ..regional.stack import AdapterStack, build_stack
@@ -21,7 +21,7 @@ class Adapters(NamedTuple):
 
 def adapters_of(people: People) -> Adapters:
     dtype = compute_dtype(people.model)
-    parts = [_split_products(people.model, person, dtype) for person in people.people]
+    parts = [split_products(people.model, person, dtype) for person in people.people]
     products, _ = build_stack(people.model, [low for low, _ in parts], dtype, EXACT)
     layers: dict[str, dict] = {}
     for who, (_, dense) in enumerate(parts):

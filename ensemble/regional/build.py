@@ -83,7 +83,7 @@ def _with_pooled(entry: list, people: People, kind: str) -> list:
 
 def _exact(people: People) -> Regional:
     dtype = compute_dtype(people.model)
-    parts = [_split_products(people.model, person, dtype) for person in people.people]
+    parts = [split_products(people.model, person, dtype) for person in people.people]
     adapters, _ = build_stack(people.model, [low for low, _ in parts], dtype, EXACT)
     layers: dict[str, dict] = {}
     for who, (_, dense) in enumerate(parts):
@@ -131,7 +131,7 @@ def _share_length(entries: list) -> None:
             entry[0] = entry[0].repeat(1, common // entry[0].shape[1], 1)
 
 
-def _split_products(model: ModelPatcher, person: Person, dtype: torch.dtype):
+def split_products(model: ModelPatcher, person: Person, dtype: torch.dtype):
     """One person's patches as (those with a product form, whole weights of the other layers)."""
     low, dense = {}, {}
     for name, keys in _by_layer(person.patches).items():
