@@ -12,9 +12,11 @@ class EnsembleExtension(ComfyExtension):
         from server import PromptServer
 
         from .ensemble.server.compile import register_compile
+        from .ensemble.server.editor import register_editor
 
         register_model_folders()
         register_compile(PromptServer.instance.routes)
+        register_editor(PromptServer.instance.routes)
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         from .nodes import NODES

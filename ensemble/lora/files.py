@@ -88,7 +88,7 @@ def folder_fingerprint(kind: str = "loras") -> str:
     return hashlib.sha256((known + files).encode()).hexdigest()
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=16384)  # a few hundred bytes each; the editor lists whole folders
 def read_metadata(file: LoraFile) -> Metadata:
     """Base model, trigger words and title, from the header only. Raises LoraFileError."""
     if not file.is_safetensors:

@@ -11,13 +11,32 @@ from dataclasses import dataclass
 from .errors import PromptError
 from .tags import TAG, LoraTag, read_tag, without_tags
 
-__all__ = ["BreakPrompt", "NegativePrompt", "Part", "PromptError", "parse_break", "parse_negative"]
+__all__ = [
+    "BreakPrompt",
+    "NegativePrompt",
+    "OneBreakError",
+    "Part",
+    "PromptError",
+    "parse_break",
+    "parse_negative",
+    "split_parts",
+]
 
 # Not inside a longer word, nor COFFEE-BREAK. A tag is tried first, so a file named BREAK stays in
 # its tag.
 _TOKEN = re.compile(rf"(?:{TAG.pattern})|(?P<split>(?<![\w'-])BREAK(?![\w'-]))", re.IGNORECASE)
 # Around a BREAK commas only separate, as in `scene, BREAK common`. A plain prompt keeps its own.
 _SEPARATORS = ", \t\r\n"
+
+
+class OneBreakError(PromptError):
+    """A person written where the common part belongs; `insert` at offset `insert_at` mends it."""
+
+    insert = " BREAK"
+
+    def __init__(self, problem: str, text: str, offset: int, insert_at: int) -> None:
+        super().__init__(problem, text, offset)
+        self.insert_at = insert_at
 
 
 @dataclass(frozen=True)
@@ -67,16 +86,17 @@ def parse_break(text: str) -> BreakPrompt:
     """Split a prompt into its parts. Raises PromptError, which says where, for text that is a
     mistake for certain.
     """
-    parts = _split(text)
+    parts = split_parts(text)
     base, people = parts[0], tuple(parts[2:])
     common = parts[1] if len(parts) > 1 else Part("", (), len(text), len(text))
     if not people and common.loras:
-        raise PromptError(
+        raise OneBreakError(
             "The second part is the common text, added to everyone, and here it has a LoRA but no "
             "person follows. People start at the third part: write 'scene BREAK BREAK person "
             "<lora:NAME:1>', with an empty common part between the BREAKs",
             text,
             common.loras[0].start,
+            insert_at=common.start,
         )
     return BreakPrompt(base, common, people, has_break=len(parts) > 1)
 
@@ -88,7 +108,7 @@ def parse_negative(text: str, people: int) -> NegativePrompt:
     it has no part for gets the scene's negative. More parts than people, or a LoRA tag, is a
     PromptError.
     """
-    parts = _split(text)
+    parts = split_parts(text)
     for part in parts:
         if part.loras:
             raise PromptError(
@@ -108,7 +128,10 @@ def parse_negative(text: str, people: int) -> NegativePrompt:
     return NegativePrompt(base, own + (base,) * (people - len(own)))
 
 
-def _split(text: str) -> list[Part]:
+def split_parts(text: str) -> list[Part]:
+    """The parts between BREAKs: base, common, then a person each. Raises PromptError for a broken
+    tag, or nothing but BREAK.
+    """
     tags: list[LoraTag] = []
     parts: list[Part] = []
     start = 0

@@ -1,0 +1,235 @@
+"""The editor's routes through a real aiohttp application."""
+
+import asyncio
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import folder_paths
+import pytest
+import torch
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
+from ensemble_portraits.ensemble.lora.names import resolve_among
+from ensemble_portraits.ensemble.server import editor
+from ensemble_portraits.ensemble.server.editor_loras import short_names
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.torch import save_file
+
+PROMPT = "a park BREAK photo BREAK a woman <lora:ann:0.8> BREAK a man <lora:ben>"
+JSON = {"Content-Type": "application/json"}
+
+
+@pytest.fixture(autouse=True)
+def machine(tmp_path: Path) -> Iterator[Callable[..., Path]]:
+    """Only the LoRAs that the test saves, and no aliases but its own."""
+    folder, user = tmp_path / "loras", tmp_path / "user"
+    (user / "default" / "ensemble").mkdir(parents=True)
+    folder.mkdir()
+    before = folder_paths.folder_names_and_paths["loras"]
+    home = folder_paths.get_user_directory()
+    folder_paths.folder_names_and_paths["loras"] = ([str(folder)], before[1])
+    folder_paths.set_user_directory(str(user))
+
+    def save(name: str, **metadata: str) -> Path:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_file({"layer.lora_down.weight": torch.ones(2, 3)}, path, metadata)
+        # ComfyUI lists a folder again when its time changes; file systems count in milliseconds.
+        os.utime(path.parent, ns=(1, len(list(path.parent.iterdir())) * 10**9))
+        return path
+
+    yield save
+    folder_paths.folder_names_and_paths["loras"] = before
+    folder_paths.set_user_directory(home)
+
+
+def call(method: str, path: str, **options: Any) -> tuple[int, Any]:
+    async def once() -> tuple[int, Any]:
+        routes = web.RouteTableDef()
+        editor.register_editor(routes)
+        app = web.Application()
+        app.add_routes(routes)
+        async with TestClient(TestServer(app)) as client:
+            answer = await client.request(method, path, **options)
+            return answer.status, await answer.json()
+
+    return asyncio.run(once())
+
+
+def read(**body: str) -> dict[str, Any]:
+    status, answer = call("POST", editor.PROMPT_PATH, json=body)
+    assert status == 200, answer
+    return answer
+
+
+def test_a_prompt_is_told_part_by_part(machine):
+    machine("people/ann.safetensors")
+    answer = read(text=PROMPT)
+    assert [(p["role"], p["number"], p["place"], p["text"]) for p in answer["parts"]] == [
+        ("base", None, None, "a park"),
+        ("common", None, None, "photo"),
+        ("person", 1, 0, "a woman"),
+        ("person", 2, 1, "a man"),
+    ]
+    assert answer["has_break"] and not answer["problems"]
+    ann, ben = (part["loras"][0] for part in answer["parts"][2:])
+    assert (ann["status"], ann["file"], ann["weight"]) == ("found", "people/ann.safetensors", 0.8)
+    assert PROMPT[ann["start"] : ann["end"]] == "<lora:ann:0.8>"
+    assert (ben["status"], ben["file"], ben["nearest"]) == ("missing", "", ["ann"])
+
+
+def test_an_ambiguous_name_offers_names_that_are_clear(machine):
+    machine("a/ann.safetensors")
+    machine("b/ann.safetensors")
+    (tag,) = read(text="s BREAK BREAK x <lora:ann>")["parts"][2]["loras"]
+    assert tag["status"] == "ambiguous"
+    assert tag["nearest"] == ["a/ann", "b/ann"]
+
+
+def test_places_follow_the_order():
+    answer = read(text=PROMPT, order="2,1")
+    assert [part["place"] for part in answer["parts"][2:]] == [1, 0]
+    answer = read(text=PROMPT, order="2,2")
+    assert [part["place"] for part in answer["parts"][2:]] == [None, None]
+    assert [problem["input"] for problem in answer["problems"]] == ["order"]
+
+
+def test_one_break_is_explained_with_what_mends_it(machine):
+    machine("ann.safetensors")
+    text = "a park BREAK a woman <lora:ann:1>"
+    answer = read(text=text)
+    (problem,) = answer["problems"]
+    assert "common" in problem["message"] and problem["offset"] == text.index("<lora")
+    assert len(answer["parts"]) == 2  # still shown
+    at, insert = problem["fix"]["at"], problem["fix"]["insert"]
+    mended = read(text=text[:at] + insert + text[at:])
+    assert not mended["problems"] and mended["parts"][2]["text"] == "a woman"
+
+
+@pytest.mark.parametrize(
+    ("body", "source"),
+    [
+        ({"text": "a <lora:ann:x>"}, "text"),
+        ({"text": "a BREAK b BREAK c", "negative": "n BREAK BREAK d BREAK e"}, "negative"),
+        ({"text": "a BREAK b BREAK c", "boxes": "[[0, 0, 1, 1], [0, 0, 1, 1]]"}, "boxes"),
+        (
+            {"text": "(a:1" + "0" * 300 + ") " + "(b:1e1)" + "(" * 200, "weights": "comfy"},
+            "weights",
+        ),
+    ],
+)
+def test_what_the_queue_would_refuse_is_told(body, source):
+    assert [problem["input"] for problem in read(**body)["problems"]] == [source]
+
+
+def test_offsets_count_as_javascript_does(machine):
+    machine("ann.safetensors")
+    text = "\U0001f600 park BREAK BREAK \U0001f469 <lora:ann>"
+    (tag,) = read(text=text)["parts"][2]["loras"]
+    units = text.encode("utf-16-le")
+    assert units[2 * tag["start"] : 2 * tag["end"]].decode("utf-16-le") == "<lora:ann>"
+
+
+def test_markup_comes_back_as_text():
+    text = "<img src=x onerror=alert(1)> BREAK BREAK <b>x</b> <lora:i&b>"
+    answer = read(text=text)
+    assert answer["parts"][0]["text"] == "<img src=x onerror=alert(1)>"
+    assert answer["parts"][2]["loras"][0]["name"] == "i&b"
+
+
+def stack(**body: str) -> dict[str, Any]:
+    status, answer = call("POST", editor.STACK_PATH, json=body)
+    assert status == 200, answer
+    return answer
+
+
+def test_a_stack_is_told_row_by_row(machine):
+    machine("ann.safetensors")
+    machine("a, b.safetensors")
+    answer = stack(loras='ann,"a, b",gone', strengths="1,0.6,-0.5", prompt="x <lora:ann:0.3>")
+    assert [(r["name"], r["strength"], r["status"]) for r in answer["rows"]] == [
+        ("ann", 1.0, "found"),
+        ("a, b", 0.6, "found"),
+        ("gone", -0.5, "missing"),
+    ]
+    assert answer["tags"][0]["weight"] == 0.3 and not answer["problems"]
+
+
+def test_a_stack_that_does_not_add_up_keeps_its_names():
+    answer = stack(loras="a,b", strengths="1,2,3")
+    assert [row["name"] for row in answer["rows"]] == ["a", "b"]
+    assert [problem["input"] for problem in answer["problems"]] == ["strengths"]
+    answer = stack(loras='a,"b')
+    assert not answer["rows"] and answer["problems"][0]["input"] == "loras"
+
+
+def test_loras_are_listed_with_what_their_files_say(machine):
+    machine("ann.safetensors", **{
+        "modelspec.trigger_phrase": "ohwx woman", "ss_base_model_version": "sdxl_base_v1-0",
+    })  # fmt: skip
+    (machine("ann.safetensors").parent / "torn.safetensors").write_bytes(b"\xff" * 40)
+    machine("x/ben.safetensors")
+    Path(folder_paths.get_user_directory(), "default", "ensemble", "aliases.json").write_text(
+        json.dumps({"loras": {"849330": "ann"}})
+    )
+    machine("ann.safetensors", **{"modelspec.trigger_phrase": "ohwx woman"})
+    status, answer = call("GET", editor.LORAS_PATH)
+    assert status == 200 and answer["aliases"] == {"849330": "ann"}
+    found = {lora["name"]: lora for lora in answer["loras"]}
+    assert set(found) == {"ann", "ben", "torn"}
+    assert found["ann"]["triggers"] == ["ohwx woman"]
+    assert "torn" in found["torn"]["damaged"] and not found["ann"]["damaged"]
+
+
+def test_an_edited_file_is_read_again(machine):
+    machine("ann.safetensors", **{"modelspec.trigger_phrase": "one"})
+    assert call("GET", editor.LORAS_PATH)[1]["loras"][0]["triggers"] == ["one"]
+    machine("ann.safetensors", **{"modelspec.trigger_phrase": "another"})
+    assert call("GET", editor.LORAS_PATH)[1]["loras"][0]["triggers"] == ["another"]
+
+
+def test_a_broken_alias_file_is_told_and_stops_nothing(machine):
+    machine("ann.safetensors")
+    path = Path(folder_paths.get_user_directory(), "default", "ensemble", "aliases.json")
+    path.write_text("{")
+    status, answer = call("GET", editor.LORAS_PATH)
+    assert status == 200 and "not JSON" in answer["problem"] and len(answer["loras"]) == 1
+    answer = read(text=PROMPT)
+    assert "not JSON" in answer["problems"][0]["message"] and len(answer["parts"]) == 4
+
+
+@pytest.mark.parametrize("path", [editor.PROMPT_PATH, editor.STACK_PATH])
+@pytest.mark.parametrize(
+    ("options", "status"),
+    [
+        ({"data": b'{"text": "x", "loras": "x"}', "headers": {"Content-Type": "text/plain"}}, 415),
+        ({"data": b"{", "headers": JSON}, 400),
+        ({"data": b"\xff\xfe", "headers": JSON}, 400),
+        ({"data": b"[" * 200_000, "headers": JSON}, 400),
+        ({"json": []}, 400),
+        ({"json": {}}, 400),
+        ({"json": {"text": 1, "loras": 1}}, 400),
+        ({"json": {"text": "a", "loras": "a", "more": "b"}}, 400),
+        ({"json": {"text": "a" * editor.MAX_BODY, "loras": ""}}, 413),
+    ],
+)
+def test_other_bodies_are_refused(path, options, status):
+    got, answer = call("POST", path, **options)
+    assert got == status and answer["error"]
+
+
+segments = st.from_regex(r"[abA]{1,2}(\.[ab])?", fullmatch=True)
+file_names = st.lists(
+    st.lists(segments, min_size=1, max_size=3).map(lambda parts: "/".join(parts) + ".safetensors"),
+    unique=True, max_size=8,
+)  # fmt: skip
+
+
+@given(file_names)
+def test_a_short_name_means_its_file(files):
+    for file, name in short_names(tuple(files)).items():
+        assert resolve_among(name, files, {}) == file
