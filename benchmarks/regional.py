@@ -2,11 +2,12 @@
 
     python dev bench regional [--quick] [--json FILE] [--model sd15|sdxl] [--size 384x256]
                               [--people 1 2 4] [--ranks 16] [--methods plain core_hooks exact fused]
+                              [--freefuse DIR] [--prompt-control DIR]
 
 `plain` is one LoRA merged by core's LoraLoader path with the base prompt and one negative;
-`core_hooks` hooks every person's positive and negative. Full-size UNet, random weights, batch 1,
-CFG 7, euler. Steps
-from the second on count; the methods run in turn, so ratios hold when the machine's speed drifts.
+`core_hooks` hooks every person's positive and negative. The peers are described in peers.py. Full-size
+UNet, random weights, batch 1, CFG 7, euler. Steps from the second on count; the methods run in turn,
+so ratios hold when the machine's speed drifts.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import argparse
 
 import engine
+import peers
 
 METHODS = ("plain", "core_hooks", "exact", "fused")
 STEPS = {"core_hooks": 4, "exact": 4}
@@ -98,6 +100,12 @@ class Scene:
             side(scene.negative, [p.negative for p in scene.people]),
         )
 
+    def reduced(self, mask, height: int, width: int):
+        """The mask `[H,W]` at the latent's size."""
+        from ensemble_portraits.ensemble.regions.weights import reduce_to
+
+        return reduce_to(mask[None], height, width)[0]
+
     def exact(self):
         return self._ours("exact")
 
@@ -110,12 +118,21 @@ class Scene:
         return build(self.scenes[method])[:3]
 
 
-def measure(scene: Scene, methods, rounds: int, steps: dict[str, int], facts: dict) -> list[dict]:
+def measure(
+    scene: Scene,
+    methods,
+    rounds: int,
+    steps: dict[str, int],
+    facts: dict,
+    folders: dict | None = None,
+) -> list[dict]:
     results = {m: {"later": [], "first": [], "calls": [], "bytes": []} for m in methods}
     unet = scene.patcher.model.diffusion_model
 
     def run(method: str):
-        model, positive, negative = getattr(scene, method)()
+        folder = (folders or {}).get(method)
+        build = getattr(peers, method) if folder else getattr(scene, method)
+        model, positive, negative = build(scene, folder) if folder else build()
         count = steps.get(method, steps["default"])
         with engine.counted(unet) as calls, engine.peak_memory() as memory:
             times = engine.timed_sample(model, positive, negative, scene.noise, count)
@@ -150,7 +167,12 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=8)
+    parser.add_argument("--freefuse", metavar="DIR", help="folder of the FreeFuse pack")
+    parser.add_argument("--prompt-control", metavar="DIR", help="folder of comfyui-prompt-control")
     args = parser.parse_args(argv)
+    named = {"freefuse": args.freefuse, "prompt_control": args.prompt_control}
+    folders = {name: folder for name, folder in named.items() if folder}
+    methods = [*args.methods, *folders]
     if args.quick:
         args.people, args.ranks, args.rounds, args.steps = [2], args.ranks[:1], 1, 4
     engine.load()
@@ -166,8 +188,8 @@ def main(argv: list[str] | None = None) -> None:
                 scene = Scene(patcher, args.model, width, height, rank, people)
                 steps = {m: min(n, args.steps) for m, n in STEPS.items()}
                 steps["default"] = args.steps
-                rows += measure(scene, args.methods, args.rounds, steps, facts)
-                print(engine.table(rows[-len(args.methods) :], COLUMNS), flush=True)
+                rows += measure(scene, methods, args.rounds, steps, facts, folders)
+                print(engine.table(rows[-len(methods) :], COLUMNS), flush=True)
     print(
         f"\n{torch.get_num_threads()} threads, {'CUDA' if torch.cuda.is_available() else 'CPU'}\n"
     )
