@@ -11,12 +11,10 @@ class EnsembleExtension(ComfyExtension):
     async def on_load(self) -> None:
         from server import PromptServer
 
-        from .ensemble.server.compile import register_compile
-        from .ensemble.server.editor import register_editor
+        from .ensemble.server.routes import register
 
         register_model_folders()
-        register_compile(PromptServer.instance.routes)
-        register_editor(PromptServer.instance.routes)
+        register(PromptServer.instance)
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         from .nodes import NODES
