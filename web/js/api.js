@@ -1,0 +1,207 @@
+/** The one module that talks to ComfyUI's editor and server, and to our own routes. */
+
+import { api } from '/scripts/api.js'
+import { app } from '/scripts/app.js'
+
+/** @typedef {import('./types.js').ComfyNode} ComfyNode */
+/** @typedef {import('./types.js').Widget} Widget */
+
+export { app }
+
+const ROUTES = '/ensemble/v1'
+/** A folder is asked about again after so long, in milliseconds. */
+const FRESH = 5000
+
+/**
+ * @param {string} path
+ * @param {object} body
+ * @returns {Promise<{ status: number, answer: any }>}
+ */
+async function post(path, body) {
+  const response = await api.fetchApi(ROUTES + path, {
+    method: 'POST',
+    headers: { 'Content-Type': 'application/json' },
+    body: JSON.stringify(body),
+  })
+  return { status: response.status, answer: await response.json() }
+}
+
+/**
+ * @param {string} path
+ * @param {object} body
+ */
+async function postOrThrow(path, body) {
+  const { status, answer } = await post(path, body)
+  if (status !== 200) throw new Error(answer.error ?? `HTTP ${status}`)
+  return answer
+}
+
+/**
+ * How a prompt is read.
+ * @param {{ text: string, negative?: string, weights?: string, order?: string, boxes?: string }} body
+ * @returns {Promise<import('./types.js').Reading>}
+ */
+export const readPrompt = (body) => postOrThrow('/prompt/read', body)
+
+/**
+ * How MultiLoraLoader's strings are read.
+ * @param {{ loras: string, strengths: string, prompt: string }} body
+ * @returns {Promise<import('./types.js').StackReading>}
+ */
+export const readStack = (body) => postOrThrow('/loras/read', body)
+
+/** @param {object} body */
+export const compileRecipe = (body) => post('/recipes/compile', body)
+
+/** @type {{ time: number, list: Promise<import('./types.js').LoraList> } | null} */
+let known = null
+
+/**
+ * Every LoRA of this ComfyUI, asked for again when the last answer is some seconds old.
+ * @returns {Promise<import('./types.js').LoraList>}
+ */
+export function loraList() {
+  if (!known || performance.now() - known.time > FRESH) {
+    const list = api.fetchApi(`${ROUTES}/loras`).then((response) => response.json())
+    known = { time: performance.now(), list }
+    list.catch(() => (known = null))
+  }
+  return known.list
+}
+
+/** @returns {Promise<string[]>} */
+export async function checkpoints() {
+  const response = await api.fetchApi('/models/checkpoints')
+  return response.ok ? response.json() : []
+}
+
+/** Texts of every custom node, by language. */
+export async function customTexts() {
+  return (await api.fetchApi('/i18n')).json()
+}
+
+export const language = () => app.extensionManager.setting.get('Comfy.Locale') ?? 'en'
+
+/**
+ * Puts a picture into ComfyUI's input folder.
+ * @param {string} name
+ * @param {Blob} data
+ */
+export async function uploadPicture(name, data) {
+  const form = new FormData()
+  form.append('image', data, name)
+  form.append('overwrite', 'true')
+  const response = await api.fetchApi('/upload/image', { method: 'POST', body: form })
+  if (!response.ok) throw new Error(`HTTP ${response.status}`)
+  return (await response.json()).name
+}
+
+/**
+ * Opens a workflow in a tab of its own.
+ * @param {object} workflow
+ * @param {string} name
+ */
+export const openWorkflow = (workflow, name) => app.loadGraphData(workflow, true, true, name)
+
+/** @param {File} file */
+export const openFile = (file) => app.handleFile(file)
+
+/**
+ * @param {'success' | 'info' | 'warn' | 'error'} severity
+ * @param {string} summary
+ * @param {string} detail
+ */
+export function toast(severity, summary, detail) {
+  app.extensionManager.toast.add({ severity, summary, detail, life: 8000 })
+}
+
+/** @param {string} id */
+export const runCommand = (id) => app.extensionManager.command.execute(id)
+
+/** @param {() => void} listener called when anything in the graph has changed */
+export function onGraphChange(listener) {
+  api.addEventListener('graphChanged', listener)
+}
+
+/** @param {() => void} listener called when a node has shown something */
+export function onOutputs(listener) {
+  api.addEventListener('executed', listener)
+}
+
+/**
+ * Changes values as one step that can be undone.
+ * @param {() => void} change
+ */
+export function asOneStep(change) {
+  app.canvas.emitBeforeChange()
+  try {
+    change()
+  } finally {
+    app.canvas.emitAfterChange()
+  }
+}
+
+/**
+ * @param {ComfyNode} node
+ * @param {string} name
+ * @returns {Widget | undefined}
+ */
+export const widgetOf = (node, name) => node.widgets?.find((widget) => widget.name === name)
+
+/**
+ * Writes into a widget as typing does.
+ * @param {ComfyNode} node
+ * @param {Widget} widget
+ * @param {string} value
+ */
+export function writeWidget(node, widget, value) {
+  if (widget.value === value) return
+  asOneStep(() => {
+    widget.value = value
+    // A DOM widget has called it already when its value was set.
+    if (!widget.element) widget.callback?.(value, app.canvas, node)
+  })
+  node.setDirtyCanvas(true, true)
+}
+
+/**
+ * Calls `listener` whenever the widget's value is typed or set.
+ * @param {Widget} widget
+ * @param {() => void} listener
+ */
+export function onWidget(widget, listener) {
+  const { callback } = widget
+  widget.callback = function (...args) {
+    callback?.apply(this, args)
+    listener()
+  }
+}
+
+/**
+ * Adds an element of ours below the widgets; it is neither saved nor sent.
+ * @param {ComfyNode} node
+ * @param {string} name
+ * @param {HTMLElement} element
+ * @param {() => number} height
+ */
+export function addElement(node, name, element, height) {
+  const options = { serialize: false, margin: 8, getMinHeight: height, getMaxHeight: height }
+  const widget = node.addDOMWidget(name, name, element, options)
+  widget.serialize = false
+}
+
+/**
+ * Addresses of the pictures that a node showed last.
+ * @param {ComfyNode} node
+ * @returns {string[]}
+ */
+export function picturesOf(node) {
+  // Inside a subgraph, outputs are known by the subgraph's id and the node's.
+  const root = !node.graph || node.graph === node.graph.rootGraph
+  const key = root ? String(node.id) : `${node.graph.id}:${node.id}`
+  const images = app.nodeOutputs?.[key]?.images ?? []
+  return images.map((/** @type {Record<string, string>} */ image) => {
+    const { filename, subfolder, type } = image
+    return api.apiURL(`/view?${new URLSearchParams({ filename, subfolder: subfolder ?? '', type: type ?? 'output' })}`)
+  })
+}

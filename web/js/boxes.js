@@ -1,0 +1,200 @@
+/** A box per person, dragged or moved by keys over a picture; written as JSON in parts of it. */
+
+import { button, el, replace } from './dom.js'
+import { tint } from './palette.js'
+import { t } from './texts.js'
+
+/** @typedef {import('./types.js').Box} Box */
+
+const STEP = 0.02
+const SMALLEST = 0.03
+/** Which of x, y, width, height a handle moves: 1 with the pointer, -1 against it. */
+/** @type {Record<string, [number, number, number, number]>} */
+const HANDLES = { nw: [1, 1, -1, -1], ne: [0, 1, 1, -1], sw: [1, 0, -1, 1], se: [0, 0, 1, 1] }
+/** @type {Record<string, [number, number]>} */
+const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }
+
+/** @param {(value: string) => void} write what was drawn, into the input `boxes` */
+export function createBoxes(write) {
+  const stage = el('div', { class: 'ensemble-stage', role: 'group', 'aria-label': t('boxes.title') })
+  const bar = el('div', { class: 'ensemble-bar' })
+  const root = el('div', { class: 'ensemble-boxes' }, bar, stage)
+  /** @type {Box[]} */
+  let boxes = []
+  /** @type {number | null} */
+  let people = null
+
+  function paint() {
+    root.hidden = !people
+    stage.hidden = !boxes.length
+    const start = () => save(columns(people ?? 0))
+    const clear = () => save([])
+    const fit = () => save([...boxes, ...columns(people ?? 0).slice(boxes.length)].slice(0, people ?? 0))
+    const other = boxes.length > 0 && boxes.length !== people
+    replace(bar, [
+      boxes.length
+        ? button({ 'data-key': 'boxes', onclick: clear }, t('boxes.clear'))
+        : button({ 'data-key': 'boxes', onclick: start }, t('boxes.draw')),
+      ...(other ? [button({ 'data-key': 'fit', onclick: fit }, t('boxes.fit', { number: people ?? 0 }))] : []),
+      el('span', { class: 'ensemble-hint' }, boxes.length ? t('boxes.keys') : t('boxes.about')),
+    ])
+    replace(stage, boxes.map((box, index) => drawn(box, index)))
+  }
+
+  /** @param {Box[]} value */
+  function save(value) {
+    boxes = value
+    paint()
+    write(value.length ? JSON.stringify(value) : '')
+  }
+
+  /**
+   * @param {number} index
+   * @param {Box} box
+   */
+  const changed = (index, box) => boxes.map((each, i) => (i === index ? box : each))
+
+  /**
+   * @param {Box} box
+   * @param {number} index
+   */
+  function drawn(box, index) {
+    const element = el('div', {
+      class: 'ensemble-box',
+      role: 'button',
+      tabindex: 0,
+      'data-key': `box-${index}`,
+      'aria-label': t('boxes.box', { number: index + 1, where: box.map((v) => `${Math.round(v * 100)} %`).join(', ') }),
+      style: { '--ensemble-tint': tint(index + 1) },
+      onpointerdown: (/** @type {PointerEvent} */ event) => drag(event, element, index),
+      onkeydown: (/** @type {KeyboardEvent} */ event) => key(event, index),
+    }, el('b', {}, String(index + 1)), ...Object.keys(HANDLES).map((name) => el('i', { 'data-handle': name })))
+    lay(element, box)
+    return element
+  }
+
+  /**
+   * @param {PointerEvent} event
+   * @param {HTMLElement} element
+   * @param {number} index
+   */
+  function drag(event, element, index) {
+    const handle = HANDLES[/** @type {HTMLElement} */ (event.target).dataset.handle ?? ''] ?? [1, 1, 0, 0]
+    const area = stage.getBoundingClientRect()
+    const before = boxes[index]
+    let now = before
+    event.preventDefault()
+    event.stopPropagation()
+    element.focus({ preventScroll: true })
+    element.setPointerCapture(event.pointerId)
+    element.onpointermove = (/** @type {PointerEvent} */ move) => {
+      const dx = (move.clientX - event.clientX) / area.width
+      const dy = (move.clientY - event.clientY) / area.height
+      now = moved(before, handle, dx, dy)
+      lay(element, now)
+    }
+    element.onpointerup = element.onpointercancel = () => {
+      element.onpointermove = element.onpointerup = element.onpointercancel = null
+      if (now !== before) save(changed(index, now))
+    }
+  }
+
+  /**
+   * @param {KeyboardEvent} event
+   * @param {number} index
+   */
+  function key(event, index) {
+    const arrow = ARROWS[event.key]
+    if (!arrow) return
+    event.preventDefault()
+    const handle = event.shiftKey ? HANDLES.se : /** @type {Box} */ ([1, 1, 0, 0])
+    save(changed(index, moved(boxes[index], handle, arrow[0] * STEP, arrow[1] * STEP)))
+  }
+
+  paint()
+  return {
+    root,
+
+    /**
+     * @param {number | null} count null where it is not known
+     * @param {string} value of the input `boxes`
+     */
+    setPeople(count, value) {
+      people = count
+      boxes = read(value)
+      paint()
+    },
+
+    /** @param {string} address */
+    setPicture(address) {
+      if (stage.dataset.picture === address) return
+      stage.dataset.picture = address
+      stage.style.backgroundImage = address ? `url(${JSON.stringify(address)})` : ''
+      if (!address) return
+      const image = new Image()
+      image.onload = () => (stage.style.aspectRatio = `${image.width} / ${image.height}`)
+      image.src = address
+    },
+  }
+}
+
+/**
+ * Only what this editor can draw; whether it is right is the server's to say.
+ * @param {string} value
+ * @returns {Box[]}
+ */
+function read(value) {
+  try {
+    const rows = JSON.parse(value || '[]')
+    const right = rows.every((/** @type {any} */ row) => row.length === 4 && row.every(Number.isFinite))
+    return right ? rows : []
+  } catch {
+    return []
+  }
+}
+
+/** @param {number} people @returns {Box[]} */
+const columns = (people) =>
+  Array.from({ length: people }, (_, i) => [round(i / people), 0, round(1 / people), 1])
+
+/**
+ * A box moved or resized by parts of the picture, kept inside it and not too small.
+ * @param {Box} box
+ * @param {[number, number, number, number]} handle
+ * @param {number} dx
+ * @param {number} dy
+ * @returns {Box}
+ */
+export function moved([x, y, w, h], handle, dx, dy) {
+  const [left, width] = along(x, w, handle[0], handle[2], dx)
+  const [top, height] = along(y, h, handle[1], handle[3], dy)
+  return [left, top, width, height]
+}
+
+/**
+ * @param {number} start
+ * @param {number} length
+ * @param {number} moves whether the start goes along
+ * @param {number} grows 1, 0 or -1: how the length goes along
+ * @param {number} by
+ */
+function along(start, length, moves, grows, by) {
+  const low = grows < 0 ? -start : grows > 0 ? SMALLEST - length : -start
+  const high = grows < 0 ? length - SMALLEST : 1 - start - length
+  const step = Math.min(Math.max(by, low), high)
+  return [round(start + moves * step), round(length + grows * step)]
+}
+
+/** @param {number} value */
+const round = (value) => Math.round(value * 10000) / 10000
+
+/**
+ * @param {HTMLElement} element
+ * @param {Box} box
+ */
+function lay(element, [x, y, w, h]) {
+  element.style.left = `${x * 100}%`
+  element.style.top = `${y * 100}%`
+  element.style.width = `${w * 100}%`
+  element.style.height = `${h * 100}%`
+}

@@ -1,0 +1,103 @@
+/** Completes LoRA names while `<lora:` is typed into a node's text box. */
+
+import { app, loraList } from './api.js'
+import { choose } from './choices.js'
+import { createPopup } from './popup.js'
+
+/** The tag being typed before the caret: `<lora:` and the beginning of a name. */
+const OPEN_TAG = /<lora:([^<>:\n]*)$/i
+/** The rest of a name behind the caret, and whether the tag goes on. */
+const REST = /^([^<>:\n]*?)\s*([:>]|$)/
+
+/** @type {WeakSet<HTMLElement>} */
+const attached = new WeakSet()
+
+/**
+ * Watches for the focus coming to a text box of the given nodes, in whichever renderer.
+ * @param {HTMLElement} container
+ * @param {string[]} classes
+ */
+export function completeTextOf(container, classes) {
+  container.addEventListener('focusin', ({ target }) => {
+    if (target instanceof HTMLTextAreaElement && !attached.has(target) && isOurs(target, classes)) {
+      attached.add(target)
+      attach(target)
+    }
+  })
+}
+
+/**
+ * @param {HTMLTextAreaElement} field
+ * @param {string[]} classes
+ */
+function isOurs(field, classes) {
+  const nodes = app.canvas.graph?.nodes ?? []
+  // The Vue renderer makes a text box of its own inside the node's element.
+  const id = /** @type {HTMLElement | null} */ (field.closest('[data-node-id]'))?.dataset.nodeId
+  return nodes.some(
+    (/** @type {import('./types.js').ComfyNode} */ node) =>
+      (classes.includes(node.comfyClass) || feeds(node, classes)) &&
+      (String(node.id) === id || node.widgets?.some((widget) => widget.element === field)),
+  )
+}
+
+/**
+ * Whether a text node is linked to one of ours.
+ * @param {any} node
+ * @param {string[]} classes
+ */
+function feeds(node, classes) {
+  if (!node.comfyClass?.startsWith('Primitive')) return false
+  const links = node.outputs?.[0]?.links ?? []
+  return links.some((/** @type {number} */ link) => {
+    const target = node.graph.getNodeById(node.graph.getLink(link)?.target_id)
+    return classes.includes(target?.comfyClass)
+  })
+}
+
+/** @param {HTMLTextAreaElement} field */
+function attach(field) {
+  const popup = createPopup(field, (choice) => {
+    popup.hide()
+    insert(field, choice.name)
+  })
+  let asked = 0
+
+  async function update() {
+    const typed = typedName(field)
+    const mine = ++asked
+    if (typed === null) return popup.hide()
+    const list = await loraList()
+    if (mine === asked && document.activeElement === field) popup.show(choose(list, typed))
+  }
+
+  field.addEventListener('input', update)
+  field.addEventListener('keydown', (event) => popup.key(event), { capture: true })
+  field.addEventListener('click', () => popup.isOpen() && update())
+  field.addEventListener('blur', () => {
+    asked++
+    popup.hide()
+  })
+}
+
+/** @param {HTMLTextAreaElement} field */
+function typedName(field) {
+  if (field.selectionStart !== field.selectionEnd) return null
+  return OPEN_TAG.exec(field.value.slice(0, field.selectionStart))?.[1] ?? null
+}
+
+/**
+ * @param {HTMLTextAreaElement} field
+ * @param {string} name
+ */
+function insert(field, name) {
+  const caret = field.selectionStart
+  const typed = typedName(field) ?? ''
+  const [, rest, end] = REST.exec(field.value.slice(caret)) ?? ['', '', '']
+  // Text behind a tag that was never closed is no part of its name.
+  const closed = end !== ''
+  field.setSelectionRange(caret - typed.length, closed ? caret + rest.length : caret)
+  // The one way to write that the field's own undo knows of.
+  document.execCommand('insertText', false, closed ? name : `${name}:1>`)
+  if (!closed) field.setSelectionRange(field.selectionStart - 2, field.selectionStart - 1)
+}

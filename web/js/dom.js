@@ -1,0 +1,65 @@
+/** Elements made of data; text goes in as text, never as markup. */
+
+/**
+ * @param {string} tag
+ * @param {Record<string, any>} [properties] `class`, `style` (custom properties too), `onclick` and
+ *   other listeners, else attributes; false and null leave one out
+ * @param {...(Node | string)} children
+ * @returns {any} the element; `any` spares a cast at each use
+ */
+export function el(tag, properties = {}, ...children) {
+  const element = document.createElement(tag)
+  for (const [name, value] of Object.entries(properties)) {
+    if (value === false || value == null) continue
+    if (name === 'style') {
+      for (const [key, each] of Object.entries(value)) element.style.setProperty(key, each)
+    } else if (name.startsWith('on')) {
+      element.addEventListener(name.slice(2), value)
+    } else {
+      element.setAttribute(name, value === true ? '' : String(value))
+    }
+  }
+  element.append(...children)
+  return element
+}
+
+/**
+ * A button that does not take part in dragging its node.
+ * @param {Record<string, any>} properties
+ * @param {...(Node | string)} children
+ */
+export const button = (properties, ...children) =>
+  el('button', { type: 'button', ...properties }, ...children)
+
+/** The style sheet beside this folder, once. */
+export function loadStyle() {
+  const href = new URL('../css/ensemble.css', import.meta.url).href
+  document.head.append(el('link', { rel: 'stylesheet', href }))
+}
+
+/**
+ * Keeps keys typed in our fields from the editor's own shortcuts.
+ * @param {HTMLElement} root
+ */
+export function keepKeys(root) {
+  for (const event of ['keydown', 'keyup']) {
+    root.addEventListener(event, (e) => e.stopPropagation())
+  }
+}
+
+/**
+ * Replaces the children of an element, and gives the focus back to the one with the same `data-key`.
+ * @param {HTMLElement} element
+ * @param {Node[]} children
+ */
+export function replace(element, children) {
+  const focused = document.activeElement
+  const key = element.contains(focused) ? /** @type {HTMLElement} */ (focused).dataset.key : undefined
+  element.replaceChildren(...children)
+  if (key === undefined) return
+  for (const each of element.querySelectorAll('[data-key]')) {
+    if (/** @type {HTMLElement} */ (each).dataset.key === key) {
+      return /** @type {HTMLElement} */ (each).focus({ preventScroll: true })
+    }
+  }
+}

@@ -1,0 +1,172 @@
+/** Rows of LoRAs: on or off, strength, order; searched for by name. */
+
+import { choose } from './choices.js'
+import { button, el, replace } from './dom.js'
+import { createPopup } from './popup.js'
+import { t } from './texts.js'
+
+/** @typedef {import('./types.js').Row} Row */
+/** @typedef {{ name: string, strength: number, on: boolean }} Entry */
+
+/**
+ * @typedef {object} Actions
+ * @property {(entries: Entry[]) => void} write
+ * @property {() => Promise<import('./types.js').LoraList>} list
+ */
+
+/** @param {Actions} actions */
+export function createLoraRows(actions) {
+  const notes = el('div', { class: 'ensemble-notes', role: 'status' })
+  const rows = el('ol', { class: 'ensemble-rows', 'aria-label': t('rows.title') })
+  const search = el('input', { class: 'ensemble-search', 'aria-label': t('rows.search'), placeholder: t('rows.search'), spellcheck: 'false' })
+  const inner = el('div', {}, notes, rows, search)
+  /** @type {Entry[]} */
+  let entries = []
+  let dragged = -1
+
+  const popup = createPopup(search, (choice) => {
+    search.value = ''
+    popup.hide()
+    actions.write([...entries, { name: choice.name, strength: 1, on: true }])
+  })
+  const find = async () => popup.show(choose(await actions.list(), search.value))
+  search.addEventListener('input', find)
+  search.addEventListener('click', find)
+  search.addEventListener('blur', popup.hide)
+  search.addEventListener('keydown', (/** @type {KeyboardEvent} */ event) => {
+    if (!popup.key(event) && event.key === 'ArrowDown') find()
+  })
+
+  /**
+   * @param {number} index
+   * @param {Partial<Entry>} change
+   */
+  const change = (index, change) =>
+    actions.write(entries.map((entry, i) => (i === index ? { ...entry, ...change } : entry)))
+
+  /**
+   * @param {number} from
+   * @param {number} to
+   */
+  function move(from, to) {
+    if (from < 0 || to < 0 || to >= entries.length || from === to) return
+    const moved = [...entries]
+    moved.splice(to, 0, ...moved.splice(from, 1))
+    actions.write(moved)
+  }
+
+  /**
+   * @param {Row} row
+   * @param {number} index
+   * @param {boolean} editable
+   * @param {import('./types.js').Lora | undefined} lora
+   */
+  function drawn(row, index, editable, lora) {
+    const entry = entries[index]
+    const bad = row.status === 'missing' || row.status === 'ambiguous'
+    const key = (/** @type {string} */ part) => `${part}-${row.name}`
+    const element = el(
+      'li',
+      { class: `ensemble-row${entry.on ? '' : ' ensemble-off'}`, 'data-row': index },
+      grip(key('grip'), index, editable),
+      el('input', {
+        type: 'checkbox', 'data-key': key('on'), 'aria-label': t('rows.on', { name: row.name }),
+        checked: entry.on, disabled: !editable, onchange: () => change(index, { on: !entry.on }),
+      }),
+      el('span', { class: `ensemble-name${bad ? ' ensemble-bad' : ''}`, title: bad ? row.message : row.file }, row.name),
+      el('input', {
+        type: 'number', step: '0.05', value: String(entry.strength), 'data-key': key('strength'),
+        'aria-label': t('rows.strength', { name: row.name }), disabled: !editable,
+        onchange: (/** @type {any} */ event) => {
+          const strength = event.target.valueAsNumber
+          if (Number.isFinite(strength)) change(index, { strength, on: strength !== 0 || !entry.on })
+        },
+      }),
+      button({
+        'data-key': key('remove'), title: t('rows.remove', { name: row.name }), 'aria-label': t('rows.remove', { name: row.name }),
+        disabled: !editable, onclick: () => actions.write(entries.filter((_, i) => i !== index)),
+      }, '✕'),
+      about(row, index, editable, lora),
+    )
+    element.addEventListener('dragover', (/** @type {DragEvent} */ event) => {
+      if (dragged < 0) return
+      event.preventDefault()
+      event.stopPropagation()
+      element.classList.add('ensemble-over')
+    })
+    element.addEventListener('dragleave', () => element.classList.remove('ensemble-over'))
+    element.addEventListener('drop', (/** @type {DragEvent} */ event) => {
+      if (dragged < 0) return
+      event.preventDefault()
+      event.stopPropagation()
+      move(dragged, index)
+      dragged = -1
+    })
+    return element
+  }
+
+  /**
+   * What a row is moved by: the mouse, or the arrow keys.
+   * @param {string} key
+   * @param {number} index
+   * @param {boolean} editable
+   */
+  function grip(key, index, editable) {
+    return button({
+      class: 'ensemble-grip', draggable: editable ? 'true' : 'false', disabled: !editable,
+      'data-key': key, title: t('rows.grip'), 'aria-label': t('rows.grip'),
+      ondragstart: (/** @type {DragEvent} */ event) => {
+        dragged = index
+        event.dataTransfer?.setData('text/x-ensemble-row', String(index))
+      },
+      ondragend: () => (dragged = -1),
+      onkeydown: (/** @type {KeyboardEvent} */ event) => {
+        const by = { ArrowUp: -1, ArrowDown: 1 }[event.key]
+        if (!by) return
+        event.preventDefault()
+        move(index, index + by)
+      },
+    }, '⠿')
+  }
+
+  /**
+   * @param {Row} row
+   * @param {number} index
+   * @param {boolean} editable
+   * @param {import('./types.js').Lora | undefined} lora
+   */
+  function about(row, index, editable, lora) {
+    if (row.status === 'missing' || row.status === 'ambiguous') {
+      const names = row.nearest.map((name) => {
+        const title = t('people.use', { name })
+        return button({ class: 'ensemble-fix', title, 'aria-label': title, 'data-key': `fix-${name}`, disabled: !editable, onclick: () => change(index, { name }) }, name)
+      })
+      return el('span', { class: 'ensemble-about' }, `${t(`people.${row.status}`)} `, ...names)
+    }
+    return el('span', { class: 'ensemble-about' }, [lora?.base_model, lora?.triggers.join(', ')].filter(Boolean).join(' · '))
+  }
+
+  return {
+    element: inner,
+
+    /**
+     * @param {import('./types.js').StackReading} reading
+     * @param {(row: Row) => Entry} entryOf
+     * @param {boolean} editable
+     * @param {Map<string, import('./types.js').Lora>} loras by file
+     */
+    show(reading, entryOf, editable, loras) {
+      replace(notes, reading.problems.map((problem) => el('p', { class: 'ensemble-bad' }, problem.message)))
+      search.disabled = !editable
+      entries = reading.rows.map(entryOf)
+      replace(rows, reading.rows.map((row, index) => drawn(row, index, editable, loras.get(row.file))))
+    },
+
+    /** @param {string} text */
+    say(text) {
+      notes.replaceChildren(el('p', { class: 'ensemble-hint' }, text))
+      rows.replaceChildren()
+      search.disabled = true
+    },
+  }
+}

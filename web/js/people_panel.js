@@ -1,0 +1,132 @@
+/** How a prompt is read, as chips: scene, common, and a chip per person with their LoRAs. */
+
+import { button, el, replace } from './dom.js'
+import { tint } from './palette.js'
+import { t } from './texts.js'
+
+/** @typedef {import('./types.js').Part} Part */
+/** @typedef {import('./types.js').Tag} Tag */
+/** @typedef {import('./types.js').Problem} Problem */
+
+/**
+ * @typedef {object} Actions
+ * @property {(tag: Tag, name: string) => void} rename write another LoRA into a tag
+ * @property {(fix: { at: number, insert: string }) => void} mend put a text in
+ * @property {(part: Part) => void} select show where a part is written
+ */
+
+/** @param {Actions} actions */
+export function createPeoplePanel(actions) {
+  const notes = el('div', { class: 'ensemble-notes', role: 'status' })
+  const chips = el('ul', { class: 'ensemble-chips', 'aria-label': t('people.title') })
+  const root = el('div', { class: 'ensemble-people' }, notes, chips)
+
+  return {
+    root,
+
+    /**
+     * @param {import('./types.js').Reading} reading
+     * @param {boolean} editable
+     */
+    show(reading, editable) {
+      replace(notes, reading.problems.map((problem) => note(problem, editable, actions)))
+      // While a tag is being typed it cannot be read: what was last read stays, dimmed.
+      const unread = !reading.parts.length && reading.problems.length > 0
+      chips.classList.toggle('ensemble-stale', unread)
+      if (unread) return
+      const parts = reading.has_break ? reading.parts : []
+      const people = parts.length - 2
+      replace(chips, parts.map((part) => chip(part, people, editable, actions)))
+      if (!reading.has_break) chips.append(el('li', { class: 'ensemble-hint' }, t('people.plain')))
+    },
+
+    /** @param {string} text shown instead of chips */
+    say(text) {
+      notes.replaceChildren()
+      chips.classList.remove('ensemble-stale')
+      chips.replaceChildren(el('li', { class: 'ensemble-hint' }, text))
+    },
+  }
+}
+
+/**
+ * @param {Problem} problem
+ * @param {boolean} editable
+ * @param {Actions} actions
+ */
+function note(problem, editable, actions) {
+  const fix = problem.fix
+  const line = el('p', { class: 'ensemble-bad' }, problem.message)
+  if (fix && editable) {
+    const mend = () => actions.mend(fix)
+    line.append(' ', button({ class: 'ensemble-fix', 'data-key': 'mend', onclick: mend }, t('people.mend')))
+  }
+  return line
+}
+
+/**
+ * @param {Part} part
+ * @param {number} people
+ * @param {boolean} editable
+ * @param {Actions} actions
+ */
+function chip(part, people, editable, actions) {
+  const person = part.number
+  const key = person ? `person-${person}` : part.role
+  const name = person ? t('people.person', { number: person }) : t(`people.${part.role}`)
+  const text = part.text || t('people.empty')
+  const head = button(
+    {
+      class: 'ensemble-chip-head',
+      'data-key': key,
+      title: `${name}\n${text}`,
+      disabled: !editable,
+      onclick: () => actions.select(part),
+    },
+    el('b', {}, person ? String(person) : name),
+    el('span', { class: part.text ? '' : 'ensemble-hint' }, text),
+    el('i', {}, person ? whereabouts(part.place, people) : ''),
+  )
+  head.setAttribute('aria-label', `${name}: ${text} ${person ? whereabouts(part.place, people) : ''}`)
+  return el(
+    'li',
+    { class: 'ensemble-chip', style: person ? { '--ensemble-tint': tint(person) } : {}, 'data-part': key },
+    head,
+    ...part.loras.map((tag, index) => lora(tag, `${key}-${index}`, editable, actions)),
+  )
+}
+
+/**
+ * @param {Tag} tag
+ * @param {string} key
+ * @param {boolean} editable
+ * @param {Actions} actions
+ */
+function lora(tag, key, editable, actions) {
+  const bad = tag.status === 'missing' || tag.status === 'ambiguous'
+  const weight = tag.weight === tag.clip_weight ? `${tag.weight}` : `${tag.weight} / ${tag.clip_weight}`
+  const pill = el(
+    'span',
+    { class: `ensemble-lora${bad ? ' ensemble-bad' : ''}`, title: bad ? tag.message : tag.file },
+    el('span', {}, `${tag.name} ${weight}`),
+  )
+  if (!bad) return pill
+  pill.append(el('em', {}, t(`people.${tag.status}`)))
+  for (const name of tag.nearest) {
+    const title = t('people.use', { name })
+    const use = () => actions.rename(tag, name)
+    pill.append(button({ class: 'ensemble-fix', title, 'aria-label': title, 'data-key': `${key}-${name}`, disabled: !editable, onclick: use }, name))
+  }
+  return pill
+}
+
+/**
+ * @param {number | null} place from the left, from 0
+ * @param {number} people
+ */
+function whereabouts(place, people) {
+  if (place === null || people < 2) return ''
+  if (place === 0) return t('people.left')
+  if (place === people - 1) return t('people.right')
+  return people === 3 ? t('people.middle') : t('people.place', { number: place + 1 })
+}

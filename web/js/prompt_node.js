@@ -1,0 +1,125 @@
+/** BreakRegionalPrompt in the editor: its text read live, and its people's boxes. */
+
+import { addElement, onWidget, picturesOf, readPrompt, widgetOf, writeWidget } from './api.js'
+import { createBoxes } from './boxes.js'
+import { el, keepKeys } from './dom.js'
+import { createPeoplePanel } from './people_panel.js'
+import { originOf, sourceOf } from './source.js'
+import { t } from './texts.js'
+
+/** @typedef {import('./types.js').ComfyNode} ComfyNode */
+
+/** Inputs that the reading depends on. */
+const READ = ['text', 'negative', 'weights', 'order', 'boxes']
+
+/**
+ * Adds the panel to a new node.
+ * @param {ComfyNode} node
+ * @returns {() => void} reads everything again
+ */
+export function attachPeople(node) {
+  let text = ''
+  const panel = createPeoplePanel({
+    rename(tag, name) {
+      const at = text.indexOf(tag.name, tag.start)
+      write(text.slice(0, at) + name + text.slice(at + tag.name.length))
+    },
+    mend: ({ at, insert }) => write(text.slice(0, at) + insert + text.slice(at)),
+    select(part) {
+      const field = fieldOf(node, root)
+      field?.focus()
+      field?.setSelectionRange(part.start, part.end)
+    },
+  })
+  const boxes = createBoxes((value) => {
+    const widget = widgetOf(node, 'boxes')
+    if (widget) writeWidget(node, widget, value)
+  })
+  const root = el('div', { class: 'ensemble', role: 'group', 'aria-label': t('people.title') }, panel.root, boxes.root)
+  keepKeys(root)
+  const inner = [panel.root, boxes.root]
+  addElement(node, 'ensemble_people', root, () => 24 + Math.max(40, inner.reduce((sum, e) => sum + e.offsetHeight, 0)))
+
+  /** @param {string} value */
+  function write(value) {
+    const source = sourceOf(node, 'text')
+    if (source.node && source.widget?.value === text) writeWidget(source.node, source.widget, value)
+  }
+
+  /** @type {WeakSet<object>} */
+  const heard = new WeakSet()
+  let shown = ''
+  let busy = false
+  let again = false
+
+  async function refresh() {
+    const source = sourceOf(node, 'text')
+    for (const widget of [source.widget, ...READ.map((name) => widgetOf(node, name))]) {
+      if (widget && !heard.has(widget)) {
+        heard.add(widget)
+        onWidget(widget, refresh)
+      }
+    }
+    boxes.setPicture(picture(node))
+    if (!source.widget) {
+      shown = ''
+      boxes.setPeople(null, '')
+      return panel.say(t('people.later', { title: source.node?.title ?? t('people.subgraph') }))
+    }
+    const body = /** @type {any} */ ({ text: String(source.widget.value) })
+    for (const name of READ.slice(1)) {
+      const value = sourceOf(node, name).widget?.value
+      if (value) body[name] = String(value)
+    }
+    const asked = JSON.stringify(body)
+    if (asked === shown) return
+    // One question at a time, then the latest: answers come in order and typing never waits.
+    if (busy) return void (again = true)
+    busy = true
+    try {
+      const reading = await readPrompt(body)
+      shown = asked
+      text = body.text
+      panel.show(reading, true)
+      boxes.setPeople(Math.max(0, reading.parts.length - 2), body.boxes ?? '')
+    } catch (error) {
+      panel.say(String(error))
+    } finally {
+      busy = false
+    }
+    node.setDirtyCanvas(true, true)
+    if (again) {
+      again = false
+      refresh()
+    }
+  }
+  return refresh
+}
+
+/**
+ * The picture that boxes are drawn over: of what is linked to pose or regions, else the last that
+ * any node of the graph showed.
+ * @param {ComfyNode} node
+ */
+function picture(node) {
+  const linked = [originOf(node, 'pose'), originOf(node, 'regions')]
+  const others = [...(node.graph?.nodes ?? [])].reverse()
+  for (const each of [...linked, ...others]) {
+    const [first] = each ? picturesOf(each) : []
+    if (first) return first
+  }
+  return ''
+}
+
+/**
+ * The text box of `text`: the widget's own, or the one that the Vue renderer made for it.
+ * @param {ComfyNode} node
+ * @param {HTMLElement} root
+ * @returns {HTMLTextAreaElement | null}
+ */
+function fieldOf(node, root) {
+  const { widget, linked } = sourceOf(node, 'text')
+  const element = widget?.element
+  if (element?.isConnected) return /** @type {HTMLTextAreaElement} */ (element)
+  return linked ? null : (root.closest('[data-node-id]')?.querySelector('textarea') ?? null)
+}

@@ -1,0 +1,36 @@
+/** The words we show, from locales/<language>/main.json. */
+
+import { customTexts, language } from './api.js'
+
+/** @type {Record<string, any>} */
+let english = {}
+/** @type {Record<string, any>} */
+let local = {}
+
+export async function loadTexts() {
+  const all = await customTexts()
+  english = all.en?.ensemble ?? {}
+  local = all[language()]?.ensemble ?? {}
+}
+
+/**
+ * The text of a key such as `people.missing`, with `{name}` filled in.
+ * @param {string} key
+ * @param {Record<string, string | number>} [values]
+ */
+export function t(key, values = {}) {
+  const text = find(local, key) ?? find(english, key) ?? key
+  return text.replace(/\{(\w+)\}/g, (/** @type {string} */ whole, /** @type {string} */ name) =>
+    name in values ? String(values[name]) : whole,
+  )
+}
+
+/**
+ * @param {any} texts
+ * @param {string} key
+ * @returns {string | undefined}
+ */
+function find(texts, key) {
+  for (const part of key.split('.')) texts = texts?.[part]
+  return typeof texts === 'string' ? texts : undefined
+}

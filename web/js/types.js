@@ -1,0 +1,44 @@
+/**
+ * Shapes of what is passed around; nothing to run.
+ *
+ * @typedef {{ name: string, value: any, type?: string, element?: HTMLElement, serialize?: boolean,
+ *   options?: any, callback?: (value: any, ...rest: any[]) => void }} Widget
+ * @typedef {{ name: string, link: number | null, type?: string, widget?: { name: string } }} Socket
+ *
+ * @typedef {object} ComfyNode
+ * @property {number | string} id
+ * @property {string} comfyClass
+ * @property {string} type
+ * @property {string} title
+ * @property {any} graph
+ * @property {[number, number]} size
+ * @property {Widget[]} [widgets]
+ * @property {Socket[]} [inputs]
+ * @property {Record<string, any>} properties
+ * @property {HTMLImageElement[]} [imgs]
+ * @property {(slot: number) => { origin_id: number | string, origin_slot: number } | null} getInputLink
+ * @property {(name: string, type: string, element: HTMLElement, options: object) => Widget} addDOMWidget
+ * @property {(dirty: boolean, background?: boolean) => void} setDirtyCanvas
+ * @property {(...args: any[]) => any} [onAdded]
+ * @property {(...args: any[]) => any} [onRemoved]
+ * @property {(...args: any[]) => any} [onConfigure]
+ *
+ * @typedef {'found' | 'missing' | 'ambiguous' | 'unknown'} Status
+ * @typedef {{ name: string, status: Status, file: string, nearest: string[], message: string }} Match
+ * @typedef {Match & { weight: number, clip_weight: number, start: number, end: number }} Tag
+ * @typedef {{ role: 'base' | 'common' | 'person', number: number | null, place: number | null,
+ *   text: string, start: number, end: number, loras: Tag[] }} Part
+ * @typedef {{ input: string, message: string, offset?: number, line?: number, column?: number,
+ *   fix?: { at: number, insert: string } }} Problem
+ * @typedef {{ has_break: boolean, parts: Part[], problems: Problem[] }} Reading
+ * @typedef {Match & { strength: number }} Row
+ * @typedef {{ rows: Row[], tags: Tag[], problems: Problem[] }} StackReading
+ *
+ * @typedef {{ file: string, name: string, base_model: string, triggers: string[], title: string,
+ *   damaged: string }} Lora
+ * @typedef {{ loras: Lora[], aliases: Record<string, string>, problem: string }} LoraList
+ *
+ * @typedef {[number, number, number, number]} Box
+ */
+
+export {}
