@@ -12,6 +12,7 @@ from ..ensemble.prompt.grammar import parse_break
 from ..ensemble.regional.build import build
 from ..ensemble.regional.compose import Settings, check, compose
 from ..ensemble.regional.people import Method
+from ..ensemble.regions.boxes import box_masks, read_boxes
 from ..ensemble.regions.layout import Layout
 from .types import People, PoseKeypoint
 
@@ -100,6 +101,12 @@ class BreakRegionalPrompt(io.ComfyNode):
                     tooltip="skip leaves out LoRAs you do not have, to open other people's "
                     "workflows; what was skipped is shown.",
                 ),
+                io.String.Input(
+                    "boxes", optional=True, default="", advanced=True,
+                    tooltip="Regions drawn by hand: a box per person in prompt order, as JSON "
+                    "[[x, y, width, height], …] in parts of the picture from 0 to 1. They win over "
+                    "the pose; masks on regions win over them.",
+                ),
             ],
             outputs=[
                 io.Model.Output(tooltip="For any sampler; the linked model stays as it is."),
@@ -118,12 +125,14 @@ class BreakRegionalPrompt(io.ComfyNode):
     @classmethod
     def validate_inputs(
         cls, text=None, negative=None, method="fused", weights="a1111", layout="columns",
-        order="", start=0.0, end=1.0, on_missing="error",
+        order="", start=0.0, end=1.0, on_missing="error", boxes="",
     ):  # fmt: skip
         try:
             settings = _settings(method, weights, 0.2, 0.06, layout, order, start, end, on_missing)
-            if text is not None:  # else it is linked, and checked when it arrives
-                check(text, negative or "", settings)
+            people = None  # a linked text is checked when it arrives
+            if text is not None:
+                people = len(check(text, negative or "", settings).people)
+            read_boxes(boxes or "", people)
         except ValueError as error:
             return str(error)
         return True
@@ -136,11 +145,14 @@ class BreakRegionalPrompt(io.ComfyNode):
     @classmethod
     def execute(
         cls, model, clip, text, negative, method, weights, base_strength, feather, layout, order,
-        start, end, on_missing, regions=None, pose=None,
+        start, end, on_missing, regions=None, pose=None, boxes="",
     ) -> io.NodeOutput:  # fmt: skip
         settings = _settings(
             method, weights, base_strength, feather, layout, order, start, end, on_missing
         )
+        drawn = read_boxes(boxes, len(parse_break(text).people))
+        if drawn and regions is None:
+            regions = box_masks(drawn, feather)
         people = compose(model, clip, text, negative, settings, regions, pose)
         run = build(people)
         return io.NodeOutput(
