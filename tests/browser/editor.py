@@ -1,0 +1,150 @@
+"""ComfyUI's editor as the tests see it."""
+
+from typing import Any
+
+Graph = dict[str, Any]
+READY = "window.app && window.app.graph && window.app.canvas && window.app.extensionManager"
+
+
+class Editor:
+    """A page with the editor open; `errors` are those of ours that its console has told."""
+
+    def __init__(self, page: Any, url: str) -> None:
+        self.page = page
+        self.url = url
+        self.errors: list[str] = []
+        page.set_default_timeout(20_000)
+        page.on("console", self._console)
+        page.on("pageerror", lambda error: self.errors.append(str(error.stack or error)))
+        self.open()
+
+    def _console(self, message: Any) -> None:
+        told = f"{message.text} {message.location.get('url', '')}"
+        if message.type in ("error", "warning") and "ensemble" in told.lower():
+            self.errors.append(told)
+
+    def open(self) -> None:
+        self.page.goto(self.url)
+        self.page.wait_for_function(READY)
+        self.page.wait_for_function("app.extensions.some(e => e.name === 'ensemble.editor')")
+        self.js("app.extensionManager.setting.set('Comfy.TutorialCompleted', true)")
+        self.js("app.extensionManager.setting.set('Comfy.Workflow.WarnBlueprintOverwrite', false)")
+        self.page.wait_for_timeout(1000)
+        self.page.keyboard.press("Escape")  # the browser of templates, at the first visit
+
+    def start(self, renderer: str) -> None:
+        """An empty graph at 100 %."""
+        self.errors.clear()
+        self.js(
+            "async vue => { await app.extensionManager.setting.set('Comfy.VueNodes.Enabled', vue);"
+            " await app.loadGraphData({nodes: [], links: [], version: 0.4});"
+            " app.canvas.ds.scale = 1; app.canvas.ds.offset = [0, 0] }",
+            renderer == "vue",
+        )
+        self.page.wait_for_function("app.graph.nodes.length === 0")
+
+    def js(self, code: str, argument: Any = None) -> Any:
+        return self.page.evaluate(code if "=>" in code else f"() => {code}", argument)
+
+    def add(self, kind: str, x: int = 120, y: int = 90, **values: Any) -> str:
+        """A node of a class with widget values; its id."""
+        return self.js(
+            "([kind, x, y, values]) => { const node = LiteGraph.createNode(kind);"
+            " node.pos = [x, y]; app.graph.add(node); node.size = [480, node.size[1]];"
+            " for (const [name, value] of Object.entries(values)) {"
+            "  const widget = node.widgets.find(w => w.name === name);"
+            "  widget.value = value; if (!widget.element) widget.callback?.(value) }"
+            " return String(node.id) }",
+            [kind, x, y, values],
+        )
+
+    def value(self, node: str, widget: str) -> Any:
+        return self.js(
+            "([id, name]) => app.graph.getNodeById(id).widgets.find(w => w.name === name).value",
+            [node, widget],
+        )
+
+    def set(self, node: str, widget: str, value: Any) -> None:
+        """As typing into a widget of the canvas does."""
+        self.js(
+            "([id, name, value]) => { const node = app.graph.getNodeById(id);"
+            " const widget = node.widgets.find(w => w.name === name);"
+            " widget.value = value; if (!widget.element) widget.callback?.(value) }",
+            [node, widget, value],
+        )
+
+    def link(self, source: str, slot: int, target: str, name: str) -> None:
+        self.js(
+            "([a, slot, b, name]) => { const target = app.graph.getNodeById(b);"
+            " const at = target.inputs.findIndex(i => i.name === name);"
+            " app.graph.getNodeById(a).connect(slot, target, at) }",
+            [source, slot, target, name],
+        )
+
+    def api(self) -> Graph:
+        """The graph as the editor would queue it."""
+        return self.js("async () => (await app.graphToPrompt()).output")
+
+    def state(self) -> Graph:
+        return self.js("JSON.parse(JSON.stringify(app.graph.serialize()))")
+
+    def load(self, workflow: Graph) -> None:
+        self.js("async workflow => { await app.loadGraphData(workflow) }", workflow)
+
+    def run_command(self, name: str) -> None:
+        self.js("name => app.extensionManager.command.execute(name)", name)
+
+    def queue(self) -> dict[str, Any]:
+        """Queue the graph by the editor's own button, wait, and give the history's entry."""
+        known = set(self._history())
+        self.run_command("Comfy.QueuePrompt")
+        for _ in range(600):
+            done = [entry for key, entry in self._history().items() if key not in known]
+            if done and done[0]["status"]["completed"] is not None and done[0]["outputs"]:
+                return done[0]
+            if done and done[0]["status"]["status_str"] == "error":
+                return done[0]
+            self.page.wait_for_timeout(100)
+        raise AssertionError("the queue did not finish in a minute")
+
+    def _history(self) -> dict[str, Any]:
+        return self.js("async () => (await fetch('/history')).json()")
+
+    def drop(self, name: str, kind: str, data: bytes) -> None:
+        """A file from the desktop onto the canvas."""
+        self.js(
+            "([name, kind, data]) => { const transfer = new DataTransfer();"
+            " transfer.items.add(new File([new Uint8Array(data)], name, {type: kind}));"
+            " app.canvasEl.dispatchEvent(new DragEvent('drop', {dataTransfer: transfer,"
+            " bubbles: true, cancelable: true, clientX: 900, clientY: 600})) }",
+            [name, kind, list(data)],
+        )
+
+    # ---- what we draw ----
+
+    def text_box(self, index: int = 0) -> Any:
+        """The n-th text box of the graph's nodes, of either renderer."""
+        places = ".dom-widget textarea:visible, [data-node-id] textarea:visible"
+        return self.page.locator(places).nth(index)
+
+    def chip(self, key: str) -> Any:
+        """`base`, `common` or `person-1` …"""
+        return self.page.locator(f'[data-part="{key}"]')
+
+    def rows(self) -> list[tuple[str, bool, float]]:
+        return [
+            tuple(row)
+            for row in self.js(
+                "[...document.querySelectorAll('.ensemble-row')].map(row => ["
+                "row.querySelector('.ensemble-name').textContent,"
+                "row.querySelector('[type=checkbox]').checked,"
+                "row.querySelector('[type=number]').valueAsNumber])"
+            )
+        ]
+
+    def wait_rows(self, *rows: tuple[str, bool, float]) -> None:
+        for _ in range(100):
+            if self.rows() == list(rows):
+                return
+            self.page.wait_for_timeout(50)
+        assert self.rows() == list(rows)

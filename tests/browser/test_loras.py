@@ -1,0 +1,72 @@
+"""MultiLoraLoader's rows and strings are one thing seen twice."""
+
+LORAS = "zed,more_details"
+
+
+def test_strings_become_rows_and_rows_strings(both):
+    node = both.add("MultiLoraLoader", loras=LORAS, strengths="1,0.6")
+    both.wait_rows(("zed", True, 1), ("more_details", True, 0.6))
+    about = both.page.locator(".ensemble-about").first
+    about.filter(has_text="sd_v1 · zed person").wait_for()
+
+    both.page.get_by_label("Strength of zed").fill("0.25")
+    both.page.keyboard.press("Tab")
+    assert (both.value(node, "loras"), both.value(node, "strengths")) == (LORAS, "0.25,0.6")
+
+    both.page.get_by_label("more_details on").press("Space")
+    both.wait_rows(("zed", True, 0.25), ("more_details", False, 0.6))
+    assert both.value(node, "strengths") == "0.25,0"
+    both.page.get_by_label("more_details on").press("Space")
+    both.wait_rows(("zed", True, 0.25), ("more_details", True, 0.6))
+    assert both.value(node, "strengths") == "0.25,0.6"
+
+    both.page.locator('[data-key="grip-zed"]').press("ArrowDown")
+    both.wait_rows(("more_details", True, 0.6), ("zed", True, 0.25))
+    assert both.value(node, "loras") == "more_details,zed"
+    # The focus went along.
+    assert both.js("document.activeElement.dataset.key") == "grip-zed"
+
+    both.page.get_by_label("Remove more_details").press("Enter")
+    both.wait_rows(("zed", True, 0.25))
+    assert (both.value(node, "loras"), both.value(node, "strengths")) == ("zed", "0.25")
+
+    both.set(node, "loras", 'zed,"a, b"')
+    both.set(node, "strengths", "0.5")
+    both.wait_rows(("zed", True, 0.5), ("a, b", True, 0.5))
+    both.page.locator('[data-key="grip-a, b"]').press("ArrowUp")
+    both.wait_rows(("a, b", True, 0.5), ("zed", True, 0.5))
+    assert both.value(node, "loras") == '"a, b",zed'
+
+
+def test_a_lora_is_searched_for_and_added(both):
+    node = both.add("MultiLoraLoader", loras="zed")
+    both.wait_rows(("zed", True, 1))
+    search = both.page.get_by_role("combobox", name="Add a LoRA")
+    search.click()
+    both.page.keyboard.type("details")
+    both.page.locator(".ensemble-choices [role=option]").first.wait_for()
+    both.page.keyboard.press("Enter")
+    both.wait_rows(("zed", True, 1), ("more_details", True, 1))
+    assert both.api()[node]["inputs"]["loras"] == "zed,more_details"
+
+
+def test_a_missing_row_is_mended_by_a_click(editor):
+    node = editor.add("MultiLoraLoader", loras="more_detials", strengths="0.6")
+    editor.page.get_by_role("button", name="Write more_details instead").click()
+    editor.wait_rows(("more_details", True, 0.6))
+    assert editor.value(node, "loras") == "more_details"
+
+
+def test_rows_are_dragged(editor):
+    node = editor.add("MultiLoraLoader", loras=LORAS, strengths="1,0.6")
+    editor.wait_rows(("zed", True, 1), ("more_details", True, 0.6))
+    rows = editor.page.locator(".ensemble-row")
+    editor.page.locator('[data-key="grip-more_details"]').drag_to(rows.first)
+    editor.wait_rows(("more_details", True, 0.6), ("zed", True, 1))
+    assert editor.value(node, "strengths") == "0.6,1"
+
+
+def test_strings_that_do_not_add_up_are_told(editor):
+    editor.add("MultiLoraLoader", loras="zed", strengths="1,2")
+    editor.page.locator(".ensemble-notes").filter(has_text="2 numbers for 1 names").wait_for()
+    editor.wait_rows(("zed", True, 1))

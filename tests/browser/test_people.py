@@ -1,0 +1,210 @@
+"""BreakRegionalPrompt in the editor: chips, completion, ways out, boxes."""
+
+import json
+from io import BytesIO
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from .conftest import MARKUP
+
+PROMPT = "a park BREAK photo BREAK a woman <lora:ohwx_first:0.8> BREAK a man"
+
+
+def expect(locator, text: str) -> None:
+    """Wait until the one element holds the text."""
+    locator.filter(has_text=text).wait_for()
+
+
+def test_it_loads_with_its_command_and_tab(both):
+    both.add("BreakRegionalPrompt")
+    both.add("MultiLoraLoader", x=700)
+    expect(both.chip("person-2"), "a man")
+    assert both.js("app.extensions.filter(e => e.name === 'ensemble.editor').length") == 1
+    commands = both.js("app.extensionManager.command.commands.map(c => c.id)")
+    assert commands.count("Ensemble.PasteRecipe") == 1
+    tabs = both.js("app.extensionManager.getSidebarTabs().map(t => t.id)")
+    assert tabs.count("ensemble.recipe") == 1
+
+
+def test_typing_updates_the_chips(both):
+    node = both.add("BreakRegionalPrompt", text="")
+    both.text_box().click()
+    both.page.keyboard.type(PROMPT)
+    both.page.keyboard.press("Escape")
+    expect(both.chip("base"), "a park")
+    expect(both.chip("common"), "photo")
+    expect(both.chip("person-1"), "ohwx_first 0.8")
+    expect(both.chip("person-2"), "a man")
+    expect(both.chip("person-1"), "left")
+    both.set(node, "order", "2,1")
+    expect(both.chip("person-1"), "right")
+
+
+def test_the_colours_are_those_of_the_region_preview(editor):
+    from ensemble_portraits.ensemble.pose import preview
+
+    editor.add("BreakRegionalPrompt", text=" BREAK ".join("abcdefghij"))
+    expect(editor.chip("person-8"), "j")
+    for number in range(1, 9):
+        tint = editor.chip(f"person-{number}").evaluate("e => getComputedStyle(e).borderLeftColor")
+        red, green, blue = preview._TINTS[(number - 1) % len(preview._TINTS)]
+        assert tint == f"rgb({red}, {green}, {blue})"
+
+
+def test_names_are_completed_by_keys(both):
+    node = both.add("BreakRegionalPrompt", text="")
+    both.text_box().click()
+    keys = both.page.keyboard
+    keys.type("a BREAK b BREAK c <lora:ohwx")
+    options = both.page.locator(".ensemble-choices [role=option]")
+    options.first.wait_for()
+    assert "sd_v1 · ohwx woman" in options.first.inner_text()
+    first, second = (options.nth(i).locator("b").inner_text() for i in (0, 1))
+    assert (first, second) == ("ohwx_first", "ohwx_second")
+    keys.press("ArrowDown")
+    active = both.text_box().get_attribute("aria-activedescendant")
+    assert options.nth(1).get_attribute("id") == active
+    keys.press("Enter")
+    expect(both.chip("person-1"), "ohwx_second 1")
+    assert both.value(node, "text") == "a BREAK b BREAK c <lora:ohwx_second:1>"
+    keys.type("0.5")  # the weight is selected
+    expect(both.chip("person-1"), "ohwx_second 0.5")
+    keys.press("End")
+    keys.type(" <lora:zed pers")  # a trigger word finds its file
+    expect(options, "zed")
+    keys.press("Escape")
+    assert options.count() == 0
+    keys.press("Backspace")
+    keys.press("Tab")
+    assert both.value(node, "text").endswith("<lora:zed:1>")
+
+
+def test_a_completion_can_be_undone_in_the_text_box(editor):
+    editor.add("BreakRegionalPrompt", text="")
+    editor.text_box().click()
+    editor.page.keyboard.type("x <lora:ze")
+    editor.page.locator(".ensemble-choices [role=option]").first.wait_for()
+    editor.page.keyboard.press("Enter")
+    assert editor.text_box().input_value() == "x <lora:zed:1>"
+    editor.page.keyboard.press("Control+z")
+    assert editor.text_box().input_value() == "x <lora:ze"
+
+
+def test_a_missing_lora_is_red_and_mended_by_a_click(both):
+    text = "\U0001f600 a BREAK b BREAK c <lora:ohwx_frist:0.7:0.2> BREAK d <lora:twin>"
+    node = both.add("BreakRegionalPrompt", text=text)
+    bad = both.chip("person-1").locator(".ensemble-lora.ensemble-bad")
+    expect(bad, "missing")
+    expect(both.chip("person-2").locator(".ensemble-bad"), "several files")
+    bad.get_by_role("button", name="Write ohwx_first instead").click()
+    expect(both.chip("person-1"), "ohwx_first 0.7 / 0.2")
+    both.chip("person-2").locator("button.ensemble-fix").first.press("Enter")
+    expect(both.chip("person-2"), "twins/a/twin 1")
+    assert both.page.locator(".ensemble-bad").count() == 0
+    assert both.value(node, "text") == (
+        "\U0001f600 a BREAK b BREAK c <lora:ohwx_first:0.7:0.2> BREAK d <lora:twins/a/twin>"
+    )
+
+
+def test_one_break_is_explained_and_mended(both):
+    node = both.add("BreakRegionalPrompt", text="a park BREAK a woman <lora:zed:1>")
+    notes = both.page.locator(".ensemble-notes")
+    expect(notes, "People start at the third part")
+    notes.get_by_role("button").click()
+    expect(both.chip("person-1"), "a woman")
+    assert both.value(node, "text") == "a park BREAK BREAK a woman <lora:zed:1>"
+
+
+def test_linked_text_is_read_where_it_is_typed(both):
+    node = both.add("BreakRegionalPrompt", x=640)
+    source = both.add("PrimitiveStringMultiline", x=60, value="a BREAK b BREAK linked")
+    both.link(source, 0, node, "text")
+    expect(both.chip("person-1"), "linked")
+    both.page.locator("textarea:visible").filter(has_not_text="zzz").first.wait_for()
+    both.set(source, "value", "a BREAK b BREAK c <lora:ohwx_frist>")
+    expect(both.chip("person-1"), "missing")
+    both.chip("person-1").locator("button.ensemble-fix").first.click()
+    expect(both.chip("person-1"), "ohwx_first 1")
+    assert both.value(source, "value") == "a BREAK b BREAK c <lora:ohwx_first>"
+    unknown = both.add("StringConcatenate", x=60, y=500)
+    both.link(unknown, 0, node, "text")
+    both.js("app.extensionManager.workflow.activeWorkflow.changeTracker.captureCanvasState()")
+    expect(both.page.locator(".ensemble-chips"), "is read when the graph runs")
+
+
+def test_markup_is_shown_and_never_made(both):
+    text = f"<img src=x onerror=alert(1)> BREAK <b>b</b> BREAK {MARKUP.replace('<', '').replace('>', '')}"
+    both.page.on("dialog", lambda dialog: both.errors.append(f"a script ran: {dialog.message}"))
+    both.add("BreakRegionalPrompt", text=text)
+    expect(both.chip("base"), "<img src=x onerror=alert(1)>")
+    expect(both.chip("common"), "<b>b</b>")
+    both.add("MultiLoraLoader", x=700, loras=f'zed,"{MARKUP}"')
+    both.wait_rows(("zed", True, 1), (MARKUP, True, 1))
+    both.page.get_by_role("combobox", name="Add a LoRA").fill("img" if "img" in MARKUP else "lt")
+    expect(both.page.locator(".ensemble-choices [role=option]"), MARKUP)
+    made = ".ensemble img, .ensemble-choices img, .ensemble-chip-head span > *"
+    assert both.page.locator(made).count() == 0
+    both.page.keyboard.press("Escape")
+
+
+def masks_of(editor, node: str) -> np.ndarray:
+    """Run the node's masks into a saved picture, `[people,H,W]`."""
+    checkpoint = editor.add(
+        "CheckpointLoaderSimple", x=40, y=700, ckpt_name="small_sd15.safetensors"
+    )
+    picture = editor.add("MaskToImage", x=700, y=300)
+    save = editor.add("SaveImage", x=900, y=300, filename_prefix="boxes")
+    editor.link(checkpoint, 0, node, "model")
+    editor.link(checkpoint, 1, node, "clip")
+    editor.link(node, 4, picture, "mask")
+    editor.link(picture, 0, save, "images")
+    entry = editor.queue()
+    assert entry["status"]["status_str"] == "success", entry["status"]
+    pages = []
+    for image in entry["outputs"][save]["images"]:
+        query = f"filename={image['filename']}&subfolder={image['subfolder']}&type=output"
+        data = editor.page.request.get(f"{editor.url}/view?{query}").body()
+        pages.append(np.asarray(Image.open(BytesIO(data)).convert("L")) / 255)
+    return np.stack(pages)
+
+
+@pytest.mark.parametrize("keys", [False, True], ids=["mouse", "keys"])
+def test_boxes_that_are_dragged_arrive_as_masks(editor, keys):
+    node = editor.add("BreakRegionalPrompt", text="a BREAK b BREAK c BREAK d", feather=0.0)
+    expect(editor.chip("person-2"), "d")
+    editor.page.get_by_role("button", name="Draw regions").click()
+    box = editor.page.locator(".ensemble-box").nth(1)
+    assert json.loads(editor.value(node, "boxes")) == [[0, 0, 0.5, 1], [0.5, 0, 0.5, 1]]
+    if keys:
+        box.focus()
+        for key in ["Shift+ArrowUp"] * 25 + ["ArrowDown"] * 12 + ["ArrowLeft"] * 10:
+            editor.page.keyboard.press(key)
+        expected = [0.3, 0.24, 0.5, 0.5]
+    else:
+        stage = editor.page.locator(".ensemble-stage").bounding_box()
+        mouse = editor.page.mouse
+        corner = (stage["x"] + stage["width"] - 5, stage["y"] + stage["height"] - 5)
+        mouse.move(*corner)
+        mouse.down()
+        mouse.move(corner[0], corner[1] - stage["height"] / 2, steps=4)
+        mouse.up()
+        middle = (stage["x"] + stage["width"] * 0.75, stage["y"] + stage["height"] * 0.25)
+        mouse.move(*middle)
+        mouse.down()
+        mouse.move(middle[0] - stage["width"] * 0.2, middle[1] + stage["height"] * 0.25, steps=4)
+        mouse.up()
+        expected = [0.3, 0.25, 0.5, 0.5]
+    drawn = json.loads(editor.value(node, "boxes"))[1]
+    assert drawn == pytest.approx(expected, abs=0.01)
+    assert editor.api()[node]["inputs"]["boxes"] == editor.value(node, "boxes")
+    if keys:
+        return
+    _, man = masks_of(editor, node)
+    side = man.shape[0]
+    rows, columns = man.nonzero()
+    x, y, width, height = drawn
+    found = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+    wanted = [x * side, y * side, (x + width) * side, (y + height) * side]
+    assert found == pytest.approx(wanted, abs=1)
