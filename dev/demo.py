@@ -83,6 +83,7 @@ def read_wishes(arguments: argparse.Namespace, table: dict[str, Any]) -> Wishes:
         image=arguments.image,
         size=arguments.size or (parse_size(table["size"]) if wiring else None),
         steps=arguments.steps or (table["steps"] if wiring else None),
+        quick=wiring,
     )
 
 

@@ -1,38 +1,86 @@
 """workflows/NAME.json for the editor, made from workflows/api/NAME.json: one source for both forms.
 
-What an API graph cannot say (the note, which public files its loaders want) is in templates.json.
+What an API graph cannot say (the note, which public files its loaders want, muted nodes beside it) is in
+templates.json. The finishing chain of all of them, and its blueprint, come from finishing.json.
 """
 
 import json
 from pathlib import Path
 from typing import Any
 
+from ensemble.recipes.definitions import complete
 from ensemble.recipes.editor import to_editor
+from ensemble.recipes.graph import ApiGraph
 
+from . import finishing
 from .cache import ROOT
-from .client import Client
+from .client import Client, read_graph
 from .server import Server
 from .setup import prepare_base, prepare_engine
 
 WORKFLOWS = ROOT / "workflows"
+BLUEPRINT = ROOT / "subgraphs" / "Finishing.json"
 EXTRAS = ROOT / "dev" / "templates.json"
 NOTE_SIZE = [420, 640]
+_MUTED = 2
 
 
 def names() -> list[str]:
-    return list(json.loads(EXTRAS.read_text(encoding="utf-8")))
+    return list(_extras())
+
+
+def _extras() -> dict[str, Any]:
+    return json.loads(EXTRAS.read_text(encoding="utf-8"))
+
+
+def api_file(name: str) -> Path:
+    return WORKFLOWS / "api" / f"{name}.json"
+
+
+def api_form(name: str, object_info: dict[str, Any]) -> ApiGraph:
+    """The API graph with its chain from the source, and with inputs that nodes got meanwhile."""
+    graph = finishing.normal(read_graph(api_file(name)))
+    complete(graph, object_info)
+    return graph
+
+
+def editor_graph(name: str) -> ApiGraph:
+    """The nodes the editor shows at its top level: the chain as one, muted nodes in front."""
+    muted = _extras()[name].get("muted", {})
+    graph = finishing.folded(read_graph(api_file(name)))
+    for key, links in muted.get("links", {}).items():
+        node = graph[key]
+        graph[key] = {**node, "inputs": {**node["inputs"], **links}}
+    return _sources_first({**muted.get("nodes", {}), **graph})
+
+
+def _sources_first(graph: ApiGraph) -> ApiGraph:
+    """The nodes in an order in which each comes after those it is linked to."""
+    done: ApiGraph = {}
+    while len(done) < len(graph):
+        for key, node in graph.items():
+            sources = {value[0] for value in node["inputs"].values() if isinstance(value, list)}
+            if key not in done and sources <= done.keys():
+                done[key] = node
+    return done
 
 
 def editor_form(name: str, object_info: dict[str, Any]) -> dict[str, Any]:
     """The editor's workflow of one bundled API graph, with its note and model links."""
-    extras = json.loads(EXTRAS.read_text(encoding="utf-8"))[name]
-    graph = json.loads((WORKFLOWS / "api" / f"{name}.json").read_text(encoding="utf-8"))
-    workflow = to_editor(graph, object_info)
+    extras = _extras()[name]
+    graph = editor_graph(name)
+    chain = finishing.identity("definition")
+    workflow = to_editor(graph, {**object_info, chain: finishing.host_info()})
     for key, node in zip(graph, workflow["nodes"], strict=True):
         if key in extras["models"]:
             node["properties"]["models"] = extras["models"][key]
+        if key in extras.get("muted", {}).get("nodes", {}):
+            node["mode"] = _MUTED
+        if key == finishing.HOST:
+            finishing.dress(node)
     workflow["nodes"].append(_note(len(graph) + 1, extras["note"]))
     workflow["last_node_id"] += 1
+    workflow["definitions"] = {"subgraphs": [finishing.definition(object_info)]}
     return workflow
 
 
@@ -56,13 +104,19 @@ def _note(number: int, text: str) -> dict[str, Any]:
 
 
 def run() -> int:
-    """Write every editor form anew."""
+    """Write every bundled form anew."""
     engine = prepare_engine()
     with Server(engine, prepare_base(engine)) as server:
         info = Client(server.url).object_info()
+    _write(BLUEPRINT, finishing.blueprint(info), 1)
     for name in names():
-        target: Path = WORKFLOWS / f"{name}.json"
-        text = json.dumps(editor_form(name, info), indent=1, ensure_ascii=False)
-        target.write_text(text + "\n", encoding="utf-8")
-        print(target)
+        _write(api_file(name), api_form(name, info), 2)
+        _write(WORKFLOWS / f"{name}.json", editor_form(name, info), 1)
     return 0
+
+
+def _write(target: Path, value: object, indent: int) -> None:
+    target.parent.mkdir(exist_ok=True)
+    text = json.dumps(value, indent=indent, ensure_ascii=False)
+    target.write_text(text + "\n", encoding="utf-8")
+    print(target)

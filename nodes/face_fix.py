@@ -19,6 +19,7 @@ from .mask import FaceDetection
 from .types import People, PoseKeypoint
 
 FaceLandmarks = io.Custom("FACE_LANDMARKS")
+NO_FILE = "none"
 
 
 def _where() -> list[io.Input]:
@@ -69,9 +70,9 @@ class EnsembleFaceRestore(io.ComfyNode):
                 io.Image.Input("image", tooltip="Picture with faces."),
                 io.Combo.Input(
                     "model",
-                    options=restorers(),
+                    options=[*restorers(), NO_FILE],
                     tooltip="File in models/facerestore_models, or one of these kinds in "
-                    "models/upscale_models.",
+                    "models/upscale_models. none is for a stage that is switched off.",
                 ),
                 io.Float.Input(
                     "strength",
@@ -93,6 +94,11 @@ class EnsembleFaceRestore(io.ComfyNode):
     ) -> io.NodeOutput:  # fmt: skip
         if strength == 0:
             return io.NodeOutput(image)
+        if model == NO_FILE:
+            raise ValueError(
+                "model is none: put GFPGAN, RestoreFormer or CodeFormer into "
+                "models/facerestore_models and choose it, or switch this stage off."
+            )
         found = aligned_faces(image, FaceInputs(boxes, landmarks, people, face_detection))
         restored = restore_faces(image, found.faces, load_restorer(model), strength)
         return _answer(restored, found.notes)

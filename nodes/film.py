@@ -216,8 +216,17 @@ class EnsemblePasteBack(io.ComfyNode):
             search_aliases=["stitch", "composite", "inpaint paste", "restore original", "uncrop"],
             inputs=[
                 io.Image.Input("image", tooltip="Repainted picture, at any size."),
-                io.Image.Input("original", tooltip="Picture to keep. The result has its size."),
-                io.Mask.Input("mask", tooltip="White is taken from the repainted picture."),
+                io.Image.Input(
+                    "original",
+                    optional=True,
+                    tooltip="Picture to keep. The result has its size. Needed when this node runs; "
+                    "behind a switch that is off it may stay unlinked.",
+                ),
+                io.Mask.Input(
+                    "mask",
+                    optional=True,
+                    tooltip="White is taken from the repainted picture. Needed as original is.",
+                ),
                 io.Int.Input(
                     "feather",
                     default=16,
@@ -239,7 +248,11 @@ class EnsemblePasteBack(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, image, original, mask, feather: int, match_colour: float) -> io.NodeOutput:
+    def execute(
+        cls, image, feather: int, match_colour: float, original=None, mask=None
+    ) -> io.NodeOutput:
+        if original is None or mask is None:
+            raise ValueError("Link original and mask, or switch this stage off.")
         return io.NodeOutput(paste_back(image, original, mask, feather, match_colour))
 
 

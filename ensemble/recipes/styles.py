@@ -50,6 +50,18 @@ STYLES = (
         "digital painting, clean lines, rich colors, intricate detail, concept art",
         _PLAIN_NEGATIVE + ", photograph",
     ),
+    Style(
+        "cartoon",
+        "cartoon, bold outlines, cel shading, vivid colors, expressive",
+        _PLAIN_NEGATIVE + ", photograph, 3d render",
+    ),
+    Style(
+        "flat",
+        "flat vector illustration, simple shapes, limited palette, clean edges, plain background",
+        _PLAIN_NEGATIVE + ", photograph, 3d render, gradient, texture",
+    ),
+    # An off switch: the texts come out as they are.
+    Style("none", "", ""),
 )
 NAMES = tuple(style.name for style in STYLES)
 
@@ -66,7 +78,9 @@ def enhance(prompt: str, negative: str, style: str) -> tuple[str, str]:
 def _extend(text: str, words: str) -> str:
     have = {word.strip(" ()[]").lower() for word in re.split(r"[,\n]|BREAK", text)}
     new = ", ".join(word for word in words.split(", ") if word.strip(" ()").lower() not in have)
-    if not new or "BREAK" not in text:
+    if not new:
+        return text
+    if "BREAK" not in text:
         return _join(text, new)
     prompt = parse_break(text)
     if not prompt.has_break:

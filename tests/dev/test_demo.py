@@ -70,6 +70,14 @@ def test_a_file_that_is_there_stays(graph, table):
     assert fitted["sample"]["inputs"]["steps"] == 30
 
 
+def test_with_random_weights_what_takes_long_is_made_shorter(graph, table):
+    graph["faces"] = {"class_type": "FaceInpaint", "inputs": {"size": 0, "sampler": "dpmpp_sde"}}
+    fitted, _ = fit(graph, INFO, table, Wishes(quick=True))
+    assert fitted["faces"]["inputs"] == {"size": 256, "sampler": "euler"}
+    fitted, _ = fit(graph, INFO, table, Wishes())
+    assert fitted["faces"] == graph["faces"]
+
+
 @pytest.mark.parametrize(("offered", "stays"), [(["auto"], False), (["auto", "a/b"], True)])
 def test_a_photo_without_an_estimator_is_unlinked(graph, table, offered, stays):
     known = {"PoseControlInput": {"input": {"required": {"estimator": [offered]}}}}

@@ -3,21 +3,31 @@
 import importlib.util
 import json
 import shutil
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from scipy import ndimage
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
-def recipe(**pose) -> dict:
-    """The shipped graph; only file names and the length of sampling are changed."""
-    graph = json.loads((ROOT / "workflows" / "api" / "multi_person.json").read_text("utf-8"))
+def shipped(name: str) -> dict:
+    """A shipped graph; only file names, the length of sampling and the finishing are changed."""
+    graph = json.loads((ROOT / "workflows" / "api" / f"{name}.json").read_text("utf-8"))
     graph["checkpoint"]["inputs"]["ckpt_name"] = "small_sd15.safetensors"
-    graph["controlnet"]["inputs"]["control_net_name"] = "small_openpose.safetensors"
+    if "controlnet" in graph:
+        graph["controlnet"]["inputs"]["control_net_name"] = "small_openpose.safetensors"
     graph["sample"]["inputs"].update(steps=2, sampler_name="euler", scheduler="normal")
+    for stage in ("super_resolution", "hires_fix", "inpaint_faces", "film_grain"):
+        graph[f"finish:{stage}"]["inputs"]["switch"] = False
+    return graph
+
+
+def recipe(**pose) -> dict:
+    graph = shipped("multi_person")
     graph["pose"]["inputs"].update(width=256, height=192, **pose)
     graph["map"] = {
         "class_type": "SaveImage",
@@ -105,29 +115,67 @@ def test_no_pose_variant_paints_in_columns_without_controlnet(server):
     assert painted.std() > 0 and not np.asarray(pose_map.convert("RGB")).any()
 
 
-def test_keep_background_variant_changes_people_only(server, skeleton):
-    graph = with_image(recipe(), skeleton)
-    graph["background"] = {
-        "class_type": "EmptyImage",
-        "inputs": {"width": 256, "height": 192, "batch_size": 1, "color": 0x406080},
+def test_as_many_people_as_the_text_has(server):
+    graph = recipe()
+    graph["text"]["inputs"]["value"] = "s BREAK c BREAK ann BREAK bob BREAK cid"
+    graph["count"] = {"class_type": "PreviewAny", "inputs": {"source": ["pose", 3]}}
+    result = server.run(graph)
+    assert result.status == "success", result.error
+    assert result.outputs["count"]["text"] == ["3"]
+
+
+def test_with_every_stage_that_is_shipped_switched_on(server):
+    from dev.demo import TABLE
+    from dev.graphs import Wishes, fit
+
+    graph = json.loads((ROOT / "workflows" / "api" / "multi_person.json").read_text("utf-8"))
+    table = json.loads(TABLE.read_text(encoding="utf-8"))
+    wishes = Wishes(steps=2, size=(256, 192), quick=True)
+    graph, _ = fit(graph, server.object_info(), table, wishes)
+    result = server.run(graph)
+    assert result.status == "success", result.error
+    stages = ["finish:upscale", "finish:hires", "finish:faces", "finish:grain"]
+    assert [key for key in result.executed if key in stages] == stages
+    assert result.images[-1].size == (512, 384)
+
+
+def test_keep_background_changes_people_only(server, skeleton):
+    graph = shipped("multi_person_keep_background")
+    graph["photo"]["inputs"]["image"] = skeleton
+    graph["pose"]["inputs"].update(width=256, height=192)
+    graph["sizes"] = {
+        "class_type": "SaveImage",
+        "inputs": {"images": ["inside_people", 0], "filename_prefix": "live/map"},
     }
-    graph["encode"] = {
-        "class_type": "VAEEncode",
-        "inputs": {"pixels": ["background", 0], "vae": ["checkpoint", 2]},
-    }
-    graph["latent"] = {
-        "class_type": "SetLatentNoiseMask",
-        "inputs": {"samples": ["encode", 0], "mask": ["pose", 6]},
-    }
-    graph["kept"] = {
-        "class_type": "ImageCompositeMasked",
-        "inputs": {
-            "destination": ["background", 0], "source": ["decode", 0], "mask": ["pose", 6],
-            "x": 0, "y": 0, "resize_source": False,
-        },
-    }  # fmt: skip
-    graph["save"]["inputs"]["images"] = ["kept", 0]
-    graph["people"]["inputs"]["text"] = "BREAK BREAK a woman BREAK a man"
-    painted, _ = pictures(server.run(graph))
-    assert np.abs(painted[2, 126, :3].astype(int) - (0x40, 0x60, 0x80)).max() <= 1
-    assert (painted[90, 60, :3] != (0x40, 0x60, 0x80)).any()
+    graph["inside_people"] = {"class_type": "MaskToImage", "inputs": {"mask": ["pose", 6]}}
+    result = server.run(graph)
+    assert result.status == "success", result.error
+    shown = {p.node: p.data for p in server.client.pictures(result.run)}
+    before = np.asarray(Image.open(server.base / "input" / skeleton).convert("RGB"))
+    after = np.asarray(Image.open(BytesIO(shown["save"])).convert("RGB"))
+    mask = Image.open(BytesIO(shown["sizes"])).resize(
+        before.shape[1::-1], Image.Resampling.BILINEAR
+    )
+    white = np.asarray(mask.convert("L"))
+    far = ndimage.distance_transform_edt(white == 0) > 20
+    assert after.shape == before.shape and 0.05 < far.mean() < 0.95
+    assert np.array_equal(after[far], before[far])
+    assert np.abs(after[white > 250].astype(int) - before[white > 250]).mean() > 5
+
+
+def test_from_picture_starts_at_the_picture(server, skeleton):
+    graph = shipped("multi_person_from_picture")
+    graph["photo"]["inputs"]["image"] = skeleton
+    graph["working_size"]["inputs"]["resize_type.shorter_size"] = 128
+    far, near = (painted_from(server, graph, denoise) for denoise in (1.0, 0.1))
+    assert far.shape == near.shape == (128, 168, 3)
+    picture = Image.open(server.base / "input" / skeleton).convert("RGB").resize((168, 128))
+    distance = [np.abs(each.astype(int) - np.asarray(picture)).mean() for each in (far, near)]
+    assert distance[1] < distance[0]
+
+
+def painted_from(server, graph: dict, denoise: float) -> np.ndarray:
+    graph["sample"]["inputs"]["denoise"] = denoise
+    result = server.run(graph)
+    assert result.status == "success", result.error
+    return np.asarray(result.images[-1].convert("RGB"))

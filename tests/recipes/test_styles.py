@@ -43,6 +43,11 @@ def test_enhancing_twice_is_enhancing_once(style):
     assert enhance(*once, style) == once
 
 
+@given(st.text(), st.text())
+def test_none_leaves_both_texts_as_they_are(prompt, negative):
+    assert enhance(prompt, negative, "none") == (prompt, negative)
+
+
 @given(st.lists(st.sampled_from(["a", ", ", "BREAK", " ", "<lora:x:1>", "(b:1.2)"]), max_size=9))
 def test_people_stay_as_they_are(pieces):
     text = " ".join(pieces)

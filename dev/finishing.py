@@ -1,0 +1,237 @@
+"""The finishing chain: one subgraph, in a file of its own and inside every bundled workflow.
+
+finishing.json has its nodes in API form. There a link to `["face", NAME]` is an input of the subgraph:
+a socket, or a widget on its face with a default. In a workflow's API form the chain is flat, as the
+front end flattens a subgraph, under keys that begin with `finish:`.
+"""
+
+import copy
+import json
+import uuid
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from ensemble.recipes.editor import to_editor
+from ensemble.recipes.graph import ApiGraph
+
+from .cache import ROOT
+
+SOURCE = ROOT / "dev" / "finishing.json"
+HOST = "finish"
+PREFIX = f"{HOST}:"
+FACE, OUTPUT = "face", "output"
+# The numbers litegraph gives the two ends of every subgraph.
+_INPUT_NODE, _OUTPUT_NODE = -10, -20
+# Above the ids of any workflow that holds the chain, or the editor numbers its nodes anew.
+FIRST_ID = 101
+_NAMES = uuid.UUID("6f1c2f7e-53a4-4c7e-9d5b-3a1f0a7c9b21")
+
+
+@cache
+def chain() -> dict[str, Any]:
+    """`face`: name -> type and default; `nodes`: API form; `output`: what leaves the subgraph."""
+    return json.loads(SOURCE.read_text(encoding="utf-8"))
+
+
+def identity(name: str) -> str:
+    """The same id every time, so that a workflow and the blueprint share the definition."""
+    return str(uuid.uuid5(_NAMES, name))
+
+
+def values_in(graph: ApiGraph) -> dict[str, Any]:
+    """What a flat chain in `graph` has on its face: links and widget values by name."""
+    found: dict[str, Any] = {}
+    for key, node in chain()["nodes"].items():
+        given = graph.get(PREFIX + key, {}).get("inputs", {})
+        for name, value in node["inputs"].items():
+            if _is_face(value) and name in given:
+                found.setdefault(value[1], given[name])
+    defaults = {k: v["default"] for k, v in chain()["face"].items() if "default" in v}
+    return {**defaults, **found}
+
+
+def normal(graph: ApiGraph) -> ApiGraph:
+    """`graph` with its chain written anew from the source, around the values on its face."""
+    nodes = flat(values_in(graph))
+    first = next((key for key in graph if key.startswith(PREFIX)), None)
+    result: ApiGraph = {}
+    for key, node in graph.items():
+        if key == first:
+            result |= nodes
+        elif key not in nodes:
+            result[key] = node
+    return result
+
+
+def flat(values: Mapping[str, Any]) -> ApiGraph:
+    """The chain's nodes for the API form. A socket without a value stays unlinked."""
+    nodes = {}
+    for key, node in chain()["nodes"].items():
+        inputs = {}
+        for name, value in node["inputs"].items():
+            if _is_face(value):
+                if value[1] in values:
+                    inputs[name] = values[value[1]]
+            elif isinstance(value, list):
+                inputs[name] = [PREFIX + value[0], value[1]]
+            else:
+                inputs[name] = value
+        nodes[PREFIX + key] = {**copy.deepcopy(node), "inputs": inputs}
+    return nodes
+
+
+def definition(object_info: Mapping[str, Any]) -> dict[str, Any]:
+    """The subgraph as the editor stores it: its nodes, and what its two ends are linked to."""
+    face, (last, slot) = chain()["face"], chain()["output"]
+    ends = {
+        FACE: {"class_type": FACE, "inputs": {}, "_meta": {"title": ""}},
+        **_numbered_links(chain()["nodes"], list(face)),
+        OUTPUT: {
+            "class_type": OUTPUT,
+            "inputs": {"IMAGE": [last, slot]},
+            "_meta": {"title": ""},
+        },
+    }
+    kinds = [each["type"] for each in face.values()]
+    known = {
+        **object_info,
+        FACE: {"input": {}, "output": kinds, "output_name": list(face)},
+        OUTPUT: {"input": {"required": {"IMAGE": ["IMAGE"]}}, "output": [], "output_name": []},
+    }
+    whole = to_editor(ends, known)
+    first, *nodes, end = whole["nodes"]
+    numbers = {first["id"]: _INPUT_NODE, end["id"]: _OUTPUT_NODE}
+    for number, node in enumerate(nodes, FIRST_ID):
+        numbers[node["id"]] = number
+        node["id"] = number
+    links = [
+        {
+            "id": number,
+            "origin_id": numbers[source],
+            "origin_slot": out,
+            "target_id": numbers[target],
+            "target_slot": at,
+            "type": kind,
+        }
+        for number, source, out, target, at, kind in whole["links"]
+    ]
+    return {
+        "id": identity("definition"),
+        "version": 1,
+        "state": {
+            "lastGroupId": 0,
+            "lastNodeId": FIRST_ID + len(nodes) - 1,
+            "lastLinkId": whole["last_link_id"],
+            "lastRerouteId": 0,
+        },
+        "revision": 0,
+        "config": {},
+        "name": chain()["name"],
+        "description": chain()["description"],
+        "category": chain()["category"],
+        "inputNode": {"id": _INPUT_NODE, "bounding": [*first["pos"], 200, 20 * len(face) + 40]},
+        "outputNode": {"id": _OUTPUT_NODE, "bounding": [*end["pos"], 120, 60]},
+        "inputs": [
+            {
+                "id": identity(f"input {name}"),
+                "name": name,
+                "type": each["type"],
+                "linkIds": first["outputs"][index]["links"],
+            }
+            for index, (name, each) in enumerate(face.items())
+        ],
+        "outputs": [
+            {
+                "id": identity("output IMAGE"),
+                "name": "IMAGE",
+                "type": "IMAGE",
+                "linkIds": [end["inputs"][0]["link"]],
+            }
+        ],
+        "widgets": [],
+        "nodes": nodes,
+        "groups": [],
+        "links": links,
+        "extra": {},
+    }
+
+
+def host_info() -> dict[str, Any]:
+    """How the subgraph's own node looks to the code that lays out ordinary nodes."""
+    inputs = {
+        name: [each["type"], {"default": each["default"]} if "default" in each else {}]
+        for name, each in chain()["face"].items()
+    }
+    return {"input": {"required": inputs}, "output": ["IMAGE"], "output_name": ["IMAGE"]}
+
+
+def folded(graph: ApiGraph) -> ApiGraph:
+    """`graph` with the flat chain as one node, where its last stage stood."""
+    last = chain()["output"][0]
+    values = values_in(graph)
+    result: ApiGraph = {}
+    for key, node in graph.items():
+        if key == PREFIX + last:
+            result[HOST] = {
+                "class_type": identity("definition"),
+                "inputs": {k: values[k] for k in chain()["face"] if k in values},
+                "_meta": {"title": chain()["name"]},
+            }
+        elif not key.startswith(PREFIX):
+            inputs = {
+                name: [HOST, 0] if value == [PREFIX + last, 0] else value
+                for name, value in node["inputs"].items()
+            }
+            result[key] = {**node, "inputs": inputs}
+    return result
+
+
+def dress(host: dict[str, Any]) -> None:
+    """Give the laid-out host node what only a subgraph's node has: an entry for every widget, and no
+    widget beside the seed."""
+    host["widgets_values"] = [value for value in host["widgets_values"] if value != "fixed"]
+    there = {socket["name"] for socket in host["inputs"]}
+    for name, each in chain()["face"].items():
+        if name not in there:
+            socket = {"name": name, "type": each["type"], "link": None, "widget": {"name": name}}
+            host["inputs"].append(socket)
+    host["properties"] = {}
+
+
+def blueprint(object_info: Mapping[str, Any]) -> dict[str, Any]:
+    """The file that puts the chain into the editor's node library."""
+    name = chain()["name"]
+    alone = {HOST: {"class_type": name, "inputs": {}, "_meta": {"title": name}}}
+    whole = to_editor(alone, {name: host_info()})
+    (host,) = whole["nodes"]
+    host["type"] = identity("definition")
+    dress(host)
+    return {
+        "revision": 0,
+        "last_node_id": whole["last_node_id"],
+        "last_link_id": 0,
+        "nodes": [host],
+        "links": [],
+        "version": 0.4,
+        "definitions": {"subgraphs": [definition(object_info)]},
+        "extra": {},
+    }
+
+
+def _is_face(value: object) -> bool:
+    return isinstance(value, list) and value[0] == FACE
+
+
+def _numbered_links(nodes: ApiGraph, names: list[str]) -> ApiGraph:
+    """Links to the face by its slots' numbers instead of their names."""
+    return {
+        key: {
+            **node,
+            "inputs": {
+                name: [FACE, names.index(value[1])] if _is_face(value) else value
+                for name, value in node["inputs"].items()
+            },
+        }
+        for key, node in nodes.items()
+    }
