@@ -48,7 +48,7 @@ app.registerExtension({
     const attach = ATTACH[node.comfyClass]
     if (!attach) return
     const refresh = attach(node)
-    const { onAdded, onRemoved, onConfigure } = node
+    const { onAdded, onRemoved, onConfigure, onConnectionsChange } = node
     node.onAdded = function (...args) {
       onAdded?.apply(this, args)
       refreshers.set(node, refresh)
@@ -57,6 +57,10 @@ app.registerExtension({
     node.onConfigure = function (...args) {
       onConfigure?.apply(this, args)
       refresh()
+    }
+    node.onConnectionsChange = function (...args) {
+      onConnectionsChange?.apply(this, args)
+      queueMicrotask(refresh)
     }
     node.onRemoved = function (...args) {
       onRemoved?.apply(this, args)

@@ -20,6 +20,9 @@ class Editor:
 
     def _console(self, message: Any) -> None:
         told = f"{message.text} {message.location.get('url', '')}"
+        # A recipe that cannot be compiled is answered with 400 or 422, which Chromium logs.
+        if "Failed to load resource" in told and told.endswith("/ensemble/v1/recipes/compile"):
+            return
         if message.type in ("error", "warning") and "ensemble" in told.lower():
             self.errors.append(told)
 

@@ -23,6 +23,7 @@ export function createBoxes(write) {
   let boxes = []
   /** @type {number | null} */
   let people = null
+  let dragging = false
 
   function paint() {
     root.hidden = !people
@@ -83,6 +84,7 @@ export function createBoxes(write) {
     const area = stage.getBoundingClientRect()
     const before = boxes[index]
     let now = before
+    dragging = true
     event.preventDefault()
     event.stopPropagation()
     element.focus({ preventScroll: true })
@@ -95,6 +97,7 @@ export function createBoxes(write) {
     }
     element.onpointerup = element.onpointercancel = () => {
       element.onpointermove = element.onpointerup = element.onpointercancel = null
+      dragging = false
       if (now !== before) save(changed(index, now))
     }
   }
@@ -120,6 +123,8 @@ export function createBoxes(write) {
      * @param {string} value of the input `boxes`
      */
     setPeople(count, value) {
+      // What is held by the pointer must stay; the answer to its last place may be late.
+      if (dragging) return
       people = count
       boxes = read(value)
       paint()

@@ -37,7 +37,7 @@ function choicesOf(list) {
       damaged: lora.damaged,
     }))
     for (const [id, file] of Object.entries(list.aliases)) {
-      choices.push({ name: id, file, base: '', triggers: '', damaged: '' })
+      choices.push({ name: id, file, base: `→ ${file}`, triggers: '', damaged: '' })
     }
     prepared.set(list, choices)
   }

@@ -38,6 +38,11 @@ export function createPeoplePanel(actions) {
       const people = parts.length - 2
       replace(chips, parts.map((part) => chip(part, people, editable, actions)))
       if (!reading.has_break) chips.append(el('li', { class: 'ensemble-hint' }, t('people.plain')))
+      // One BREAK without a LoRA may be meant so; nobody is painted by it, though.
+      else if (people === 0 && !reading.problems.length) {
+        const fix = { at: parts[1].start, insert: ' BREAK' }
+        chips.append(el('li', { class: 'ensemble-hint' }, t('people.nobody'), ' ', mend(fix, editable, actions)))
+      }
     },
 
     /** @param {string} text shown instead of chips */
@@ -55,14 +60,18 @@ export function createPeoplePanel(actions) {
  * @param {Actions} actions
  */
 function note(problem, editable, actions) {
-  const fix = problem.fix
   const line = el('p', { class: 'ensemble-bad' }, problem.message)
-  if (fix && editable) {
-    const mend = () => actions.mend(fix)
-    line.append(' ', button({ class: 'ensemble-fix', 'data-key': 'mend', onclick: mend }, t('people.mend')))
-  }
+  if (problem.fix) line.append(' ', mend(problem.fix, editable, actions))
   return line
 }
+
+/**
+ * @param {{ at: number, insert: string }} fix
+ * @param {boolean} editable
+ * @param {Actions} actions
+ */
+const mend = (fix, editable, actions) =>
+  button({ class: 'ensemble-fix', 'data-key': 'mend', disabled: !editable, onclick: () => actions.mend(fix) }, t('people.mend'))
 
 /**
  * @param {Part} part

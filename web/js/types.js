@@ -22,6 +22,7 @@
  * @property {(...args: any[]) => any} [onAdded]
  * @property {(...args: any[]) => any} [onRemoved]
  * @property {(...args: any[]) => any} [onConfigure]
+ * @property {(...args: any[]) => any} [onConnectionsChange]
  *
  * @typedef {'found' | 'missing' | 'ambiguous' | 'unknown'} Status
  * @typedef {{ name: string, status: Status, file: string, nearest: string[], message: string }} Match

@@ -1,0 +1,196 @@
+"""What people do to graphs, recipes that become graphs, and pictures that bring them back."""
+
+import json
+from pathlib import Path
+
+from dev.cache import ROOT
+
+from .test_people import expect
+
+PROMPT = "a park BREAK photo BREAK a woman <lora:ohwx_first:0.8> BREAK a man"
+BOXES = "[[0.1,0.2,0.3,0.4],[0.5,0,0.5,1]]"
+LORAS = {"loras": "zed,more_details", "strengths": "0.5,0"}
+RECIPES = Path(__file__).resolve().parent.parent / "fixtures" / "recipes"
+RECIPE = (
+    "a park BREAK photo BREAK a woman <lora:ohwx_first:0.8> BREAK a man\n"
+    "w=128\nh=128\nsteps=2\nscheduler=euler\nseed=7"
+)
+
+
+def two_nodes(editor) -> tuple[str, str]:
+    people = editor.add("BreakRegionalPrompt", text=PROMPT, order="2,1", boxes=BOXES)
+    loras = editor.add("MultiLoraLoader", x=700, **LORAS)
+    return people, loras
+
+
+def values(editor) -> dict[str, dict]:
+    """Widget values as they are sent, by class, of every node in the graph."""
+    return {node["class_type"]: node["inputs"] for node in editor.api().values()}
+
+
+def shown(editor) -> None:
+    expect(editor.chip("person-1"), "ohwx_first 0.8")
+    expect(editor.chip("person-1"), "right")
+    editor.wait_rows(("zed", True, 0.5), ("more_details", False, 0.6))
+
+
+def prepared(editor) -> tuple[str, str]:
+    people, loras = two_nodes(editor)
+    # A row at 0.6, switched off, remembers its strength.
+    editor.set(loras, "strengths", "0.5,0.6")
+    editor.wait_rows(("zed", True, 0.5), ("more_details", True, 0.6))
+    editor.page.get_by_label("more_details on").press("Space")
+    shown(editor)
+    return people, loras
+
+
+def test_saving_and_loading_keeps_everything(both):
+    prepared(both)
+    sent, saved = values(both), both.state()
+    both.load({"nodes": [], "links": [], "version": 0.4})
+    both.page.locator(".ensemble").first.wait_for(state="detached")
+    both.load(saved)
+    shown(both)
+    assert values(both) == sent
+    people = next(node for node in saved["nodes"] if node["type"] == "BreakRegionalPrompt")
+    assert people["widgets_values"][-1] == BOXES  # what we draw is not among what is saved
+
+
+def test_a_reloaded_page_has_it_all(editor):
+    prepared(editor)
+    sent, saved = values(editor), editor.state()
+    editor.page.evaluate("window.onbeforeunload = null")
+    editor.open()
+    editor.load(saved)
+    shown(editor)
+    assert values(editor) == sent
+
+
+def test_copies_carry_the_state(both):
+    prepared(both)
+    both.js("() => { app.canvas.selectItems(); app.canvas.copyToClipboard();"
+            " app.canvas.pasteFromClipboard(); }")  # fmt: skip
+    both.page.wait_for_function("app.graph.nodes.length === 4")
+    nodes = both.js(
+        "app.graph.serialize().nodes.map(n => [n.type, n.widgets_values, n.properties])"
+    )
+    by_kind = {}
+    for kind, widgets, properties in nodes:
+        by_kind.setdefault(kind, []).append((widgets, properties.get("ensemble.resting")))
+    assert all(first == second for first, second in by_kind.values())
+    assert both.page.locator(".ensemble").count() == 4
+
+
+def test_undo_brings_back_text_boxes_and_rows(editor):
+    people, _ = prepared(editor)
+    editor.js("app.extensionManager.workflow.activeWorkflow.changeTracker.captureCanvasState()")
+    editor.page.get_by_role("button", name="Remove boxes").click()
+    assert editor.value(people, "boxes") == ""
+    editor.page.get_by_label("Remove zed").click()
+    editor.wait_rows(("more_details", False, 0.6))
+    editor.run_command("Comfy.Undo")
+    shown(editor)
+    editor.run_command("Comfy.Undo")
+    editor.page.locator(".ensemble-box").nth(1).wait_for()
+    assert values(editor)["BreakRegionalPrompt"]["boxes"] == BOXES
+    editor.run_command("Comfy.Redo")
+    editor.page.get_by_role("button", name="Draw regions").wait_for()
+
+
+def test_bypass_leaves_the_state_alone(editor):
+    people, _ = prepared(editor)
+    before = editor.state()
+    editor.js("id => { app.canvas.selectItems([app.graph.getNodeById(id)]) }", people)
+    editor.run_command("Comfy.Canvas.ToggleSelectedNodes.Bypass")
+    assert people not in editor.api()
+    editor.run_command("Comfy.Canvas.ToggleSelectedNodes.Bypass")
+    after = editor.state()
+    assert [n["widgets_values"] for n in after["nodes"]] == [
+        n["widgets_values"] for n in before["nodes"]
+    ]
+    shown(editor)
+
+
+def test_a_subgraph_keeps_and_shows_the_state(editor):
+    prepared(editor)
+    sent = values(editor)
+    editor.js("() => { app.canvas.selectItems(); app.graph.convertToSubgraph("
+              "app.canvas.selectedItems) }")  # fmt: skip
+    assert values(editor) == sent
+    saved = editor.state()
+    editor.load(saved)
+    assert values(editor) == sent
+    editor.js("() => { app.canvas.openSubgraph([...app.graph.subgraphs.values()][0],"
+              " app.graph.nodes[0]) }")  # fmt: skip
+    shown(editor)
+    editor.js("() => app.canvas.setGraph(app.rootGraph)")
+
+
+def test_a_recipe_pasted_becomes_a_graph_that_finishes(editor):
+    editor.run_command("Ensemble.PasteRecipe")
+    panel = editor.page.locator(".ensemble-recipe")
+    panel.get_by_role("textbox", name="Recipe").fill(RECIPE)
+    panel.get_by_role("button", name="Read").click()
+    expect(panel.locator(".ensemble-told"), "Not on this machine")
+    panel.get_by_role("combobox", name="Checkpoint").select_option("small_sd15.safetensors")
+    panel.get_by_role("button", name="Read").click()
+    expect(panel.locator(".ensemble-told"), "Understood")
+    panel.get_by_role("button", name="Open as graph").click()
+    expect(editor.chip("person-1"), "ohwx_first 0.8")
+    entry = editor.queue()
+    assert entry["status"]["status_str"] == "success", entry["status"]
+    (saved,) = [
+        image
+        for output in entry["outputs"].values()
+        for image in output.get("images", [])
+        if image["type"] == "output"
+    ]
+    query = f"filename={saved['filename']}&subfolder={saved['subfolder']}&type=output"
+    picture = editor.page.request.get(f"{editor.url}/view?{query}").body()
+
+    sent = values(editor)
+    editor.load({"nodes": [], "links": [], "version": 0.4})
+    editor.drop("picture.png", "image/png", picture)
+    expect(editor.chip("person-1"), "ohwx_first 0.8")
+    assert values(editor) == sent
+    editor.run_command("Workspace.ToggleSidebarTab.ensemble.recipe")
+
+
+def test_dropped_files(editor):
+    recipe = editor.page.locator(".ensemble-recipe").get_by_role("textbox", name="Recipe")
+    editor.drop("mine.txt", "text/plain", b"a dropped prompt\nsteps=3")
+    recipe.wait_for()
+    assert recipe.input_value() == "a dropped prompt\nsteps=3"
+    body = (RECIPES / "lora_multi.json").read_bytes()
+    editor.drop("body.json", "application/json", body)
+    editor.page.wait_for_function(
+        "document.querySelector('.ensemble-recipe textarea').value.includes('model_id')"
+    )
+    template = ROOT / "workflows" / "api" / "multi_person.json"
+    editor.drop("graph.json", "application/json", template.read_bytes())
+    expect(editor.chip("person-1"), "")
+    editor.run_command("Workspace.ToggleSidebarTab.ensemble.recipe")
+
+
+def test_a_recipe_that_cannot_be_read_says_why(editor):
+    editor.run_command("Ensemble.PasteRecipe")
+    panel = editor.page.locator(".ensemble-recipe")
+    text = panel.get_by_role("textbox", name="Recipe")
+    text.fill("a <b>woman</b>\nstepz=3")
+    panel.get_by_role("button", name="Read").click()
+    expect(panel.locator(".ensemble-told"), "stepz")
+    assert panel.get_by_role("button", name="Open as graph").is_disabled()
+    assert panel.locator(".ensemble-told b").count() == 0
+    editor.run_command("Workspace.ToggleSidebarTab.ensemble.recipe")
+
+
+def test_the_browser_of_templates_opens_one(editor):
+    editor.run_command("Comfy.BrowseTemplates")
+    editor.page.get_by_text("ensemble-portraits").first.click()
+    card = editor.page.locator('[data-testid="template-workflow-multi_person"]')
+    card.wait_for()
+    card.click()
+    expect(editor.chip("person-2"), "")
+    sent = {node["class_type"] for node in editor.api().values()}
+    file = json.loads((ROOT / "workflows" / "api" / "multi_person.json").read_text())
+    assert sent == {node["class_type"] for node in file.values()}
