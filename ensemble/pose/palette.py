@@ -11,6 +11,13 @@ BLACK, WHITE, OTHER = 253, 254, 255
 LIMB0 = len(COLOURS)  # labels: joint i is i, limb i is LIMB0 + i
 _DARK = 40  # brighter than JPEG's ringing on black, darker than any limb
 _NEAR = 62.0  # neighbours in the palette are 51 (limbs) to 85 (joints) apart; JPEG smears edges
+# JPEG keeps brightness to the pixel and colour at half the resolution: where red meets magenta it
+# paints what looks like the joint of an ear, but is as bright as red or magenta.
+_COLOUR_WEIGHT = 0.25
+_NEAR_SMEARED = 75.0
+_TO_YCBCR = np.array(
+    [[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]]
+)  # ITU-T T.871
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +38,23 @@ def label(image: np.ndarray) -> Labels:
         return Labels(np.where(known, names[place], OTHER).astype(np.uint8), True)
     red, green, blue = (image[..., c] >> 3 for c in range(3))
     return Labels(_nearest()[red, green, blue], False)
+
+
+def sharpened(labels: Labels, image: np.ndarray) -> Labels:
+    """The labels of a picture without exact colours, once more by brightness first."""
+    if labels.exact:
+        return labels
+    shown = labels.map != BLACK
+    pixels = image[shown].astype(np.float32)
+    palette, names = _palette()
+    axes = (_TO_YCBCR * np.sqrt([[1], [_COLOUR_WEIGHT], [_COLOUR_WEIGHT]])).astype(np.float32)
+    seen, wanted = pixels @ axes.T, palette.astype(np.float32) @ axes.T
+    # |a - b|^2 = |a|^2 - 2ab + |b|^2, and |a| is the same for every b.
+    best = ((wanted**2).sum(axis=1) - 2 * seen @ wanted.T).argmin(axis=1)
+    near = ((pixels - palette[best]) ** 2).sum(axis=1) <= _NEAR_SMEARED**2
+    map = labels.map.copy()
+    map[shown] = np.where(near, names[best], OTHER)
+    return Labels(map, False)
 
 
 def looks_drawn(labels: Labels) -> bool:
@@ -65,13 +89,18 @@ def _exact_palette() -> tuple[np.ndarray, np.ndarray]:
     return np.array(keys, dtype=np.uint32), np.array([table[k] for k in keys], dtype=np.uint8)
 
 
+def _palette() -> tuple[np.ndarray, np.ndarray]:
+    """Colours `[36,3]` of joints, limbs and face dots, and their labels."""
+    palette = np.concatenate([COLOURS, LIMB_COLOURS, [[255, 255, 255]]]).astype(np.float64)
+    return palette, np.array([*range(LIMB0 + len(LIMB_COLOURS)), WHITE], dtype=np.uint8)
+
+
 @lru_cache(maxsize=1)
 def _nearest() -> np.ndarray:
     """`[32,32,32]` labels of the nearest palette colour to each 8x8x8 cell of RGB."""
     steps = np.arange(32) * 8.0 + 4.0
     cells = np.stack(np.meshgrid(steps, steps, steps, indexing="ij"), axis=-1)
-    palette = np.concatenate([COLOURS, LIMB_COLOURS, [[255, 255, 255]]]).astype(np.float64)
-    names = np.array([*range(LIMB0 + len(LIMB_COLOURS)), WHITE], dtype=np.uint8)
+    palette, names = _palette()
     distance = np.stack([((cells - c) ** 2).sum(-1) for c in palette])
     best = distance.argmin(axis=0)
     labels = np.where(distance.min(axis=0) <= _NEAR**2, names[best], OTHER)

@@ -55,13 +55,15 @@ def scene(rng: np.random.Generator, width: int, height: int, people: int, apart:
 
 @dataclass(frozen=True)
 class Disc:
-    """A joint as painted. visible: part of its pixels in the picture that nothing covers."""
+    """A joint as painted. visible: part of its pixels in the picture that nothing covers; shown: the
+    part that has its colour, be it another person's joint that lies there."""
 
     person: int
     joint: int
     x: int
     y: int
     visible: float
+    shown: float
 
 
 def discs(pose: Pose) -> list[Disc]:
@@ -76,8 +78,19 @@ def discs(pose: Pose) -> list[Disc]:
             pixels = raster.discs(np.array([[x, y]]), radius, pose.height, pose.width)
             owner[pixels.y, pixels.x] = 18 * k + joint
             stamps[k, int(joint)] = (int(x), int(y), pixels)
-    return [
-        Disc(k, joint, x, y, float((owner[pixels.y, pixels.x] == 18 * k + joint).mean()))
-        for (k, joint), (x, y, pixels) in stamps.items()
-        if 0 <= x < pose.width and 0 <= y < pose.height
-    ]
+    found = []
+    for (k, joint), (x, y, pixels) in stamps.items():
+        if 0 <= x < pose.width and 0 <= y < pose.height:
+            there = owner[pixels.y, pixels.x]
+            visible = float((there == 18 * k + joint).mean())
+            shown = float(((there >= 0) & (there % 18 == joint)).mean())
+            found.append(Disc(k, joint, x, y, visible, shown))
+    return found
+
+
+def doubles(rng: np.random.Generator, width: int, height: int) -> Pose:
+    """Two people whose joints lie on or near each other's, each kind a few pixels apart."""
+    one = scene(rng, width, height, 1, apart=True).people[0].body
+    reach = 3 * sizes(width, height, Style.OPENPOSE)[1]
+    two = np.where(one[:, 2:] > 0, one + np.c_[rng.uniform(-reach, reach, (18, 2)), [0] * 18], 0)
+    return Pose(width, height, (Skeleton.of(one), Skeleton.of(two)))

@@ -12,7 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from .scenes import discs, scene
+from .scenes import discs, doubles, scene
 
 SEED = st.integers(0, 2**32 - 1)
 
@@ -25,7 +25,7 @@ def jpeg(image: np.ndarray, quality: int = 90) -> np.ndarray:
 
 def compare(pose: Pose, got: Pose, pixels: int, sure: float, missing: float) -> None:
     """Every joint visible to at least `sure` is there within `pixels`; every joint that is there is
-    one that is visible to more than `missing`."""
+    one that shows its colour to at least `missing`."""
     painted = discs(pose)
     read_joints = [
         (joint, *person.body[joint, :2])
@@ -40,10 +40,7 @@ def compare(pose: Pose, got: Pose, pixels: int, sure: float, missing: float) -> 
         if disc.visible >= sure:
             assert any(near(disc, *joint) for joint in read_joints), disc
     for joint in read_joints:
-        at_border = not (1 < joint[1] < pose.width - 2 and 1 < joint[2] < pose.height - 2)
-        seen = [disc.visible for disc in painted if near(disc, *joint)]
-        # A disc whose middle lies a pixel outside may count as one on the border.
-        assert at_border or (seen and max(seen) >= missing), joint
+        assert max((d.shown for d in painted if near(d, *joint)), default=-1) >= missing, joint
 
 
 def people_of(pose: Pose, got: Pose, pixels: int) -> list[set[int]]:
@@ -60,13 +57,46 @@ def people_of(pose: Pose, got: Pose, pixels: int) -> list[set[int]]:
     ]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(SEED, st.integers(1, 6), st.integers(512, 1000), st.floats(0.7, 1.5))
+@example(6274, 3, 512, 1.4375)  # two hips, a disc's radius apart
 def test_every_visible_joint_within_a_pixel_and_no_other(seed, people, side, ratio):
     pose = scene(
         np.random.default_rng(seed), side, max(512, int(side * ratio)), people, apart=False
     )
     compare(pose, read(draw(pose)), pixels=1, sure=0.6, missing=0.6 - 1e-9)
+
+
+def test_joints_of_two_people_that_lie_over_each_other():
+    """Of one colour each: all that is seen is read. Where little of one is left beside the other,
+    its place may be a pixel off more than one can tell, in a few of a thousand."""
+    given = invented = 0
+    for seed in range(12):
+        pose = doubles(np.random.default_rng(seed), 640, 640)
+        got, painted = read(draw(pose)), discs(pose)
+        compare(pose, got, pixels=1, sure=0.6, missing=-1)
+        for person in got.people:
+            for joint in np.flatnonzero(person.seen):
+                off = [
+                    np.abs(person.body[joint, :2] - (d.x, d.y)).max()
+                    for d in painted
+                    if d.joint == joint and d.shown >= 0.6
+                ]
+                given += 1
+                invented += min(off, default=99) > 1
+    assert given > 300 and invented <= 0.005 * given
+
+
+@pytest.mark.parametrize("radius", [4, 16])
+@pytest.mark.parametrize("apart", [2, 3, 5, 8, 9, 14])
+def test_neighbours_are_not_taken_for_one_between_them(radius, apart):
+    """Two discs that melt into one spot, in which one between them would have room as well."""
+    body = np.zeros((2, 18, 3))
+    body[:, 0] = [(100, 100, 1), (100 + apart, 100, 1)]
+    body[0, 4] = (300, 300, 1)  # it shows how big a disc is
+    side = 128 * radius
+    got = read(draw(Pose(side, side, tuple(map(Skeleton.of, body)))))
+    assert sorted(p.body[0, 0] for p in got.people if p.seen[0]) == [100, 100 + apart]
 
 
 @pytest.mark.parametrize("size", [(2048, 2048), (2048, 1152)])
@@ -75,7 +105,7 @@ def test_big_maps(size):
     compare(pose, read(draw(pose)), pixels=1, sure=0.6, missing=0.6 - 1e-9)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(SEED, st.integers(1, 6), st.integers(512, 900))
 @example(4, 6, 512)
 def test_people_side_by_side_are_told_apart(seed, people, side):
@@ -88,8 +118,8 @@ def test_people_side_by_side_are_told_apart(seed, people, side):
 
 
 def test_after_jpeg_within_two_pixels():
-    """Crowds, people over each other: JPEG 90 mixes the colours of what touches, so a few of a
-    thousand are allowed to be lost or to come of two colours that meet."""
+    """Crowds, people over each other: JPEG 90 mixes the colours of what touches, so one of a
+    thousand may be lost and three may come of colours that meet."""
     wanted = lost = given = invented = 0
     for seed in range(14):
         rng = np.random.default_rng(seed)
@@ -115,11 +145,11 @@ def test_after_jpeg_within_two_pixels():
                     for p in got.people
                 )
     assert wanted > 600
-    assert lost <= 0.003 * wanted
-    assert invented <= 0.006 * given
+    assert lost <= 0.001 * wanted
+    assert invented <= 0.003 * given
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(SEED, st.integers(1, 4), st.integers(512, 900))
 def test_people_side_by_side_after_jpeg(seed, people, side):
     pose = scene(np.random.default_rng(seed), int(side * 1.5), side, people, apart=True)
