@@ -14,14 +14,26 @@ def add_finish(build: Build, flow: Flow) -> None:
     _add_hires(build, flow)
     if recipe.inpaint_faces and build.has_node("FaceInpaint", "inpaint_faces"):
         flow.image = graph.add(
-            "FaceInpaint", "faces", "Faces", image=flow.image, vae=flow.vae, **_painter(build, flow)
+            "FaceInpaint",
+            "faces",
+            "Faces",
+            image=flow.image,
+            vae=flow.vae,
+            cfg=recipe.cfg,
+            **_painter(build, flow),
         )[0]
     if recipe.face_correct and build.has_node("EnsembleFaceRestore", "face_correct"):
         hint = "put GFPGAN, RestoreFormer or CodeFormer into models/facerestore_models"
         model = build.first("facerestore_models", "face_correct", hint)
         if model:
             flow.image = graph.add(
-                "EnsembleFaceRestore", "restore", "Restore Faces", image=flow.image, model=model
+                "EnsembleFaceRestore",
+                "restore",
+                "Restore Faces",
+                image=flow.image,
+                model=model,
+                # Their heads say where faces are, if no detector is there.
+                people=flow.people,
             )[0]
     if recipe.face_swap and build.has_node("EnsembleFaceSwap", "face_swap"):
         flow.image = graph.add(
@@ -30,6 +42,7 @@ def add_finish(build: Build, flow: Flow) -> None:
             "Face Swap",
             image=flow.image,
             vae=flow.vae,
+            cfg=recipe.cfg,
             **_painter(build, flow),
         )[0]
     _add_paste_back(build, flow)

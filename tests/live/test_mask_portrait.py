@@ -1,6 +1,7 @@
 """The bundled masked_portrait workflow, and what it promises: the kept pixels are the input's."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -91,6 +92,50 @@ def test_the_bundled_workflow_runs_on_small_models(server, astronaut):
     assert "foreground: GrabCut" in report
     assert "Warning: GrabCut" in report
     assert not np.array_equal(np.asarray(saved(result).convert("RGB")), np.asarray(astronaut))
+
+
+@pytest.fixture
+def inpainting(server) -> Iterator[tuple[str, str]]:
+    """The small checkpoint with the five further input channels of an inpainting model: with weights
+    of zero, and with random ones."""
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    folder = server.base / "models" / "checkpoints"
+    weights = load_file(folder / "small_sd15.safetensors")
+    first = "model.diffusion_model.input_blocks.0.0.weight"
+    four = weights[first]
+    generator = torch.Generator().manual_seed(0)
+    more = torch.randn((four.shape[0], 5, 3, 3), generator=generator) * four.float().std()
+    names = "small_inpainting_zero.safetensors", "small_inpainting.safetensors"
+    for name, factor in zip(names, (0, 1), strict=True):
+        weights[first] = torch.cat([four, (more * factor).to(four.dtype)], dim=1)
+        save_file(weights, folder / name)
+    yield names
+    for name in names:
+        (folder / name).unlink()
+
+
+def test_an_inpainting_checkpoint_sees_what_is_kept(server, astronaut, inpainting):
+    server.upload(astronaut, "astronaut.png")
+    table = json.loads((ROOT / "dev" / "demo.json").read_text(encoding="utf-8"))
+    workflow = read_graph(ROOT / "workflows" / "api" / "masked_portrait.json")
+    wishes = Wishes(steps=2, size=(128, 128), quick=True)
+    graph, _ = fit(workflow, server.object_info(), table, wishes)
+    graph["mask"]["inputs"].update(dilate="-2", feather="4")
+    for stage in ("super_resolution", "hires_fix"):
+        graph[f"finish:{stage}"]["inputs"]["switch"] = False
+    shown = []
+    for name in ("small_sd15.safetensors", *inpainting):
+        graph["checkpoint"]["inputs"]["ckpt_name"] = name
+        shown.append(np.asarray(saved(server.run(graph)).convert("RGB")))
+    normal, zero, inpainted = shown
+    assert np.array_equal(normal, zero)
+    assert not np.array_equal(normal, inpainted)
+    # Both keep the person; what they paint around her differs.
+    same = (normal == np.asarray(astronaut)).all(axis=-1)
+    assert same.mean() > 0.05
+    assert (inpainted == np.asarray(astronaut)).all(axis=-1).mean() > 0.05
 
 
 def test_the_workflow_asks_for_what_is_documented():

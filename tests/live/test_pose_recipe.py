@@ -109,8 +109,7 @@ def test_with_a_photo(server):
 
 def test_no_pose_variant_paints_in_columns_without_controlnet(server):
     graph = recipe(no_picture="no pose")
-    del graph["apply_pose"], graph["controlnet"]
-    graph["sample"]["inputs"].update(positive=["people", 1], negative=["people", 2])
+    graph["apply_pose"]["inputs"]["strength"] = 0.0
     painted, pose_map = pictures(server.run(graph))
     assert painted.std() > 0 and not np.asarray(pose_map.convert("RGB")).any()
 
@@ -119,7 +118,7 @@ def test_as_many_people_as_the_text_has(server):
     graph = recipe()
     graph["text"]["inputs"]["value"] = "s BREAK c BREAK ann BREAK bob BREAK cid"
     graph["count"] = {"class_type": "PreviewAny", "inputs": {"source": ["pose", 3]}}
-    result = server.run(graph)
+    result = server.run({key: graph[key] for key in ("text", "pose", "count")})
     assert result.status == "success", result.error
     assert result.outputs["count"]["text"] == ["3"]
 
@@ -130,13 +129,13 @@ def test_with_every_stage_that_is_shipped_switched_on(server):
 
     graph = json.loads((ROOT / "workflows" / "api" / "multi_person.json").read_text("utf-8"))
     table = json.loads(TABLE.read_text(encoding="utf-8"))
-    wishes = Wishes(steps=2, size=(256, 192), quick=True)
+    wishes = Wishes(steps=2, size=(192, 128), quick=True)
     graph, _ = fit(graph, server.object_info(), table, wishes)
     result = server.run(graph)
     assert result.status == "success", result.error
     stages = ["finish:upscale", "finish:hires", "finish:faces", "finish:grain"]
     assert [key for key in result.executed if key in stages] == stages
-    assert result.images[-1].size == (512, 384)
+    assert result.images[-1].size == (384, 256)
 
 
 def test_keep_background_changes_people_only(server, skeleton):

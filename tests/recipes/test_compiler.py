@@ -211,6 +211,18 @@ def test_kept_pixels_are_pasted_back_on_request(machine, validate):
     assert inputs(graph, "paste_back")["original"] == ["input", 0]
 
 
+def test_faces_get_people_and_the_recipes_own_sampling(machine, validate):
+    text = "s BREAK c BREAK a\ncfg_scale=3\nsteps=9\ninpaint_faces=true\nface_correct=true\nface_swap=true"
+    graph = compiled(text, machine).graph
+    validate(graph)
+    for key in ("faces", "face_swap"):
+        each = inputs(graph, key)
+        assert (each["cfg"], each["steps"], each["people"]) == (3.0, 9, ["people", 3])
+    assert inputs(graph, "restore")["people"] == ["people", 3]
+    order = ["faces", "restore", "face_swap", "save"]
+    assert [key for key in graph if key in order] == order
+
+
 def test_every_default_that_acted_is_reported(machine):
     found = compiled("a\ninput_image=portrait.png\nsteps=5", machine)
     assert found.report["defaults"] == {
