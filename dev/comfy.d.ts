@@ -1,0 +1,22 @@
+/** The few parts of ComfyUI's editor that web/js/api.js uses; its own package ships no types. */
+
+export const api: {
+  fetchApi(path: string, options?: RequestInit): Promise<Response>
+  apiURL(path: string): string
+  addEventListener(name: 'graphChanged' | 'executed', listener: (event: any) => void): void
+}
+
+export const app: {
+  registerExtension(extension: object): void
+  loadGraphData(workflow: object, clean?: boolean, view?: boolean, name?: string): Promise<void>
+  handleFile(file: File): Promise<void>
+  canvas: any
+  canvasContainer: HTMLElement
+  nodeOutputs?: Record<string, any>
+  extensionManager: {
+    registerSidebarTab(tab: object): void
+    setting: { get(id: string): any }
+    command: { execute(id: string): unknown }
+    toast: { add(message: object): void }
+  }
+}
