@@ -7,7 +7,16 @@ from pathlib import Path
 
 Maker = Callable[[Path], None]
 
-MODULES = ("checkpoint", "loras", "controlnet", "upscaler", "restorer", "segmenters", "hosted")
+MODULES = (
+    "checkpoint",
+    "loras",
+    "controlnet",
+    "upscaler",
+    "restorer",
+    "segmenters",
+    "pose",
+    "hosted",
+)
 
 
 def makers() -> list[Maker]:

@@ -1,7 +1,9 @@
 """Estimators from folders against the libraries' own pipelines, on the same random weights."""
 
+import os
 import sys
 import types
+from pathlib import Path
 
 import folder_paths
 import numpy as np
@@ -67,6 +69,20 @@ def test_vitpose_with_rtdetr_equals_the_library(models):
                 assert np.allclose(person.body[joint, :2], coco[source], atol=1e-4)
                 assert person.body[joint, 2] == pytest.approx(scores[source], abs=1e-4)
             assert np.allclose(person.body[1, :2], (coco[5] + coco[6]) / 2, atol=1e-4)
+
+
+def test_the_small_models_of_the_demo_see_upright_people(monkeypatch):
+    """What `python dev` makes, so that a photo of the bundled workflows goes all the way."""
+    root = Path(os.environ["ENSEMBLE_BASE"]) / "models" / "pose_estimation"
+    monkeypatch.setitem(
+        folder_paths.folder_names_and_paths, "pose_estimation", ([str(root)], set())
+    )
+    box = Box(64, 0, 192, 384)
+    person = estimate(PHOTO, "vitpose/small_vitpose", Sockets(boxes=(box,))).people[0]
+    assert person.seen.all() and person.body[:, 2].min() > 0.3
+    assert abs(person.body[0, 0] - 160) < 20 and person.body[0, 1] < 80
+    assert person.body[[10, 13], 1].min() > 290
+    assert estimate(PHOTO, "vitpose/small_vitpose", Sockets()).people
 
 
 def test_boxes_on_the_socket_take_the_detectors_place(models):
