@@ -20,6 +20,7 @@ from ..recipes.library import Library, MissingError
 from ..recipes.problems import Problem, RecipeError
 from ..recipes.reading import read_recipe
 from ..recipes.shrink import Shrink, shrink_recipe
+from .guard import Refused, read_body
 
 PATH = "/ensemble/v1/recipes/compile"
 MAX_BODY = 40_000_000
@@ -36,15 +37,10 @@ def register_compile(routes: web.RouteTableDef) -> None:
 
     @routes.post(PATH)
     async def compile_route(request: web.Request) -> web.Response:
-        # A page of another site cannot send this type without asking the browser first.
-        if request.content_type != "application/json":
-            return web.json_response({"error": "send JSON as application/json"}, status=415)
-        if (request.content_length or 0) > MAX_BODY:
-            return web.json_response({"error": f"at most {MAX_BODY:,} bytes"}, status=413)
         try:
-            body = await request.json()
-        except (ValueError, RecursionError):
-            return web.json_response({"error": "the body is not JSON"}, status=400)
+            body = await read_body(request, MAX_BODY)
+        except Refused as refused:
+            return web.json_response({"error": str(refused)}, status=refused.status)
         status, answer = await asyncio.to_thread(compile_body, body)
         return web.json_response(answer, status=status)
 
@@ -56,17 +52,13 @@ def compile_body(body: object) -> tuple[int, dict[str, Any]]:
     from .library import this_machine
 
     try:
-        text, options, shrink, wanted = _read(body)
+        text, options, shrink, wanted = read_request(body)
         reading = read_recipe(text, strict=wanted["strict"])
         recipe, changes = shrink_recipe(reading.require(), shrink)
         machine = this_machine()
         compiled = compile_recipe(recipe, machine, options)
-    except RecipeError as error:
-        return 400, {"problems": [_problem(problem) for problem in error.problems]}
-    except MissingError as error:
-        return 422, {"missing": [asdict(each) for each in error.missing]}
-    except (RequestError, AliasFileError) as error:
-        return 400, {"error": str(error)}
+    except REFUSALS as error:
+        return refusal(error)
     report = compiled.report | {"shrink": changes}
     answer = {
         "graph": compiled.graph,
@@ -90,12 +82,24 @@ def _extras(answer: dict[str, Any], wanted: dict[str, bool], machine: Library) -
     return extras
 
 
+REFUSALS = (RecipeError, MissingError, RequestError, AliasFileError)
+
+
+def refusal(error: Exception) -> tuple[int, dict[str, Any]]:
+    """Status and answer for one of REFUSALS."""
+    if isinstance(error, RecipeError):
+        return 400, {"problems": [_problem(problem) for problem in error.problems]}
+    if isinstance(error, MissingError):
+        return 422, {"missing": [asdict(each) for each in error.missing]}
+    return 400, {"error": str(error)}
+
+
 def _problem(problem: Problem) -> dict[str, Any]:
     return {**asdict(problem), "severity": problem.severity.value, "text": str(problem)}
 
 
-def _read(body: object) -> tuple[str, Options, Shrink, dict[str, bool]]:
-    """The parts of the request, checked."""
+def read_request(body: object) -> tuple[str, Options, Shrink, dict[str, bool]]:
+    """Text, options, what to make smaller, and the switches. Raises RequestError."""
     if not isinstance(body, dict) or not isinstance(body.get("text"), str):
         raise RequestError("the body must be an object with the recipe as its 'text'")
     known = {"text", "seed", "checkpoint", "output_size", *_SWITCHES, *_SIZES}

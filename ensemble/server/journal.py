@@ -1,0 +1,293 @@
+"""The durable record of jobs: SQLite, write-ahead log, one row a job.
+
+A row is written before its job is queued and changed once when it ends, so that whatever happens to
+the process, every accepted job is either waiting here or has an outcome. The file is locked as long
+as it is open: a second ComfyUI over the same folder must not run the same jobs.
+"""
+
+import json
+import os
+import sqlite3
+import threading
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+
+class State(Enum):
+    WAITING = "waiting"
+    DONE = "done"
+    FAILED = "failed"
+
+
+class Hook(Enum):
+    """Where the webhook call of a job stands."""
+
+    NONE = ""
+    WAITING = "waiting"
+    DUE = "due"
+    SENT = "sent"
+    GIVEN_UP = "given up"
+
+
+class FullError(Exception):
+    """As many jobs wait as may wait."""
+
+
+class ReusedError(Exception):
+    """A client's id came back with another request."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """`id` is what clients know, `prompt_id` ComfyUI's name of it and of its pictures.
+
+    `claim` is the client's own id for it, `request` the hash of what was asked. `work` is its size in
+    sampled pixels. Times are seconds since 1970; `seconds` is how long it ran. `outputs` are
+    ComfyUI's picture records. `answer` is what the routes need to answer for it.
+    """
+
+    id: int
+    prompt_id: str
+    kind: str
+    graph: dict[str, Any]
+    pictures: int
+    work: float
+    prefix: str
+    answer: dict[str, Any]
+    created: float
+    request: str = ""
+    claim: str | None = None
+    temporary: bool = False
+    webhook: str | None = None
+    state: State = State.WAITING
+    outputs: tuple[dict[str, str], ...] = ()
+    error: str = ""
+    finished: float | None = None
+    seconds: float | None = None
+    crashes: int = 0
+    hook: Hook = Hook.NONE
+    hook_tries: int = 0
+    number: int = 0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a job ended: with pictures, or with an error."""
+
+    outputs: tuple[dict[str, str], ...] = ()
+    error: str = ""
+    seconds: float | None = None
+
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS jobs (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    id INTEGER NOT NULL UNIQUE, prompt_id TEXT NOT NULL UNIQUE, claim TEXT UNIQUE,
+    request TEXT NOT NULL, kind TEXT NOT NULL, graph TEXT, pictures INTEGER NOT NULL,
+    work REAL NOT NULL, prefix TEXT NOT NULL, answer TEXT NOT NULL, temporary INTEGER NOT NULL,
+    state TEXT NOT NULL, outputs TEXT NOT NULL, error TEXT NOT NULL,
+    created REAL NOT NULL, running INTEGER NOT NULL DEFAULT 0, crashes INTEGER NOT NULL,
+    finished REAL, seconds REAL,
+    webhook TEXT, hook TEXT NOT NULL, hook_tries INTEGER NOT NULL, hook_next REAL
+);
+CREATE INDEX IF NOT EXISTS jobs_by_state ON jobs (state, number);
+CREATE INDEX IF NOT EXISTS jobs_by_hook ON jobs (hook, hook_next);
+CREATE INDEX IF NOT EXISTS jobs_by_kind ON jobs (kind, number);
+"""
+_VERSION = 1
+
+
+class Journal:
+    """All methods may be called from any thread; each is one transaction."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises sqlite3.Error where the file cannot be used, or another process has it."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Prompts and webhook addresses are nobody else's.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        self._lock = threading.Lock()
+        self._db = sqlite3.connect(path, timeout=2, isolation_level=None, check_same_thread=False)
+        self._db.row_factory = sqlite3.Row
+        try:
+            self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
+            self._db.execute("PRAGMA journal_mode = WAL")
+            # Each commit is on the disk before its job is accepted.
+            self._db.execute("PRAGMA synchronous = FULL")
+            version = self._db.execute("PRAGMA user_version").fetchone()[0]
+            if version not in (0, _VERSION):
+                raise sqlite3.DatabaseError(f"{path} is of a newer version of this pack")
+            self._db.executescript(f"BEGIN EXCLUSIVE; {_SCHEMA} PRAGMA user_version = 1; COMMIT;")
+        except sqlite3.Error:
+            self._db.close()
+            raise
+
+    def close(self) -> None:
+        with self._lock:
+            self._db.close()
+
+    def add(self, job: Job, most_waiting: int) -> tuple[Job, bool]:
+        """The job as it stands now and whether it is new: a claim that was used before gives its
+        first job. Raises ReusedError where that one was asked for differently, and FullError.
+        """
+        row = _row(job)
+        names, marks = ", ".join(row), ", ".join("?" * len(row))
+        with self._lock, self._transaction():
+            if job.claim is not None and (known := self._one("claim = ?", job.claim)):
+                if known.request != job.request:
+                    raise ReusedError
+                return known, False
+            waiting = self._db.execute("SELECT count(*) FROM jobs WHERE state = 'waiting'")
+            if waiting.fetchone()[0] >= most_waiting:
+                raise FullError
+            self._db.execute(
+                f"INSERT INTO jobs ({names}) VALUES ({marks})",  # noqa: S608 - our column names
+                tuple(row.values()),
+            )
+            added = self._one("id = ?", job.id)
+        assert added is not None  # noqa: S101 - read in the transaction that wrote it
+        return added, True
+
+    def by_claim(self, claim: str) -> Job | None:
+        with self._lock:
+            return self._one("claim = ?", claim)
+
+    def by_id(self, number: int) -> Job | None:
+        with self._lock:
+            return self._one("id = ?", number)
+
+    def by_prompt_id(self, prompt_id: str) -> Job | None:
+        with self._lock:
+            return self._one("prompt_id = ?", prompt_id)
+
+    def waiting(self) -> list[Job]:
+        """Jobs without an outcome, oldest first."""
+        return self._all("state = 'waiting' ORDER BY number")
+
+    def count_waiting(self) -> int:
+        with self._lock:
+            return self._db.execute("SELECT count(*) FROM jobs WHERE state = 'waiting'").fetchone()[
+                0
+            ]
+
+    def set_running(self, prompt_id: str) -> None:
+        """Note that ComfyUI has begun it."""
+        with self._lock:
+            self._db.execute("UPDATE jobs SET running = 1 WHERE prompt_id = ?", (prompt_id,))
+
+    def count_crashes(self) -> None:
+        """At start: whatever was running when the process ended has ended it once more."""
+        with self._lock:
+            self._db.execute(
+                "UPDATE jobs SET crashes = crashes + running, running = 0 WHERE state = 'waiting'"
+            )
+
+    def finish(self, prompt_id: str, outcome: Outcome, now: float) -> bool:
+        """Give a waiting job its outcome; False where it has one already. A webhook falls due."""
+        state = State.FAILED if outcome.error else State.DONE
+        with self._lock:
+            changed = self._db.execute(
+                "UPDATE jobs SET state = ?, outputs = ?, error = ?, seconds = ?, finished = ?,"
+                " graph = NULL, running = 0, hook_next = ?,"
+                " hook = CASE hook WHEN 'waiting' THEN 'due' ELSE hook END"
+                " WHERE prompt_id = ? AND state = 'waiting'",
+                (
+                    state.value,
+                    json.dumps(outcome.outputs),
+                    outcome.error,
+                    outcome.seconds,
+                    now,
+                    now,
+                    prompt_id,
+                ),
+            )
+            return changed.rowcount == 1
+
+    def past_runs(self, kind: str, count: int = 20) -> list[tuple[float, float]]:
+        """`(work, seconds)` of the last jobs of a kind that gave pictures."""
+        with self._lock:
+            rows = self._db.execute(
+                "SELECT work, seconds FROM jobs WHERE kind = ? AND state = 'done'"
+                " AND seconds IS NOT NULL ORDER BY number DESC LIMIT ?",
+                (kind, count),
+            )
+            return [(row["work"], row["seconds"]) for row in rows]
+
+    def due_hooks(self, now: float, count: int) -> list[Job]:
+        return self._all("hook = 'due' AND hook_next <= ? ORDER BY hook_next LIMIT ?", now, count)
+
+    def set_hook(self, prompt_id: str, hook: Hook, tries: int, at: float | None = None) -> None:
+        """After a try: how the call stands, and when the next one is."""
+        with self._lock:
+            self._db.execute(
+                "UPDATE jobs SET hook = ?, hook_tries = ?, hook_next = ? WHERE prompt_id = ?",
+                (hook.value, tries, at, prompt_id),
+            )
+
+    def expired(self, before: float) -> list[Job]:
+        """Temporary jobs that ended before then and still have pictures."""
+        return self._all("temporary = 1 AND finished < ? AND outputs != '[]'", before)
+
+    def drop_pictures(self, prompt_id: str) -> None:
+        with self._lock:
+            self._db.execute("UPDATE jobs SET outputs = '[]' WHERE prompt_id = ?", (prompt_id,))
+
+    def _transaction(self) -> "_Transaction":
+        return _Transaction(self._db)
+
+    def _one(self, condition: str, *values: object) -> Job | None:
+        row = self._db.execute(f"SELECT * FROM jobs WHERE {condition}", values).fetchone()  # noqa: S608
+        return None if row is None else _job(row)
+
+    def _all(self, condition: str, *values: object) -> list[Job]:
+        with self._lock:
+            rows: Iterable[Any] = self._db.execute(
+                f"SELECT * FROM jobs WHERE {condition}",  # noqa: S608 - conditions are in this file
+                values,
+            ).fetchall()
+        return [_job(row) for row in rows]
+
+
+class _Transaction:
+    """BEGIN IMMEDIATE ... COMMIT, or ROLLBACK where something is raised."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+
+    def __enter__(self) -> None:
+        self._db.execute("BEGIN IMMEDIATE")
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._db.execute("COMMIT" if kind is None else "ROLLBACK")
+
+
+_PLAIN: Sequence[str] = (
+    *("id", "prompt_id", "claim", "request", "kind", "pictures", "work", "prefix", "error"),
+    *("created", "crashes", "finished", "seconds", "webhook", "hook_tries"),
+)
+
+
+def _row(job: Job) -> dict[str, object]:
+    return {name: getattr(job, name) for name in _PLAIN} | {
+        "graph": json.dumps(job.graph),
+        "answer": json.dumps(job.answer),
+        "outputs": json.dumps(job.outputs),
+        "state": job.state.value,
+        "hook": job.hook.value,
+        "temporary": int(job.temporary),
+    }
+
+
+def _job(row: sqlite3.Row) -> Job:
+    return Job(
+        **{name: row[name] for name in _PLAIN},
+        graph=json.loads(row["graph"]) if row["graph"] else {},
+        answer=json.loads(row["answer"]),
+        outputs=tuple(json.loads(row["outputs"])),
+        state=State(row["state"]),
+        hook=Hook(row["hook"]),
+        temporary=bool(row["temporary"]),
+        number=row["number"],
+    )
