@@ -208,7 +208,7 @@ JSON_FIELDS = (
     Setting("multi_lingual", "translate", _SWITCH, "EnsembleTranslate", "no"),
     Setting("panorama", "panorama", _SWITCH, "EnsemblePanorama", "no"),
     Setting("self_attention", "self_attention", _SWITCH, "Self-Attention Guidance", "no"),
-    Setting("upscale", "upscale", readers.upscale, "Upscale Image", "no", 1, 3, 1, 3),
+    Setting("upscale", "upscale", readers.upscale, "EnsembleHires: factor", "no", 1, 3, 1, 3),
     Setting(
         "embeddings_model", "embeddings", readers.names, "Prompt: embedding:NAME at its end", "none"
     ),

@@ -112,6 +112,12 @@ def hires(
         raise ValueError("image holds no picture; link at least one.")
     ratio = vae.spacial_compression_encode()
     colour = image[..., :3] if image.shape[-1] >= 3 else image[..., :1].expand(-1, -1, -1, 3)
+    if not torch.isfinite(colour).all():
+        # One of them would spread over the whole picture in the VAE.
+        raise ValueError(
+            "image holds pixels that are no numbers (NaN or infinite), as a VAE in half precision "
+            "leaves them; decode it with --fp32-vae."
+        )
     width, height = target_size(settings, image.shape[2], image.shape[1], ratio)
     free = comfy.model_management.get_free_memory(torch.device("cpu"))
     grown = upscale_model.scale if upscale_model is not None else 1

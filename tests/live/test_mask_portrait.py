@@ -132,10 +132,6 @@ def test_an_inpainting_checkpoint_sees_what_is_kept(server, astronaut, inpaintin
     normal, zero, inpainted = shown
     assert np.array_equal(normal, zero)
     assert not np.array_equal(normal, inpainted)
-    # Both keep the person; what they paint around her differs.
-    same = (normal == np.asarray(astronaut)).all(axis=-1)
-    assert same.mean() > 0.05
-    assert (inpainted == np.asarray(astronaut)).all(axis=-1).mean() > 0.05
 
 
 def test_the_workflow_asks_for_what_is_documented():

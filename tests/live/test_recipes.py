@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 
@@ -67,10 +68,34 @@ def test_documented_examples_run_under_the_recorded_shrink(machine, name):
             assert len(answer["report"]["hashes"][entry["file"]]["autov2"]) == 10
 
 
-def test_a_second_checkpoint_paints_its_own_region_only(machine):
-    text = "scene BREAK c BREAK ann <lora:small_sd15:1> BREAK bob <lora:849330:1>"
+@pytest.fixture
+def other_checkpoints(machine) -> Iterator[tuple[str, str]]:
+    """Two further checkpoints, each with weights of its own in the last layer."""
+    from safetensors.torch import load_file, save_file
+
+    folder = machine.base / "models" / "checkpoints"
+    weights = load_file(folder / "small_sd15.safetensors")
+    last = "model.diffusion_model.out.2.weight"
+    own, names = weights[last], ("small_one", "small_two")
+    for name, factor in zip(names, (-1.0, 0.5), strict=True):
+        weights[last] = own * factor
+        save_file(weights, folder / f"{name}.safetensors")
+    yield names
+    for name in names:
+        (folder / f"{name}.safetensors").unlink()
+
+
+def test_two_further_checkpoints_paint_their_own_regions_only(machine, other_checkpoints):
+    one, two = other_checkpoints
+    text = f"scene BREAK c BREAK ann <lora:{one}:1> BREAK bob <lora:{two}:1>"
     graph = compiled(machine, text, **SMALL)["graph"]
-    for key, source in (("before", ["decode", 0]), ("region", ["person_1_region", 0])):
+    extra = {
+        "before": ["decode", 0],
+        "between": ["person_1_composite", 0],
+        "region_1": ["person_1_region", 0],
+        "region_2": ["person_2_region", 0],
+    }
+    for key, source in extra.items():
         graph[key] = {
             "class_type": "SaveImage",
             "inputs": {"images": source, "filename_prefix": key},
@@ -78,13 +103,23 @@ def test_a_second_checkpoint_paints_its_own_region_only(machine):
     result = machine.run(graph)
     assert result.status == "success", result.error
     pictures = machine.client.pictures(result.run)
-    shown = {picture.node: Image.open(BytesIO(picture.data)) for picture in pictures}
-    before, after = np.asarray(shown["before"]).astype(int), np.asarray(shown["save"]).astype(int)
-    region = np.asarray(shown["region"].resize((192, 128)))[..., 0]
-    changed = np.abs(after - before).max(axis=-1)
-    assert (region == 0).sum() > 1000
-    assert changed[region == 0].max() == 0
-    assert changed[region == 255].mean() > 5
+    shown = {
+        each.node: np.asarray(Image.open(BytesIO(each.data)).resize((192, 128))).astype(int)
+        for each in pictures
+    }
+    for first, second, region in (
+        ("before", "between", "region_1"),
+        ("between", "save", "region_2"),
+    ):
+        inside = shown[region][..., 0]
+        changed = np.abs(shown[second] - shown[first]).max(axis=-1)
+        assert (inside == 0).sum() > 1000
+        assert changed[inside == 0].max() == 0
+        assert changed[inside == 255].mean() > 5
+    # Each pass is painted by its own checkpoint.
+    graph["person_2_checkpoint"]["inputs"]["ckpt_name"] = f"{one}.safetensors"
+    again = machine.run(graph)
+    assert not np.array_equal(np.asarray(again.images[-1]), np.asarray(result.images[-1]))
 
 
 def test_a_batch_reports_seed_and_index_of_each_picture(machine):

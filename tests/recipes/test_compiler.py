@@ -171,6 +171,41 @@ def test_skip_missing_leaves_out_and_says_so(machine, validate):
     assert "'a'" in found.report["left_out"][0]
 
 
+_OUTSIDE = ("../secret", "..\\secret", "a/../../secret", "/etc/passwd")
+_NAME_FIELDS = {
+    "model_id": {},
+    "vae": {},
+    "lora_model": {},
+    "embeddings_model": {},
+    "init_image": {},
+    "mask_image": {"init_image": "portrait.png"},
+}
+_NAME_LINES = (
+    "a\ninput_image={}",
+    "a\ninput_image_url=https://host/{}",
+    "a\ninput_image=portrait.png\nmask_image={}",
+    "a <{}>",
+    "s BREAK c BREAK a <lora:{}:1>",
+)
+
+
+@pytest.mark.parametrize("outside", _OUTSIDE)
+def test_no_name_field_leads_out_of_its_folder(machine, outside):
+    texts = [
+        json.dumps({"prompt": "a", "model_id": "small_sd15", **others, field: outside})
+        for field, others in _NAME_FIELDS.items()
+    ]
+    for text in [*texts, *(line.format(outside) for line in _NAME_LINES)]:
+        with pytest.raises((RecipeError, MissingError)):
+            compiled(text, machine, Options())
+
+
+def test_a_person_without_text_is_told(machine, validate):
+    found = compiled("s BREAK c BREAK BREAK bob", machine)
+    validate(found.graph)
+    assert "prompt: person 1 has no text of their own" in found.report["notes"]
+
+
 def test_a_500_lora_list_names_each_missing_one_once(machine):
     body = {"prompt": "a", "lora_model": ",".join(f"no{i % 250}" for i in range(500))}
     with pytest.raises(MissingError) as error:

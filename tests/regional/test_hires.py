@@ -229,5 +229,30 @@ def test_an_empty_batch_is_refused():
         hires(torch.rand(0, 8, 8, 3), None, None, None, QUICK)
 
 
+@pytest.fixture(scope="module")
+def small_vae():
+    import nodes
+
+    return nodes.VAELoader().load_vae("small_vae.safetensors")[0]
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 12, 1), (2, 8, 12, 4), (1, 1, 1, 3), (1, 1, 300, 3)])
+@pytest.mark.parametrize("brightest", [1.0, 7.0], ids=["plain", "hdr"])
+def test_grey_alpha_hdr_and_tiny_pictures(small_vae, shape, brightest):
+    image = torch.rand(shape) * brightest
+    large = hires(image, small_vae, None, None, replace(QUICK, denoise=0.0))
+    sides = [max(8, 2 * side) // 8 * 8 for side in shape[1:3]]
+    assert large.shape == (shape[0], *sides, 3)
+    assert large.isfinite().all() and large.min() >= 0 and large.max() <= 1
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_pixels_that_are_no_numbers_are_refused(small_vae, value):
+    image = torch.rand(1, 16, 16, 3)
+    image[0, 3, 4, 1] = value
+    with pytest.raises(ValueError, match="image holds pixels that are no numbers"):
+        hires(image, small_vae, None, None, QUICK)
+
+
 def test_tiles_are_given_row_by_row():
     assert list(cover(8, 12, 8, 4)) == [Tile(0, 8, 0, 8), Tile(0, 8, 4, 12)]
