@@ -74,7 +74,7 @@ def seconds(work, *arguments) -> float:
 def measure(pictures: int, size: int, rounds: int) -> dict[str, float]:
     """Median seconds of the three ways: reloading, our first call, our later calls."""
     import torch
-    from ensemble_portraits.ensemble.segment import models
+    from ensemble_portraits.ensemble.models import loading
 
     image = torch.rand(pictures, size, size, 3)
     times: dict[str, list[float]] = {"reload": [], "first": [], "later": []}
@@ -84,7 +84,7 @@ def measure(pictures: int, size: int, rounds: int) -> dict[str, float]:
         once_and_batched(folder, image[:1])
         for _ in range(rounds):
             times["reload"].append(seconds(reload_and_loop, folder, image))
-            models._loaded.clear()
+            loading._loaded.clear()
             times["first"].append(seconds(once_and_batched, folder, image))
             times["later"].append(seconds(once_and_batched, folder, image))
     return {name: statistics.median(values) for name, values in times.items()}

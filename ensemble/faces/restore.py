@@ -9,7 +9,7 @@ import folder_paths
 import numpy as np
 import torch
 
-from ..segment.models import load_once
+from ..models.loading import load_once
 from .align import CROP, AlignedFace, carry, crop_matrix, inverse, oval, window
 
 FOLDERS = ("facerestore_models", "upscale_models")

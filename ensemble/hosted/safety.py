@@ -6,7 +6,8 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 
-from .folders import FolderModel, complete, load_folder
+from ..models.loading import Loaded
+from .folders import complete, load_folder
 
 KIND = "safety_checker"
 OFF = "off"
@@ -22,7 +23,7 @@ class Action(Enum):
     NOTICE = "sensitive_content_text"
 
 
-def load_checker(name: str) -> FolderModel:
+def load_checker(name: str) -> Loaded:
     """The checker in `models/safety_checker/<name>`. Raises ValueError, see load_folder."""
     return load_folder(KIND, name, _read)
 
@@ -38,7 +39,7 @@ def _read(path: Path) -> tuple[torch.nn.Module, object]:
     return complete(net), processor
 
 
-def find_flagged(checker: FolderModel, image: torch.Tensor) -> list[bool]:
+def find_flagged(checker: Loaded, image: torch.Tensor) -> list[bool]:
     """Which pictures of IMAGE `[B,H,W,3]` the checker flags."""
     net, device = checker.on_device()
     pictures = list((image * 255).round().clamp(0, 255).to(torch.uint8).cpu().numpy())

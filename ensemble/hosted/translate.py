@@ -11,7 +11,8 @@ from typing import Any
 
 import torch
 
-from .folders import FolderModel, complete, load_folder
+from ..models.loading import Loaded
+from .folders import complete, load_folder
 
 KIND = "translation"
 AUTO = "auto"
@@ -52,7 +53,7 @@ def _identifier() -> Any:
     return identifier
 
 
-def load_translator(name: str) -> FolderModel:
+def load_translator(name: str) -> Loaded:
     """The mBART-50 model in `models/translation/<name>`. Raises ValueError, see load_folder."""
     return load_folder(KIND, name, _read)
 
@@ -69,7 +70,7 @@ def _read(path: Path) -> tuple[torch.nn.Module, object]:
     return complete(net), tokenizer
 
 
-def translate(text: str, translator: FolderModel, language: str) -> str:
+def translate(text: str, translator: Loaded, language: str) -> str:
     """`text` in English. `language` is an ISO 639-1 code among the 52."""
     if language == ENGLISH:
         return text
@@ -82,7 +83,7 @@ def translate(text: str, translator: FolderModel, language: str) -> str:
     return "".join(out)
 
 
-def _translate_piece(piece: str, translator: FolderModel, language: str) -> str:
+def _translate_piece(piece: str, translator: Loaded, language: str) -> str:
     """The words of `piece` in English, with the spaces and commas around them kept."""
     words = piece.strip(" \t,")
     if not any(char.isalpha() for char in words):

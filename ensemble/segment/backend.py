@@ -7,6 +7,9 @@ from typing import Any
 
 import torch
 
+# The folder under models/ with the backends' own model folders.
+FOLDER = "segmentation"
+
 
 class Softness(Enum):
     """What the values between 0 and 1 of a backend's masks mean."""
@@ -73,3 +76,8 @@ class Backend:
     segment: Callable[[Any, Job], torch.Tensor]
     threshold: float = 0.5
     caution: str = ""
+
+
+def to_bytes(image: torch.Tensor) -> list[torch.Tensor]:
+    """IMAGE `[B,H,W,3]` -> B pictures `[3,H,W]` uint8, the form every processor was made for."""
+    return list((image * 255).round().clamp(0, 255).to(torch.uint8).movedim(-1, 1).cpu())

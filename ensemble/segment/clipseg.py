@@ -6,8 +6,8 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from .backend import Backend, Job, ModelFile, Sockets, Softness
-from .models import find_folder, load_folder, to_bytes
+from ..models.loading import find_folder, load_folder
+from .backend import FOLDER, Backend, Job, ModelFile, Sockets, Softness, to_bytes
 from .words import concept, open_phrase
 
 # Pictures per forward; each costs about 60 MB of activations at CLIPSeg's 352 pixels.
@@ -22,11 +22,11 @@ def fit(word: str) -> float:
 
 
 def find(sockets: Sockets) -> Path | None:
-    return find_folder(lambda config: config.get("model_type") == "clipseg")
+    return find_folder(FOLDER, lambda config: config.get("model_type") == "clipseg")
 
 
 def segment(found: Path, job: Job) -> torch.Tensor:
-    loaded = load_folder(found, "CLIPSegForImageSegmentation")
+    loaded = load_folder(FOLDER, found, "CLIPSegForImageSegmentation")
     model, device = loaded.on_device()
     # The decoder reads none of the vision tower's last layers (two of twelve as published).
     del model.clip.vision_model.encoder.layers[max(model.extract_layers) + 1 :]

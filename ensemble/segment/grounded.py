@@ -4,8 +4,8 @@ from pathlib import Path
 
 import torch
 
-from .backend import Backend, Job, ModelFile, Sockets, Softness
-from .models import Loaded, find_folder, load_folder, to_bytes
+from ..models.loading import Loaded, find_folder, load_folder
+from .backend import FOLDER, Backend, Job, ModelFile, Sockets, Softness, to_bytes
 from .words import concept, open_phrase
 
 # Boxes kept per phrase and picture, best first.
@@ -38,9 +38,9 @@ def fit(word: str) -> float:
 def find(sockets: Sockets) -> tuple[Path, str, Path] | None:
     """Both folders and the detector's class. SAM 2's published folders call themselves
     sam2_video, and hold the picture model."""
-    sam = find_folder(lambda config: config.get("model_type") in ("sam2", "sam2_video"))
+    sam = find_folder(FOLDER, lambda config: config.get("model_type") in ("sam2", "sam2_video"))
     for kind, model_class in _DINO_CLASSES.items():
-        dino = find_folder(lambda config, kind=kind: config.get("model_type") == kind)
+        dino = find_folder(FOLDER, lambda config, kind=kind: config.get("model_type") == kind)
         if dino and sam:
             return dino, model_class, sam
     return None
@@ -49,9 +49,9 @@ def find(sockets: Sockets) -> tuple[Path, str, Path] | None:
 def segment(found: tuple[Path, str, Path], job: Job) -> torch.Tensor:
     dino_folder, dino_class, sam_folder = found
     pictures = to_bytes(job.image)
-    dino = load_folder(dino_folder, dino_class)
+    dino = load_folder(FOLDER, dino_folder, dino_class)
     boxes = [detect(dino, pictures, open_phrase(word), job.threshold) for word in job.words]
-    return cut(load_folder(sam_folder, "Sam2Model"), pictures, boxes)
+    return cut(load_folder(FOLDER, sam_folder, "Sam2Model"), pictures, boxes)
 
 
 def detect(

@@ -5,8 +5,8 @@ from typing import Any
 
 import torch
 
+from ..models.loading import find_file, load_once
 from .backend import Backend, Job, ModelFile, Sockets, Softness
-from .models import find_file, load_once
 from .words import concept
 
 # concept -> region names of core's MediaPipeFaceMask

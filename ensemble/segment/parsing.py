@@ -6,8 +6,8 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 
-from .backend import Backend, Job, ModelFile, Sockets, Softness
-from .models import Loaded, find_folder, load_folder, to_bytes
+from ..models.loading import Loaded, find_folder, load_folder
+from .backend import FOLDER, Backend, Job, ModelFile, Sockets, Softness, to_bytes
 from .words import CLOTHES_PARTS, FACE_PARTS, concept
 
 # Pictures per forward; each costs about 150 MB of logits at 512 pixels.
@@ -28,10 +28,11 @@ FACE_FILE = ModelFile(
 def _folder(label: str) -> Path | None:
     """The SegFormer folder whose labels hold this one, which only one of the two models has."""
     return find_folder(
+        FOLDER,
         lambda config: (
             config.get("model_type") == "segformer"
             and label in (config.get("id2label") or {}).values()
-        )
+        ),
     )
 
 
@@ -55,7 +56,7 @@ def find_face(sockets: Sockets) -> Path | None:
 
 
 def segment_clothes(found: Path, job: Job) -> torch.Tensor:
-    loaded = load_folder(found, "SegformerForSemanticSegmentation")
+    loaded = load_folder(FOLDER, found, "SegformerForSemanticSegmentation")
     logits, names = _logits(loaded, to_bytes(job.image))
     masks = [part(logits, names, _clothes_labels(word, names), job.size) for word in job.words]
     return torch.stack(masks)
@@ -68,7 +69,7 @@ def _clothes_labels(word: str, names: Sequence[str]) -> Sequence[str]:
 
 
 def segment_face(found: Path, job: Job) -> torch.Tensor:
-    loaded = load_folder(found, "SegformerForSemanticSegmentation")
+    loaded = load_folder(FOLDER, found, "SegformerForSemanticSegmentation")
     squares = _face_squares(job)
     if squares is None:
         logits, names = _logits(loaded, to_bytes(job.image))

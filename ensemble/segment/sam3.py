@@ -6,8 +6,8 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
+from ..models.loading import find_file, load_once
 from .backend import Backend, Job, ModelFile, Sockets, Softness
-from .models import find_file, load_once
 from .words import concept, open_phrase
 
 # The model looks at squares of this size, whatever the picture's shape (core's SAM3_Detect).

@@ -9,9 +9,9 @@ import folder_paths
 import numpy as np
 import pytest
 import torch
+from ensemble_portraits.ensemble.models.loading import load_folder
 from ensemble_portraits.ensemble.pose.estimators import available, choices, estimate
 from ensemble_portraits.ensemble.pose.estimators.base import Box, Sockets, read_boxes
-from ensemble_portraits.ensemble.pose.estimators.loading import load_folder
 from ensemble_portraits.ensemble.pose.estimators.vitpose import to_body_18
 from skimage import data
 
@@ -101,10 +101,16 @@ def test_boxes_on_the_socket_take_the_detectors_place(models):
 def test_a_model_is_loaded_once_and_again_when_it_changes(models):
     folder = models / "small_vitpose"
     small_models.vitpose(folder)
-    first = load_folder(folder, "VitPoseForPoseEstimation")
-    assert load_folder(folder, "VitPoseForPoseEstimation") is first
+    first = load_folder("pose_estimation", folder, "VitPoseForPoseEstimation", "AutoImageProcessor")
+    assert (
+        load_folder("pose_estimation", folder, "VitPoseForPoseEstimation", "AutoImageProcessor")
+        is first
+    )
     (folder / "config.json").write_text((folder / "config.json").read_text() + "\n")
-    assert load_folder(folder, "VitPoseForPoseEstimation") is not first
+    assert (
+        load_folder("pose_estimation", folder, "VitPoseForPoseEstimation", "AutoImageProcessor")
+        is not first
+    )
 
 
 def test_models_run_through_comfyuis_memory_management(models):
@@ -112,7 +118,12 @@ def test_models_run_through_comfyuis_memory_management(models):
 
     small_models.vitpose(models / "small_vitpose")
     estimate(PHOTO, "vitpose", Sockets(boxes=(Box(0, 0, 90, 90),)))
-    patcher = load_folder(models / "small_vitpose", "VitPoseForPoseEstimation").patcher
+    patcher = load_folder(
+        "pose_estimation",
+        models / "small_vitpose",
+        "VitPoseForPoseEstimation",
+        "AutoImageProcessor",
+    ).patcher
     assert any(loaded.model is patcher for loaded in model_management.current_loaded_models)
 
 

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 import torch
-from ensemble_portraits.ensemble.segment import clipseg, grounded, models, parsing
-from ensemble_portraits.ensemble.segment.backend import Job, Sockets
+from ensemble_portraits.ensemble.models import loading as models
+from ensemble_portraits.ensemble.segment import clipseg, grounded, parsing
+from ensemble_portraits.ensemble.segment.backend import Job, Sockets, to_bytes
 from ensemble_portraits.ensemble.segment.words import CLOTHES_PARTS, FACE_PARTS
 
 from . import library
@@ -75,8 +76,8 @@ def test_grounding_dinos_boxes_are_the_zero_shot_pipelines(small_models, picture
     from transformers import pipeline
 
     folder = small_models / "small_grounding_dino"
-    loaded = models.load_folder(folder, "GroundingDinoForObjectDetection")
-    (boxes,) = grounded.detect(loaded, models.to_bytes(image[:1]), "hat", THRESHOLD)
+    loaded = models.load_folder("segmentation", folder, "GroundingDinoForObjectDetection")
+    (boxes,) = grounded.detect(loaded, to_bytes(image[:1]), "hat", THRESHOLD)
     detector = pipeline("zero-shot-object-detection", model=str(folder), device="cpu")
     expected = detector(picture, candidate_labels=["hat."], threshold=THRESHOLD)
     found = [list(one["box"].values()) for one in expected]
@@ -111,10 +112,10 @@ def test_models_are_loaded_once_and_again_when_a_file_changes(small_models, tmp_
     folder = tmp_path / "clothes"
     shutil.copytree(small_models / "small_clothes", folder)
     name = "SegformerForSemanticSegmentation"
-    first = models.load_folder(folder, name)
-    assert models.load_folder(folder, name) is first
+    first = models.load_folder("segmentation", folder, name)
+    assert models.load_folder("segmentation", folder, name) is first
     os.utime(folder / "model.safetensors", ns=(1, 1))
-    assert models.load_folder(folder, name) is not first
+    assert models.load_folder("segmentation", folder, name) is not first
 
 
 def test_at_most_a_few_models_are_kept(tmp_path):
@@ -131,7 +132,9 @@ def test_at_most_a_few_models_are_kept(tmp_path):
 def test_the_model_is_under_comfyuis_memory_management(small_models):
     from comfy import model_management
 
-    loaded = models.load_folder(small_models / "small_clipseg", "CLIPSegForImageSegmentation")
+    loaded = models.load_folder(
+        "segmentation", small_models / "small_clipseg", "CLIPSegForImageSegmentation"
+    )
     loaded.on_device()
     assert any(entry.model is loaded.patcher for entry in model_management.current_loaded_models)
     assert loaded.patcher.model_size() > 1e6
@@ -158,7 +161,7 @@ def test_a_broken_folder_is_named(small_models, tmp_path, damage):
         torch.save(load_file(weights), folder / "pytorch_model.bin")
         weights.unlink()
     with pytest.raises(ValueError, match="models/segmentation/my clothes"):
-        models.load_folder(folder, "SegformerForSemanticSegmentation")
+        models.load_folder("segmentation", folder, "SegformerForSemanticSegmentation")
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '"clipseg"', ""])

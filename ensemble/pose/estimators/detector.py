@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from .base import Box
-from .loading import config_of, load_folder, model_folders
+from ...models.loading import find_folder, load_folder
+from .base import FOLDER, Box
 
 logger = logging.getLogger(__name__)
 
@@ -17,10 +17,7 @@ _THRESHOLD = 0.3
 
 def detector_folder() -> Path | None:
     """The first folder under models/pose_estimation that holds an object detector."""
-    for folder in model_folders():
-        if config_of(folder).get("model_type") in _KINDS:
-            return folder
-    return None
+    return find_folder(FOLDER, lambda config: config.get("model_type") in _KINDS)
 
 
 def person_boxes(image: np.ndarray) -> tuple[Box, ...] | None:
@@ -32,11 +29,12 @@ def person_boxes(image: np.ndarray) -> tuple[Box, ...] | None:
             "person. Link person_boxes, or add an RT-DETR folder."
         )
         return None
-    model, processor, device = load_folder(folder, "AutoModelForObjectDetection").on_device()
-    inputs = processor(images=image, return_tensors="pt").to(device)
+    loaded = load_folder(FOLDER, folder, "AutoModelForObjectDetection", "AutoImageProcessor")
+    model, device = loaded.on_device()
+    inputs = loaded.processor(images=image, return_tensors="pt").to(device)
     with torch.inference_mode():
         outputs = model(**inputs)
-    found = processor.post_process_object_detection(
+    found = loaded.processor.post_process_object_detection(
         outputs, threshold=_THRESHOLD, target_sizes=[image.shape[:2]]
     )[0]
     names = {int(k): str(v).lower() for k, v in model.config.id2label.items()}

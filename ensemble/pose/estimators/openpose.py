@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from ...models.loading import Loaded, load_once, manage
 from ..skeleton import FACE_POINTS, HAND_POINTS, Pose, Skeleton
 from .base import FOLDER, Sockets
-from .loading import Loaded, load_once, manage
 
 _BODY, _HAND, _FACE = "body_pose_model.pth", "hand_pose_model.pth", "facenet.pth"
 _ALIAS = "_ensemble_controlnet_aux"
@@ -89,7 +89,7 @@ def _part(kind: Any, network: Any, path: Path | None) -> Any:
     if path is None:
         return None
 
-    def load() -> Loaded:
+    def load(path: Path) -> Loaded:
         net = network()
         # The network's keys have a first part more than the file's: "model0.conv1_1.weight".
         state = _state(path)
@@ -97,7 +97,7 @@ def _part(kind: Any, network: Any, path: Path | None) -> Any:
         return manage(net)
 
     part = kind.__new__(kind)
-    part.model = load_once("openpose", [path], load).on_device()[0]
+    part.model = load_once("openpose", path, load).on_device()[0]
     return part
 
 
@@ -105,7 +105,7 @@ def _face(package: Any, path: Path | None) -> Any:
     if path is None:
         return None
 
-    def load() -> Loaded:
+    def load(path: Path) -> Loaded:
         net = package.face.FaceNet()
         net.load_state_dict(_state(path))
         return manage(net)
@@ -114,7 +114,7 @@ def _face(package: Any, path: Path | None) -> Any:
     face.inference_size = package.face.params["inference_img_size"]
     face.sigma = package.face.params["gaussian_sigma"]
     face.threshold = package.face.params["heatmap_peak_thresh"]
-    face.model = load_once("facenet", [path], load).on_device()[0]
+    face.model = load_once("facenet", path, load).on_device()[0]
     return face
 
 

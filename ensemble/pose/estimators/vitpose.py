@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ...models.loading import config_of, load_folder, model_folders
 from ..skeleton import Pose, Skeleton
-from .base import Box, Sockets
+from .base import FOLDER, Box, Sockets
 from .detector import person_boxes
-from .loading import config_of, load_folder, model_folders
 
 # COCO's 17 joints in BODY_18 order, without the neck.
 _COCO = {0: 0, 2: 6, 3: 8, 4: 10, 5: 5, 6: 7, 7: 9, 8: 12, 9: 14, 10: 16, 11: 11, 12: 13, 13: 15,
@@ -45,21 +45,22 @@ class ViTPose:
 
 
 def _folders() -> list[Path]:
-    return [f for f in model_folders() if config_of(f).get("model_type") == "vitpose"]
+    return [f for f in model_folders(FOLDER) if config_of(FOLDER, f).get("model_type") == "vitpose"]
 
 
 def _joints(folder: Path, image: np.ndarray, boxes: tuple[Box, ...]) -> list[np.ndarray]:
     """COCO joints `[17,3]` (x, y, score) of the person in each box."""
-    model, processor, device = load_folder(folder, "VitPoseForPoseEstimation").on_device()
+    loaded = load_folder(FOLDER, folder, "VitPoseForPoseEstimation", "AutoImageProcessor")
+    model, device = loaded.on_device()
     # Single precision, as detectors give it: the refinement of joints magnifies every digit.
     given = [np.array([[b.x, b.y, b.width, b.height] for b in boxes], dtype=np.float32)]
-    inputs = processor(images=image, boxes=given, return_tensors="pt").to(device)
+    inputs = loaded.processor(images=image, boxes=given, return_tensors="pt").to(device)
     if model.config.backbone_config.num_experts > 1:
         # ViTPose++ has experts per data set; 0 is COCO.
         inputs["dataset_index"] = torch.zeros(len(boxes), dtype=torch.int64, device=device)
     with torch.inference_mode():
         outputs = model(**inputs)
-    found = processor.post_process_pose_estimation(outputs, boxes=given)[0]
+    found = loaded.processor.post_process_pose_estimation(outputs, boxes=given)[0]
     return [np.c_[p["keypoints"].numpy(), p["scores"].numpy().reshape(-1, 1)] for p in found]
 
 

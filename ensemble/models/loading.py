@@ -1,0 +1,153 @@
+"""Finding model files and folders under ComfyUI's `models/`, and loading each of them once."""
+
+import atexit
+import fnmatch
+import json
+import logging
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import folder_paths
+import torch
+
+logger = logging.getLogger(__name__)
+
+# Enough for all that one recipe can want at a time; the least recently used one goes.
+KEPT = 8
+_loaded: OrderedDict[tuple, Any] = OrderedDict()
+# A patcher that outlives ComfyUI's own modules fails in its __del__ and says so on the console.
+atexit.register(_loaded.clear)
+
+
+@dataclass(frozen=True, eq=False)
+class Loaded:
+    """A model under ComfyUI's memory management, with its processor if it has one."""
+
+    patcher: Any
+    processor: Any = None
+
+    def on_device(self) -> tuple[Any, torch.device]:
+        """The model, moved to the device ComfyUI chose for it, and that device."""
+        from comfy import model_management
+
+        model_management.load_models_gpu([self.patcher], force_full_load=True)
+        return self.patcher.model.net, self.patcher.load_device
+
+
+class _Held(torch.nn.Module):
+    """ModelPatcher keeps the current device on the module, where transformers has a read-only
+    property of the same name."""
+
+    def __init__(self, net: torch.nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+
+def manage(net: torch.nn.Module, processor: Any = None) -> Loaded:
+    """Put a model under ComfyUI's memory management."""
+    from comfy import model_management, model_patcher
+
+    held = _Held(net.eval())
+    patcher = model_patcher.ModelPatcher(
+        held,
+        load_device=model_management.text_encoder_device(),
+        offload_device=model_management.text_encoder_offload_device(),
+        size=model_management.module_size(held),
+    )
+    return Loaded(patcher, processor)
+
+
+def signature(path: Path) -> tuple:
+    """(path, mtime, size) of a file, or of each file that decides what a model folder holds."""
+    files = [path]
+    if path.is_dir():
+        files = sorted(f for f in path.iterdir() if f.suffix in (".json", ".safetensors"))
+    stats = [(f, f.stat()) for f in files]
+    return tuple((str(f), stat.st_mtime_ns, stat.st_size) for f, stat in stats)
+
+
+def load_once(kind: str, path: Path, load: Callable[[Path], Any]) -> Any:
+    """`load(path)`, kept while the files under `path` stay the same. At most KEPT are kept."""
+    key = (kind, signature(path))
+    if key not in _loaded:
+        _loaded[key] = load(path)
+        while len(_loaded) > KEPT:
+            _loaded.popitem(last=False)
+    _loaded.move_to_end(key)
+    return _loaded[key]
+
+
+def find_file(kind: str, *patterns: str) -> Path | None:
+    """The first file of `models/<kind>` whose name fits a pattern, patterns in order."""
+    names = sorted(folder_paths.get_filename_list(kind))
+    for pattern in patterns:
+        for name in names:
+            if fnmatch.fnmatch(Path(name).name.lower(), pattern):
+                return Path(folder_paths.get_full_path_or_raise(kind, name))
+    return None
+
+
+def model_folders(kind: str) -> list[Path]:
+    """Folders of `models/<kind>` with a config.json, by name in each root."""
+    roots = folder_paths.get_folder_paths(kind)
+    return [c.parent for root in roots for c in sorted(Path(root).glob("*/config.json"))]
+
+
+def find_folder(kind: str, wanted: Callable[[dict[str, Any]], bool]) -> Path | None:
+    """The first folder in `models/<kind>` whose config.json is wanted, whatever its name."""
+    return next((f for f in model_folders(kind) if wanted(config_of(kind, f))), None)
+
+
+def config_of(kind: str, folder: Path) -> dict[str, Any]:
+    """Its config.json; empty, with a warning, where that cannot be read."""
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        logger.warning("models/%s/%s is left out: its config.json: %s", kind, folder.name, error)
+        return {}
+    return config if isinstance(config, dict) else {}
+
+
+def load_folder(
+    kind: str, folder: Path, model_class: str, processor_class: str = "AutoProcessor"
+) -> Loaded:
+    """A transformers model and its processor from a folder of `models/<kind>`, safetensors only.
+
+    Raises ValueError naming the folder where it is not whole: transformers itself fills weights
+    that are missing with random numbers.
+    """
+    place = f"models/{kind}/{folder.name}"
+    return load_once(
+        model_class, folder, lambda path: _read(path, model_class, processor_class, place)
+    )
+
+
+def _read(folder: Path, model_class: str, processor_class: str, place: str) -> Loaded:
+    import transformers
+
+    try:
+        processor = getattr(transformers, processor_class).from_pretrained(
+            folder, local_files_only=True
+        )
+        model, info = getattr(transformers, model_class).from_pretrained(
+            folder,
+            local_files_only=True,
+            use_safetensors=True,
+            dtype=torch.float32,
+            output_loading_info=True,
+        )
+    except Exception as error:  # transformers, safetensors and json each raise their own
+        raise ValueError(
+            f"The model folder {place} cannot be read as {model_class}: {error} Download "
+            "it again (config.json, the processor's .json files, model.safetensors), or remove it."
+        ) from error
+    if info["missing_keys"]:
+        some = ", ".join(sorted(info["missing_keys"])[:3])
+        raise ValueError(
+            f"The model folder {place} lacks {len(info['missing_keys'])} weights of "
+            f"{model_class} ({some}, …). Download its model.safetensors again."
+        )
+    return manage(model, processor)
