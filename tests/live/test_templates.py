@@ -4,6 +4,7 @@ import json
 import shutil
 
 import pytest
+from PIL import Image
 
 from dev import finishing
 from dev.client import read_graph
@@ -86,9 +87,9 @@ def test_every_named_file_is_listed_with_its_link(name):
     assert wanted <= set(listed)
 
 
-@pytest.mark.browser
-@pytest.mark.skipif(not shutil.which("chromium"), reason="needs chromium on the PATH")
-def test_the_front_end_flattens_the_editor_form_to_the_api_form(server):
+@pytest.fixture(scope="module")
+def page(server):
+    """The editor, open in a real browser."""
     sync_api = pytest.importorskip("playwright.sync_api")
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(
@@ -99,15 +100,84 @@ def test_the_front_end_flattens_the_editor_form_to_the_api_form(server):
         page.goto(server.url)
         page.wait_for_function("window.app && window.app.graph && window.app.canvas")
         page.wait_for_timeout(2000)
-        for name in names():
-            found = page.evaluate(
-                "async workflow => { await app.loadGraphData(workflow);"
-                " return (await app.graphToPrompt()).output }",
-                editor_file(name),
-            )
-            expected = {k: shape(node) for k, node in read_graph(api_file(name)).items()}
-            assert with_keys(found, list(editor_graph(name))) == expected, name
+        yield page
         browser.close()
+
+
+needs_browser = pytest.mark.skipif(
+    not shutil.which("chromium"), reason="needs chromium on the PATH"
+)
+OPEN = """async workflow => {
+    await app.loadGraphData(workflow)
+    return (await app.graphToPrompt()).output
+}"""
+# Widgets of the editor's top level are set as a user would set them: by node and name.
+SET = """async changes => {
+    for (const [type, name, value] of changes) {
+        const node = app.graph.nodes.find((each) => [each.title, each.type].includes(type))
+        node.widgets.find((each) => each.name === name).value = value
+    }
+    return (await app.graphToPrompt()).output
+}"""
+
+
+@pytest.mark.browser
+@needs_browser
+@pytest.mark.parametrize("name", names())
+def test_the_front_end_flattens_the_editor_form_to_the_api_form(page, name):
+    found = page.evaluate(OPEN, editor_file(name))
+    expected = {key: shape(node) for key, node in read_graph(api_file(name)).items()}
+    assert with_keys(found, list(editor_graph(name))) == expected
+
+
+@pytest.mark.browser
+@needs_browser
+def test_every_stage_is_switched_on_the_face_of_the_subgraph(page):
+    page.evaluate(OPEN, editor_file("lora_multi"))
+    keys = list(editor_graph("lora_multi"))
+    for stage in STAGES:
+        for value in (True, False):
+            graph = with_keys(page.evaluate(SET, [["Finishing", stage, value]]), keys)
+            on = {each for each in STAGES if graph[finishing.PREFIX + each][2]["switch"]}
+            assert on == ({stage} if value else set())
+
+
+@pytest.mark.browser
+@needs_browser
+def test_the_editor_queues_the_workflow_and_lists_the_blueprint(page, server):
+    page.evaluate(OPEN, editor_file("lora_multi"))
+    page.evaluate(
+        SET,
+        [
+            ["CheckpointLoaderSimple", "ckpt_name", "small_sd15.safetensors"],
+            ["MultiLoraLoader", "loras", "ganyu-lora"],
+            ["MultiLoraLoader", "strengths", "1"],
+            ["EmptyLatentImage", "width", 128],
+            ["EmptyLatentImage", "height", 64],
+            ["EnsembleSampler", "steps", 1],
+            ["Finishing", "super_resolution", True],
+            ["Finishing", "film_grain", True],
+        ],
+    )
+    before = set(server.client.get_json("/history"))
+    page.evaluate("() => app.queuePrompt(0, 1)")
+    for _ in range(240):
+        page.wait_for_timeout(500)
+        done = [run for key, run in server.client.get_json("/history").items() if key not in before]
+        if done:
+            break
+    (run,) = done
+    assert run["status"]["status_str"] == "success", run["status"]
+    (saved,) = (image for each in run["outputs"].values() for image in each.get("images", ()))
+    picture = Image.open(server.base / "output" / saved["subfolder"] / saved["filename"])
+    assert picture.size == (256, 128)
+    listed = page.evaluate(
+        """() => {
+            const { $pinia } = document.querySelector('#vue-app').__vue_app__.config.globalProperties
+            return $pinia._s.get('subgraph').subgraphBlueprints.map((each) => each.display_name)
+        }"""
+    )
+    assert "Finishing" in listed
 
 
 def shape(node: dict) -> tuple:
