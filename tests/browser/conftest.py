@@ -34,6 +34,9 @@ def server() -> Iterator[Server]:
         save_file(tensors, loras / f"{MARKUP}.safetensors")
         models = Path(os.environ["ENSEMBLE_BASE"]) / "models"
         base = make_base(folder / "base", models.resolve())
+        # Else the browser of templates opens over the graph at the first visit.
+        settings = base / "user" / "default" / "comfy.settings.json"
+        settings.write_text('{"Comfy.TutorialCompleted": true}')
         with Server(engine_of_this_python(), base, models={"loras": [loras]}) as running:
             yield running
 

@@ -30,10 +30,7 @@ class Editor:
         self.page.goto(self.url)
         self.page.wait_for_function(READY)
         self.page.wait_for_function("app.extensions.some(e => e.name === 'ensemble.editor')")
-        self.js("app.extensionManager.setting.set('Comfy.TutorialCompleted', true)")
-        self.js("app.extensionManager.setting.set('Comfy.Workflow.WarnBlueprintOverwrite', false)")
-        self.page.wait_for_timeout(1000)
-        self.page.keyboard.press("Escape")  # the browser of templates, at the first visit
+        self.page.wait_for_timeout(500)
 
     def start(self, renderer: str) -> None:
         """An empty graph at 100 %."""
