@@ -3,6 +3,9 @@ sampling."""
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import gc
 import importlib.util
 import itertools
 import json
@@ -115,6 +118,13 @@ def counted(module) -> Iterator[list[int]]:
         handle.remove()
 
 
+def give_back() -> None:
+    """What earlier runs freed goes back to the system, or a later run would seem to need nothing."""
+    gc.collect()
+    with contextlib.suppress(OSError, AttributeError):  # glibc only
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
+
+
 @contextmanager
 def peak_memory() -> Iterator[dict]:
     """`bytes` above what was in use before: allocated on a GPU, resident on a CPU (sampled at 50
@@ -129,6 +139,7 @@ def peak_memory() -> Iterator[dict]:
         yield result
         result["bytes"] = torch.cuda.max_memory_allocated() - before
         return
+    give_back()
     process = psutil.Process()
     before, done = process.memory_info().rss, threading.Event()
 
