@@ -51,33 +51,41 @@ def picture_size(data: bytes, python: Path) -> tuple[int, int]:
 
 
 def skeletons(width: int, height: int, people: int) -> bytes:
-    """A PNG of `people` standing side by side as OpenPose skeletons on black."""
+    """A PNG of `people` standing side by side as OpenPose draws them on black: limbs at 60 % of their
+    colour, then a disc for each joint."""
     pixels = bytearray(3 * width * height)
+    half = max(2, round(height / 128))
     for person in range(people):
         middle = width * (person + 0.5) / people
         points = [(middle + x * height, y * height) for x, y in BODY]
         for index, (a, b) in enumerate(BONES):
-            draw_line(pixels, width, height, points[a], points[b], hue(index / len(BONES)))
+            steps = int(math.dist(points[a], points[b])) + 1
+            for step in range(steps + 1):
+                place = [
+                    p + (q - p) * step / steps for p, q in zip(points[a], points[b], strict=True)
+                ]
+                draw_disc(
+                    pixels, width, height, place, half, bytes(int(v * 0.6) for v in hue(index))
+                )
+        for index, point in enumerate(points):
+            draw_disc(pixels, width, height, point, half, hue(index))
     return png(pixels, width, height)
 
 
-def draw_line(pixels: bytearray, width: int, height: int, start, end, colour: bytes) -> None:
-    """A line as thick as a hundredth of the height."""
-    radius = max(1, height // 100)
-    steps = int(math.dist(start, end)) + 1
-    for step in range(steps + 1):
-        x = start[0] + (end[0] - start[0]) * step / steps
-        y = start[1] + (end[1] - start[1]) * step / steps
-        left, right = max(0, int(x) - radius), min(width, int(x) + radius)
-        for row in range(max(0, int(y) - radius), min(height, int(y) + radius)):
-            place = 3 * (row * width + left)
-            pixels[place : place + 3 * (right - left)] = colour * max(0, right - left)
+def draw_disc(pixels: bytearray, width: int, height: int, middle, radius: int, colour) -> None:
+    """A filled disc, cut at the picture's edge."""
+    x, y = round(middle[0]), round(middle[1])
+    for row in range(max(0, y - radius), min(height, y + radius + 1)):
+        reach = int(math.sqrt(radius**2 - (row - y) ** 2))
+        left, right = max(0, x - reach), min(width, x + reach + 1)
+        place = 3 * (row * width + left)
+        pixels[place : place + 3 * (right - left)] = colour * max(0, right - left)
 
 
-def hue(fraction: float) -> bytes:
-    """A fully saturated colour, from 0, red, round to 1, red again."""
-    channels = (abs((fraction * 6 + shift) % 6 - 3) - 1 for shift in (0, 4, 2))
-    return bytes(int(255 * min(1.0, max(0.0, channel))) for channel in channels)
+def hue(index: int) -> bytes:
+    """OpenPose's colour of a joint or limb: 18 steps round the circle, from red."""
+    channels = (abs((index / 3 + shift) % 6 - 3) - 1 for shift in (0, 4, 2))
+    return bytes(round(255 * min(1.0, max(0.0, channel))) for channel in channels)
 
 
 def png(pixels: bytearray, width: int, height: int) -> bytes:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ensemble_portraits.ensemble.pose.read import read
 from PIL import Image
 
 from dev.demo import TABLE, parse_size
@@ -121,6 +122,8 @@ def test_the_drawn_picture_is_two_skeletons():
     drawn = np.asarray(image).max(axis=2).max(axis=0) > 0
     # Two runs of lit columns, a gap between them.
     assert np.count_nonzero(np.diff(drawn.astype(int)) == 1) == 2
+    people = read(np.asarray(Image.open(io.BytesIO(skeletons(768, 512, 2))))).people
+    assert [int(person.seen.sum()) for person in people] == [18, 18]
     assert find_picture("none.png", Path(sys.executable)).startswith(b"\x89PNG")
     photograph = Image.open(io.BytesIO(find_picture("astronaut.png", Path(sys.executable))))
     assert photograph.size == (512, 512)
