@@ -46,20 +46,19 @@ def test_the_astronaut_is_cut_along_her_outline(astronaut, size):
     ImageDraw.Draw(drawn).polygon(points, fill=255)
     found = cut(astronaut.resize((size, size)))[0].numpy() > 0.5
     found = np.asarray(Image.fromarray(found).resize((512, 512)))
-    # 0.97 was measured at 512, 768 and 1024; a whole wrong part costs 0.03 and more.
-    assert overlap(found, np.asarray(drawn) > 0) > 0.95
+    # 0.976 was measured at 512, 768 and 1024; a whole wrong part costs 0.03 and more.
+    assert overlap(found, np.asarray(drawn) > 0) > 0.96
 
 
 def test_the_same_photo_at_twice_the_size_gives_the_same_mask(astronaut):
-    """Percent scale exactly (tests/regions); GrabCut's own colours settle a little differently."""
+    """Percent scale exactly (tests/regions); GrabCut sees both at its own sizes."""
     found = []
     for size in (512, 1024):
         mask = cut(astronaut.resize((size, size), Image.Resampling.BICUBIC))
         distance = parse_length("-10%", "dilate").pixels(masks.equivalent_radius(mask))
         moved = masks.grow(mask, distance)[0][0].numpy() > 0.5
         found.append(np.asarray(Image.fromarray(moved).resize((512, 512))))
-    # 0.986 was measured.
-    assert overlap(*found) > 0.97
+    assert overlap(*found) >= 0.99
 
 
 def test_the_same_picture_gives_the_same_mask(astronaut):
