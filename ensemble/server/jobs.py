@@ -21,7 +21,8 @@ logger = logging.getLogger(__name__)
 MOST_CRASHES = 3
 FIRST_GUESS = 15.0  # seconds for a job of a kind that never ran here
 TEMPORARY = 24 * 3600.0
-_BUSY, _IDLE = 0.25, 2.0
+_PAUSE = 0.25  # seconds between looks at the queue
+_IDLE_LOOKS = 8  # and this many pauses where nothing of ours is in it
 _SWEEP = 600.0
 
 
@@ -62,7 +63,6 @@ class Jobs:
         self._queued: dict[str, Job] = {}
         self._began: dict[str, float] = {}
         self._rates: dict[str, float | None] = {}
-        self._news = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._swept = -_SWEEP
 
@@ -113,7 +113,6 @@ class Jobs:
         self._queue.put(job.prompt_id, job.graph, outputs)
         # A graph is large, and from here on it is in the queue and the journal.
         self._queued[job.prompt_id] = replace(job, graph={})
-        self._news.set()
 
     async def _take_up(self, job: Job) -> None:
         """A job that an earlier process left without an outcome."""
@@ -142,27 +141,24 @@ class Jobs:
             except Exception:
                 # A full disk or a locked file may pass; who watches must go on.
                 logger.exception("jobs are not being watched; trying again")
-                await asyncio.sleep(_IDLE)
-            self._news.clear()
-            if self._queued:
-                # Not at each submission: a burst of them is looked at once.
-                await asyncio.sleep(_BUSY)
-            else:
-                with contextlib.suppress(asyncio.TimeoutError):
-                    await asyncio.wait_for(self._news.wait(), _IDLE)
+                await asyncio.sleep(_IDLE_LOOKS * _PAUSE)
+            for _ in range(_IDLE_LOOKS):
+                await asyncio.sleep(_PAUSE)
+                if self._queued:
+                    break
 
     async def _settle(self) -> None:
         """Give every job that has left the queue its outcome."""
-        queued = set(self._queued)
+        queued = list(self._queued)
         if not queued:
             return
         look = self._queue.look(queued)
-        for name in (look.running & queued) - self._began.keys():
+        for name in look.running.intersection(queued) - self._began.keys():
             self._began[name] = time.monotonic()
             await asyncio.to_thread(self.journal.set_running, name)
         for name, outcome in look.ended.items():
             await self._finish(name, outcome)
-        for name in queued - look.running - look.queued - look.ended.keys():
+        for name in set(queued) - look.running - look.queued - look.ended.keys():
             await self._finish(name, await self._outcome_of_lost(self._queued[name]))
 
     async def _outcome_of_lost(self, job: Job) -> Outcome:

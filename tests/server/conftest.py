@@ -1,0 +1,84 @@
+"""The API over a real PromptServer and its queue, with folders of its own."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from threading import Thread
+
+import folder_paths
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
+from ensemble_portraits.ensemble.server.api import make_desk
+from ensemble_portraits.ensemble.server.config import Config
+from ensemble_portraits.ensemble.server.desk import Desk
+from ensemble_portraits.ensemble.server.hosted import register_hosted
+from ensemble_portraits.ensemble.server.journal import Journal
+from ensemble_portraits.ensemble.server.run import register_run
+
+Scenario = Callable[[TestClient, Desk], Awaitable[None]]
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Path]:
+    """ComfyUI's input and output folders below a folder of the test."""
+    before = folder_paths.get_input_directory(), folder_paths.get_output_directory()
+    for name in ("input", "output"):
+        (tmp_path / name).mkdir()
+    folder_paths.set_input_directory(str(tmp_path / "input"))
+    folder_paths.set_output_directory(str(tmp_path / "output"))
+    yield tmp_path
+    folder_paths.set_input_directory(before[0])
+    folder_paths.set_output_directory(before[1])
+
+
+@pytest.fixture
+def talk(home: Path) -> Callable[..., None]:
+    """`talk(scenario, worker=True, key=...)`: the scenario beside a started API; again for a restart.
+
+    `worker` is ComfyUI's own executor on its own thread, as main.py runs it.
+    """
+
+    def run(scenario: Scenario, *, worker: bool = False, **settings: object) -> None:
+        asyncio.run(_talk(home, scenario, Config(**settings), worker))
+
+    return run
+
+
+async def _talk(home: Path, scenario: Scenario, config: Config, worker: bool) -> None:
+    import server as comfy
+
+    prompt_server = comfy.PromptServer(asyncio.get_running_loop())
+    desk = make_desk(prompt_server, config, Journal(home / "api.sqlite3"))
+    routes = web.RouteTableDef()
+    register_hosted(routes, desk)
+    register_run(routes, desk)
+    app = web.Application(client_max_size=100 * 2**20)
+    app.add_routes(routes)
+    if worker:
+        Thread(target=_work, args=(prompt_server,), daemon=True).start()
+    await desk.jobs.start()
+    try:
+        async with TestClient(TestServer(app)) as client:
+            await scenario(client, desk)
+    finally:
+        await desk.jobs.stop()
+        prompt_server.prompt_queue.put((1e9, "end", None, {}, [], {}))
+
+
+def _work(prompt_server) -> None:
+    """What ComfyUI's prompt_worker does with each item."""
+    import execution
+
+    queue = prompt_server.prompt_queue
+    memory = {"lru": 0, "ram": 1.0, "ram_inactive": 1.0}
+    executor = execution.PromptExecutor(prompt_server, execution.CacheType.CLASSIC, memory)
+    while True:
+        item, item_id = queue.get()
+        if item[2] is None:
+            return
+        executor.execute(item[2], item[1], item[3], item[4])
+        status = queue.ExecutionStatus(
+            "success" if executor.success else "error", executor.success, executor.status_messages
+        )
+        queue.task_done(item_id, executor.history_result, status=status)
