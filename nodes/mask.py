@@ -3,6 +3,7 @@
 from comfy_api.latest import io, ui
 
 from ..ensemble.segment.backend import Sockets
+from ..ensemble.segment.overlay import overlay
 from ..ensemble.segment.registry import BACKENDS, CHOICES, available
 from ..ensemble.segment.request import read_request
 from ..ensemble.segment.select import mask_from_words
@@ -187,7 +188,7 @@ class MaskFromPrompt(io.ComfyNode):
         )
         sockets = Sockets(sam3_model, sam3_clip, background_removal, face_detection)
         result = mask_from_words(request, image, sockets, mask)
-        preview = ui.PreviewMask(result.mask, cls=cls).as_dict()
+        preview = ui.PreviewImage(overlay(image, result.mask), cls=cls).as_dict()
         return io.NodeOutput(result.mask, ui={**preview, **ui.PreviewText(result.report).as_dict()})
 
 

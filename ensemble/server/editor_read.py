@@ -26,7 +26,8 @@ def read_prompt(
 ) -> dict[str, Any]:  # fmt: skip
     """`parts` in order (none where the text cannot be split), `has_break`, and `problems`.
 
-    A person's `place` counts from 0 at the left; it is None where `order` cannot be read.
+    A person's `place` counts from 0 at the left, by the boxes or else by `order`; it is None where
+    that cannot be read.
     """
     report = _Report(text, negative)
     names = report.attempt("text", lora_names)
@@ -38,7 +39,9 @@ def read_prompt(
     for part in parts:
         report.attempt("weights", lambda part=part: for_comfy(part.text, Weights(weights)))
     standing = report.attempt("order", lambda: read_order(order, people))
-    report.attempt("boxes", lambda: read_boxes(boxes, people))
+    drawn = report.attempt("boxes", lambda: read_boxes(boxes, people))
+    if drawn:  # they tell who stands where, not the order
+        standing = sorted(range(people), key=lambda i: drawn[i].left + drawn[i].width / 2)
     return {
         "has_break": len(parts) > 1,
         "parts": [

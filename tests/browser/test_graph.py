@@ -8,7 +8,7 @@ from dev.cache import ROOT
 from .test_people import expect
 
 PROMPT = "a park BREAK photo BREAK a woman <lora:ohwx_first:0.8> BREAK a man"
-BOXES = "[[0.1,0.2,0.3,0.4],[0.5,0,0.5,1]]"
+BOXES = "[[0.5,0,0.5,1],[0.1,0.2,0.3,0.4]]"
 LORAS = {"loras": "zed,more_details", "strengths": "0.5,0"}
 RECIPES = Path(__file__).resolve().parent.parent / "fixtures" / "recipes"
 RECIPE = (

@@ -40,6 +40,10 @@ def test_typing_updates_the_chips(both):
     expect(both.chip("person-1"), "left")
     both.set(node, "order", "2,1")
     expect(both.chip("person-1"), "right")
+    both.set(node, "layout", "rows")
+    expect(both.chip("person-1"), "bottom")
+    both.set(node, "boxes", "[[0, 0, 0.5, 1], [0.5, 0, 0.5, 1]]")
+    expect(both.chip("person-1"), "left")
 
 
 def test_the_colours_are_those_of_the_region_preview(editor):

@@ -98,6 +98,11 @@ def test_places_follow_the_order():
     assert [problem["input"] for problem in answer["problems"]] == ["order"]
 
 
+def test_boxes_tell_who_stands_where():
+    answer = read(text=PROMPT, order="1,2", boxes="[[0.5, 0, 0.5, 1], [0.1, 0, 0.7, 1]]")
+    assert [part["place"] for part in answer["parts"][2:]] == [1, 0]
+
+
 def test_one_break_is_explained_with_what_mends_it(machine):
     machine("ann.safetensors")
     text = "a park BREAK a woman <lora:ann:1>"

@@ -191,17 +191,31 @@ export function addElement(node, name, element, height) {
 }
 
 /**
+ * What a node showed when it last ran.
+ * @param {ComfyNode} node
+ * @returns {Record<string, any>}
+ */
+function outputOf(node) {
+  // Inside a subgraph, outputs are known by the subgraph's id and the node's.
+  const root = !node.graph || node.graph === node.graph.rootGraph
+  return app.nodeOutputs?.[root ? String(node.id) : `${node.graph.id}:${node.id}`] ?? {}
+}
+
+/**
+ * The lines a node said when it last ran.
+ * @param {ComfyNode} node
+ * @returns {string[]}
+ */
+export const linesOf = (node) => outputOf(node).text ?? []
+
+/**
  * Addresses of the pictures that a node showed last.
  * @param {ComfyNode} node
  * @returns {string[]}
  */
 export function picturesOf(node) {
-  // Inside a subgraph, outputs are known by the subgraph's id and the node's.
-  const root = !node.graph || node.graph === node.graph.rootGraph
-  const key = root ? String(node.id) : `${node.graph.id}:${node.id}`
-  const images = app.nodeOutputs?.[key]?.images ?? []
-  return images.map((/** @type {Record<string, string>} */ image) => {
-    const { filename, subfolder, type } = image
-    return api.apiURL(`/view?${new URLSearchParams({ filename, subfolder: subfolder ?? '', type: type ?? 'output' })}`)
+  return (outputOf(node).images ?? []).map((/** @type {Record<string, string>} */ image) => {
+    const { filename, subfolder = '', type = 'output' } = image
+    return api.apiURL(`/view?${new URLSearchParams({ filename, subfolder, type })}`)
   })
 }

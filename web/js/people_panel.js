@@ -8,6 +8,8 @@ import { t } from './texts.js'
 /** @typedef {import('./types.js').Tag} Tag */
 /** @typedef {import('./types.js').Problem} Problem */
 
+/** @typedef {'columns' | 'rows' | 'unknown'} Across how people are put beside each other */
+
 /**
  * @typedef {object} Actions
  * @property {(tag: Tag, name: string) => void} rename write another LoRA into a tag
@@ -19,7 +21,8 @@ import { t } from './texts.js'
 export function createPeoplePanel(actions) {
   const notes = el('div', { class: 'ensemble-notes', role: 'status' })
   const chips = el('ul', { class: 'ensemble-chips', 'aria-label': t('people.title') })
-  const root = el('div', { class: 'ensemble-people' }, notes, chips)
+  const warnings = el('div', { class: 'ensemble-notes ensemble-warnings' })
+  const root = el('div', { class: 'ensemble-people' }, notes, chips, warnings)
 
   return {
     root,
@@ -27,8 +30,9 @@ export function createPeoplePanel(actions) {
     /**
      * @param {import('./types.js').Reading} reading
      * @param {boolean} editable
+     * @param {Across} across
      */
-    show(reading, editable) {
+    show(reading, editable, across) {
       replace(notes, reading.problems.map((problem) => note(problem, editable, actions)))
       // While a tag is being typed it cannot be read: what was last read stays, dimmed.
       const unread = !reading.parts.length && reading.problems.length > 0
@@ -36,13 +40,19 @@ export function createPeoplePanel(actions) {
       if (unread) return
       const parts = reading.has_break ? reading.parts : []
       const people = parts.length - 2
-      replace(chips, parts.map((part) => chip(part, people, editable, actions)))
+      replace(chips, parts.map((part) => chip(part, people, across, editable, actions)))
       if (!reading.has_break) chips.append(el('li', { class: 'ensemble-hint' }, t('people.plain')))
       // One BREAK without a LoRA may be meant so; nobody is painted by it, though.
       else if (people === 0 && !reading.problems.length) {
         const fix = { at: parts[1].start, insert: ' BREAK' }
         chips.append(el('li', { class: 'ensemble-hint' }, t('people.nobody'), ' ', mend(fix, editable, actions)))
       }
+    },
+
+    /** @param {string[]} lines that the last run said */
+    warn(lines) {
+      const said = lines.filter((line) => line.startsWith('Warning'))
+      replace(warnings, said.map((line) => el('p', {}, t('people.lastRun', { line }))))
     },
 
     /** @param {string} text shown instead of chips */
@@ -76,14 +86,16 @@ const mend = (fix, editable, actions) =>
 /**
  * @param {Part} part
  * @param {number} people
+ * @param {Across} across
  * @param {boolean} editable
  * @param {Actions} actions
  */
-function chip(part, people, editable, actions) {
+function chip(part, people, across, editable, actions) {
   const person = part.number
   const key = person ? `person-${person}` : part.role
   const name = person ? t('people.person', { number: person }) : t(`people.${part.role}`)
   const text = part.text || t('people.empty')
+  const where = person ? whereabouts(part.place, people, across) : ''
   const head = button(
     {
       class: 'ensemble-chip-head',
@@ -94,9 +106,9 @@ function chip(part, people, editable, actions) {
     },
     el('b', {}, person ? String(person) : name),
     el('span', { class: part.text ? '' : 'ensemble-hint' }, text),
-    el('i', {}, person ? whereabouts(part.place, people) : ''),
+    el('i', {}, where),
   )
-  head.setAttribute('aria-label', `${name}: ${text} ${person ? whereabouts(part.place, people) : ''}`)
+  head.setAttribute('aria-label', `${name}: ${text} ${where}`)
   return el(
     'li',
     { class: 'ensemble-chip', style: person ? { '--ensemble-tint': tint(person) } : {}, 'data-part': key },
@@ -130,12 +142,13 @@ function lora(tag, key, editable, actions) {
 }
 
 /**
- * @param {number | null} place from the left, from 0
+ * @param {number | null} place from the left or top, from 0
  * @param {number} people
+ * @param {Across} across
  */
-function whereabouts(place, people) {
-  if (place === null || people < 2) return ''
-  if (place === 0) return t('people.left')
-  if (place === people - 1) return t('people.right')
-  return people === 3 ? t('people.middle') : t('people.place', { number: place + 1 })
+function whereabouts(place, people, across) {
+  if (place === null || people < 2 || across === 'unknown') return ''
+  if (place === 0) return t(`people.first.${across}`)
+  if (place === people - 1) return t(`people.last.${across}`)
+  return people === 3 ? t('people.middle') : t(`people.place.${across}`, { number: place + 1 })
 }

@@ -1,6 +1,6 @@
 /** BreakRegionalPrompt in the editor: its text read live, and its people's boxes. */
 
-import { addElement, onWidget, picturesOf, readPrompt, widgetOf, writeWidget } from './api.js'
+import { addElement, linesOf, onWidget, picturesOf, readPrompt, widgetOf, writeWidget } from './api.js'
 import { createBoxes } from './boxes.js'
 import { el, keepKeys } from './dom.js'
 import { createPeoplePanel } from './people_panel.js'
@@ -11,6 +11,8 @@ import { t } from './texts.js'
 
 /** Inputs that the reading depends on. */
 const READ = ['text', 'negative', 'weights', 'order', 'boxes']
+/** Inputs that change what is shown besides. */
+const SHOWN = ['layout']
 
 /**
  * Adds the panel to a new node.
@@ -54,13 +56,14 @@ export function attachPeople(node) {
 
   async function refresh() {
     const source = sourceOf(node, 'text')
-    for (const widget of [source.widget, ...READ.map((name) => widgetOf(node, name))]) {
+    for (const widget of [source.widget, ...[...READ, ...SHOWN].map((name) => widgetOf(node, name))]) {
       if (widget && !heard.has(widget)) {
         heard.add(widget)
         onWidget(widget, refresh)
       }
     }
     boxes.setPicture(picture(node))
+    panel.warn(linesOf(node))
     if (!source.widget) {
       shown = ''
       boxes.setPeople(null, '')
@@ -71,7 +74,7 @@ export function attachPeople(node) {
       const value = sourceOf(node, name).widget?.value
       if (value) body[name] = String(value)
     }
-    const asked = JSON.stringify(body)
+    const asked = JSON.stringify([body, across(node, body.boxes)])
     if (asked === shown) return
     // One question at a time, then the latest: answers come in order and typing never waits.
     if (busy) return void (again = true)
@@ -80,7 +83,7 @@ export function attachPeople(node) {
       const reading = await readPrompt(body)
       shown = asked
       text = body.text
-      panel.show(reading, true)
+      panel.show(reading, true, across(node, body.boxes))
       boxes.setPeople(Math.max(0, reading.parts.length - 2), body.boxes ?? '')
     } catch (error) {
       panel.say(String(error))
@@ -94,6 +97,18 @@ export function attachPeople(node) {
     }
   }
   return refresh
+}
+
+/**
+ * Masks that are linked win over all that could be told here; boxes and poses stand side by side.
+ * @param {ComfyNode} node
+ * @param {string | undefined} boxes
+ * @returns {import('./people_panel.js').Across}
+ */
+function across(node, boxes) {
+  if (originOf(node, 'regions') !== undefined) return 'unknown'
+  if (boxes || originOf(node, 'pose') !== undefined) return 'columns'
+  return widgetOf(node, 'layout')?.value === 'rows' ? 'rows' : 'columns'
 }
 
 /**
