@@ -1,0 +1,133 @@
+"""Pictures in: decoded, limited, written anew."""
+
+import base64
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from ensemble_portraits.ensemble.server.pictures import (
+    MOST_PIXELS,
+    PictureError,
+    read_data_url,
+    read_picture,
+    take_data_urls,
+    write_uploads,
+)
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+
+def encoded(picture, kind="PNG", **options):
+    written = io.BytesIO()
+    picture.save(written, format=kind, **options)
+    return written.getvalue()
+
+
+def data_url(data, kind="png"):
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
+
+
+def noise(mode="RGB"):
+    values = np.random.default_rng(3).integers(0, 256, (20, 30, 4), dtype=np.uint8)
+    return Image.fromarray(values, "RGBA").convert(mode)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L"])
+@pytest.mark.parametrize("kind", ["PNG", "WEBP"])
+def test_pixels_stay_and_nothing_else(mode, kind):
+    text = PngInfo()
+    text.add_text("secret", "where I live")
+    options = {"pnginfo": text} if kind == "PNG" else {"lossless": True, "exact": True}
+    upload = read_data_url(data_url(encoded(noise(mode), kind, **options), kind.lower()))
+    found = Image.open(io.BytesIO(upload.png))
+    assert found.format == "PNG"
+    assert not found.info
+    assert found.mode == ("RGBA" if mode == "RGBA" else "RGB")
+    np.testing.assert_array_equal(np.asarray(found), np.asarray(noise(mode).convert(found.mode)))
+
+
+def test_a_turned_photo_stands_upright():
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    upload = read_picture(encoded(noise(), "JPEG", exif=exif))
+    assert Image.open(io.BytesIO(upload.png)).size == (20, 30)
+
+
+def test_the_same_pixels_have_the_same_name():
+    first = read_picture(encoded(noise()))
+    assert read_picture(encoded(noise(), "WEBP", lossless=True)).name == first.name
+    assert read_picture(encoded(noise().rotate(90))).name != first.name
+
+
+def bomb():
+    """A PNG of a few bytes that says it has 100,000 x 100,000 pixels."""
+    data = encoded(Image.new("L", (1, 1)))
+    header = struct.pack(">II", 100_000, 100_000) + data[24:29]
+    check = struct.pack(">I", zlib.crc32(b"IHDR" + header))
+    return data[:16] + header + check + data[33:]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"GIF89a" + bytes(100),
+        encoded(noise())[:-40],
+        encoded(noise(), "GIF"),
+        encoded(noise(), "TIFF"),
+        encoded(noise(), "BMP"),
+        b"<svg xmlns='http://www.w3.org/2000/svg'/>",
+        b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n",
+        bomb(),
+    ],
+    ids=["empty", "stub", "cut", "gif", "tiff", "bmp", "svg", "eps", "bomb"],
+)
+def test_everything_else_is_refused(data):
+    with pytest.raises(PictureError):
+        read_picture(data)
+
+
+def test_a_picture_has_a_limit_of_pixels():
+    wide = Image.new("1", (MOST_PIXELS // 1000 + 1, 1000))
+    with pytest.raises(PictureError, match="more than"):
+        read_picture(encoded(wide))
+
+
+@pytest.mark.parametrize("broken", ["data:image/png;base64,!!!!", "data:image/png;base64,abc"])
+def test_what_is_not_base64_is_refused(broken):
+    with pytest.raises(PictureError, match="base64"):
+        read_data_url(broken)
+
+
+@settings(max_examples=50)
+@given(st.binary(max_size=300), st.integers(0, 60))
+def test_no_bytes_crash_the_reader(data, offset):
+    whole = bytearray(encoded(noise()))
+    whole[offset : offset + len(data)] = data
+    for each in (data, bytes(whole)):
+        try:
+            assert read_picture(each).png
+        except PictureError:
+            pass
+
+
+@pytest.mark.parametrize("slash", ["/", "\\/"])
+def test_data_urls_in_a_text_become_names(slash):
+    url = data_url(encoded(noise())).replace("/", slash)
+    text, uploads = take_data_urls(f'{{"init_image": "{url}", "mask_image": "{url}"}}')
+    name = uploads[0].name
+    assert text == f'{{"init_image": "{name}", "mask_image": "{name}"}}'
+
+
+def test_uploads_are_written_once(tmp_path):
+    upload = read_picture(encoded(noise()))
+    write_uploads((upload, upload), tmp_path)
+    target = tmp_path / upload.name
+    before = target.stat().st_mtime_ns
+    write_uploads((upload,), tmp_path)
+    assert target.stat().st_mtime_ns == before
+    assert [path.name for path in target.parent.iterdir()] == [target.name]
