@@ -62,7 +62,8 @@ def draft(
         recipe=full,
         graph=compiled.graph,
         report=compiled.report | {"shrink": changes},
-        warnings=tuple(str(problem) for problem in reading.warnings),
+        # Without line and column: pictures were taken out of the text that was sent.
+        warnings=tuple(f"{each.setting}: {each.message}" for each in reading.warnings),
         uploads=uploads + more,
         kind=full.service.value if full.service is Service.ASTRIA else full.task.value,
         work=work_of(full),

@@ -3,6 +3,7 @@
 import os
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -103,4 +104,26 @@ def server() -> Iterator[LiveServer]:
         models = Path(os.environ["ENSEMBLE_BASE"]) / "models"
         base = make_base(Path(folder), models.resolve())
         with Server(engine_of_this_python(), base) as running:
+            yield LiveServer(running)
+
+
+@contextmanager
+def environment(**switches: str) -> Iterator[None]:
+    """What a server started inside reads."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in switches.items():
+            patch.setenv(name, value)
+        yield
+
+
+@pytest.fixture(scope="session")
+def api_server() -> Iterator[LiveServer]:
+    """A second server, with the API switched on and webhooks to this machine allowed."""
+    with tempfile.TemporaryDirectory(prefix="ensemble-api-", ignore_cleanup_errors=True) as folder:
+        models = Path(os.environ["ENSEMBLE_BASE"]) / "models"
+        base = make_base(Path(folder), models.resolve())
+        with (
+            environment(ENSEMBLE_API="1", ENSEMBLE_WEBHOOK_HOSTS="127.0.0.1"),
+            Server(engine_of_this_python(), base) as running,
+        ):
             yield LiveServer(running)

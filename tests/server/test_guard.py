@@ -189,7 +189,7 @@ def test_no_bytes_crash_the_reader(raw):
 
 def test_the_switch_is_off_by_default():
     assert read_config({}, "127.0.0.1") is None
-    assert read_config({"ENSEMBLE_API": "0", "ENSEMBLE_API_KEY": "x"}, "0.0.0.0") is None
+    assert read_config({"ENSEMBLE_API": "0", "ENSEMBLE_API_KEY": "x"}, "::") is None
 
 
 def test_everything_is_read_from_the_environment():
@@ -216,7 +216,8 @@ def test_on_the_loopback_interface_no_key_is_needed(listen):
 
 
 @pytest.mark.parametrize(
-    "listen", ["0.0.0.0", "0.0.0.0,::", "127.0.0.1,192.168.1.2", "::", "my-machine", ""]
+    "listen",
+    ["0.0.0.0", "0.0.0.0,::", "127.0.0.1,192.168.1.2", "::", "my-machine", ""],  # noqa: S104
 )
 def test_beyond_it_the_api_stays_off_without_a_key(listen):
     with pytest.raises(ConfigError, match="ENSEMBLE_API_KEY"):
