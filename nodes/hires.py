@@ -154,7 +154,8 @@ class EnsembleHires(io.ComfyNode):
         settings = HiresSettings(
             factor, width, height, denoise, seed, steps, cfg, sampler, scheduler, tile, overlap
         )
-        painters = _painters(people, model, positive, negative)
+        # Enlarging alone paints nothing.
+        painters = _painters(people, model, positive, negative) if denoise > 0 else None
         return io.NodeOutput(hires(image, vae, painters, upscale_model, settings))
 
 

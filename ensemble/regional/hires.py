@@ -105,9 +105,12 @@ def refine(
 
 
 def hires(
-    image: torch.Tensor, vae, for_crop: ForCrop, upscale_model, settings: HiresSettings
+    image: torch.Tensor, vae, for_crop: ForCrop | None, upscale_model, settings: HiresSettings
 ) -> torch.Tensor:
-    """IMAGE `[B,H,W,C]` -> IMAGE at the target size; alpha is dropped. MemoryError, see above."""
+    """IMAGE `[B,H,W,C]` -> IMAGE at the target size; alpha is dropped. MemoryError, see above.
+
+    Without `for_crop`, as at denoise 0, it is only enlarged.
+    """
     if image.shape[0] == 0:
         raise ValueError("image holds no picture; link at least one.")
     ratio = vae.spacial_compression_encode()
@@ -124,7 +127,7 @@ def hires(
     largest = max(width, image.shape[2] * grown), max(height, image.shape[1] * grown)
     check_memory(image.shape[0], int(largest[0]), int(largest[1]), free)
     large = enlarge(colour, upscale_model, width, height)
-    if settings.denoise == 0.0:
+    if for_crop is None or settings.denoise == 0.0:
         return large
     samples = refine(vae.encode(large), for_crop, settings, ratio)
     return vae.decode(samples)

@@ -105,7 +105,7 @@ def test_tiles_of_people_with_a_controlnet(server, photo):
 
 
 def test_denoise_zero_only_enlarges(server, photo):
-    got = pixels(server, {**start(photo), "end": ours(**PLAIN, denoise=0.0, width=200)})
+    got = pixels(server, {**start(photo), "end": ours(denoise=0.0, width=200)})
     assert got.shape == (152, 200, 3)
 
 
