@@ -6,9 +6,10 @@ a wrong file is worse than an error.
 """
 
 import difflib
+import heapq
 import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -193,9 +194,31 @@ def _nearest(
     for alias in aliases:
         spellings[alias.casefold()].add(alias)
     asked = _stem(wanted).casefold()
-    close = difflib.get_close_matches(asked, spellings, n=2 * NEAREST, cutoff=0.0)
+    close = closest(asked, spellings, 2 * NEAREST)
     ordered = [file for spelling in close for file in sorted(spellings[spelling])]
     return tuple(dict.fromkeys(ordered))[:NEAREST]
+
+
+def closest(word: str, spellings: Iterable[str], count: int) -> list[str]:
+    """`difflib.get_close_matches` without a cutoff, several times as fast among thousands: a full
+    comparison is spared where difflib's own upper bound is already too low.
+    """
+    matcher = difflib.SequenceMatcher(b=word)
+    bounds: list[tuple[float, str]] = []
+    for spelling in spellings:
+        matcher.set_seq1(spelling)
+        bounds.append((matcher.quick_ratio(), spelling))
+    best: list[tuple[float, str]] = []  # a heap, the worst of the best first
+    for bound, spelling in sorted(bounds, reverse=True):
+        if len(best) == count and bound < best[0][0]:
+            break
+        matcher.set_seq1(spelling)
+        found = (matcher.ratio(), spelling)
+        if len(best) < count:
+            heapq.heappush(best, found)
+        else:
+            heapq.heappushpop(best, found)
+    return [spelling for _, spelling in sorted(best, reverse=True)]
 
 
 def _normal(name: str) -> str:

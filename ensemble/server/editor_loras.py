@@ -1,13 +1,13 @@
 """LoRAs for the graph editor: the whole list, and names looked up as people type."""
 
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 import folder_paths
 
-from ..lora.files import LoraFile, LoraFileError, open_file, read_metadata
+from ..lora.files import LoraFile, LoraFileError, Metadata, open_file, read_metadata
 from ..lora.names import (
     AliasFileError,
     AmbiguousNameError,
@@ -95,9 +95,15 @@ def list_loras() -> dict[str, Any]:
 
 def _header(file: LoraFile) -> dict[str, Any]:
     try:
-        return {**asdict(read_metadata(file)), "damaged": ""}
+        about, damaged = read_metadata(file), ""
     except LoraFileError as error:
-        return {"base_model": "", "triggers": [], "title": "", "damaged": str(error)}
+        about, damaged = Metadata(), str(error)
+    return {
+        "base_model": about.base_model,
+        "triggers": about.triggers,
+        "title": about.title,
+        "damaged": damaged,
+    }
 
 
 @lru_cache(maxsize=2)

@@ -1,3 +1,4 @@
+import difflib
 import json
 import time
 
@@ -9,6 +10,7 @@ from ensemble_portraits.ensemble.lora.names import (
     UnknownNameError,
     UnresolvedNameError,
     alias_path,
+    closest,
     name_without_folder,
     read_aliases,
     resolve,
@@ -206,3 +208,9 @@ def test_a_path_outside_the_folders_is_no_name(tmp_path, loras_folder):
         with pytest.raises(UnknownNameError):
             resolve(name, "loras")
     assert folder_paths.get_full_path("loras", "../secret.safetensors") is None
+
+
+@given(st.text("abc_1", max_size=8), st.lists(st.text("abc_1", max_size=8), unique=True))
+def test_the_closest_are_those_that_difflib_finds(word, spellings):
+    expected = difflib.get_close_matches(word, spellings, n=6, cutoff=0.0)
+    assert closest(word, spellings, 6) == expected
