@@ -3,7 +3,7 @@
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -122,8 +122,7 @@ def api_server() -> Iterator[LiveServer]:
     with tempfile.TemporaryDirectory(prefix="ensemble-api-", ignore_cleanup_errors=True) as folder:
         models = Path(os.environ["ENSEMBLE_BASE"]) / "models"
         base = make_base(Path(folder), models.resolve())
-        with (
-            environment(ENSEMBLE_API="1", ENSEMBLE_WEBHOOK_HOSTS="127.0.0.1"),
-            Server(engine_of_this_python(), base) as running,
-        ):
+        with ExitStack() as stack:
+            with environment(ENSEMBLE_API="1", ENSEMBLE_WEBHOOK_HOSTS="127.0.0.1"):
+                running = stack.enter_context(Server(engine_of_this_python(), base))
             yield LiveServer(running)

@@ -1,0 +1,56 @@
+"""docs/openapi.yaml against the routes that exist and the fields that are read."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from aiohttp import web
+from ensemble_portraits.ensemble.recipes.settings import JSON_ALIASES, JSON_FIELDS
+from ensemble_portraits.ensemble.server.compile import register_compile
+from ensemble_portraits.ensemble.server.hosted import register_hosted
+from ensemble_portraits.ensemble.server.run import register_run
+
+DOCS = Path(__file__).parent.parent.parent / "docs"
+SPEC = yaml.safe_load((DOCS / "openapi.yaml").read_text(encoding="utf-8"))
+PAGE = (DOCS / "api.md").read_text(encoding="utf-8")
+METHODS = {"get", "post", "put", "patch", "delete"}
+
+
+@pytest.fixture
+def routes(talk):
+    """Method and path of every route of the API."""
+    found = set()
+
+    async def scenario(_, desk):
+        table = web.RouteTableDef()
+        register_compile(table)
+        register_hosted(table, desk)
+        register_run(table, desk)
+        found.update((route.method.lower(), route.path) for route in table)
+
+    talk(scenario)
+    return found
+
+
+def test_the_file_has_the_routes_and_no_others(routes):
+    documented = {
+        (method, path) for path, item in SPEC["paths"].items() for method in METHODS & item.keys()
+    }
+    assert documented == routes
+
+
+def test_the_page_names_every_route(routes):
+    assert {path for _, path in routes if path not in PAGE} == set()
+
+
+def test_the_body_has_the_fields_that_are_read():
+    documented = set(SPEC["components"]["schemas"]["Generate"]["properties"])
+    assert documented == {setting.key for setting in JSON_FIELDS} | set(JSON_ALIASES)
+
+
+def test_the_page_names_every_setting_of_the_environment():
+    from ensemble_portraits.ensemble.server import config
+
+    names = {value for value in vars(config).values() if str(value).startswith("ENSEMBLE_")}
+    assert len(names) == 7
+    assert {name for name in names if f"`{name}`" not in PAGE} == set()
