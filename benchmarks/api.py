@@ -1,0 +1,195 @@
+"""The API under load: submit and fetch latency, and a kill -9 in the middle.
+
+20 clients submit 10 requests each and fetch what they have meanwhile. Halfway the server is killed
+and started again; every client sends again what it has, under the same ids. At the end every
+accepted request has one picture, and no other picture was written.
+"""
+
+import argparse
+import json
+import os
+import random
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from unittest import mock
+
+import requests
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+from dev.base import make_base
+from dev.server import Server, free_port
+from dev.setup import engine_of_this_python, prepare_base
+
+SMALL = {"width": 64, "height": 64, "num_inference_steps": 1, "samples": 1}
+PLAIN = {"enhance_prompt": "no", "tomesd": "no", "safety_checker": "no"}
+PATH = "/ensemble/api/v4/dreambooth"
+PAUSE = 0.2  # seconds between a client's fetches
+
+
+class Load:
+    """Clients that submit under ids of their own and send again what was not answered.
+
+    `times` are seconds a call took, by kind.
+    """
+
+    def __init__(self, url: str, clients: int, each: int) -> None:
+        self.url = url
+        self.clients = [
+            {f"{client}/{number}": self._body(client, number) for number in range(each)}
+            for client in range(clients)
+        ]
+        self.bodies = {name: body for bodies in self.clients for name, body in bodies.items()}
+        self.answers: dict[str, dict] = {}
+        self.done: dict[str, dict] = {}
+        self.times: dict[str, list[float]] = {"submit": [], "fetch": []}
+
+    @staticmethod
+    def _body(client: int, number: int) -> dict:
+        prompt = f"client {client}, order {number}"
+        ids = {"key": "", "model_id": "f222-diffusion", "track_id": f"{client}/{number}"}
+        return {**ids, "prompt": prompt, **SMALL, **PLAIN}
+
+    def post(self, kind: str, path: str, body: dict) -> dict | None:
+        """The answer, or None where the server is gone."""
+        started = time.perf_counter()
+        try:
+            answer = requests.post(self.url + path, json=body, timeout=30).json()
+        except (requests.RequestException, ValueError):
+            return None
+        self.times[kind].append(time.perf_counter() - started)
+        return answer
+
+    def submit(self, name: str) -> None:
+        answer = self.post("submit", PATH, self.bodies[name])
+        if answer is not None:
+            # A second try must get the first one's job.
+            known = self.answers.setdefault(name, answer)
+            assert known["id"] == answer["id"], (known, answer)
+
+    def fetch(self, name: str) -> None:
+        body = {"key": "", "request_id": self.answers[name]["id"]}
+        answer = self.post("fetch", f"{PATH}/fetch", body)
+        if answer is not None and answer["status"] != "processing":
+            self.done[name] = answer
+
+    def client(self, number: int, stop: threading.Event) -> None:
+        """Submit everything, fetching meanwhile, then fetch to the end or to `stop`."""
+        names = list(self.clients[number])
+        for name in names:
+            self.submit(name)
+            known = [each for each in names if each in self.answers and each not in self.done]
+            if known:
+                self.fetch(random.choice(known))
+        while not stop.is_set() and any(name not in self.done for name in names):
+            for name in names:
+                if name in self.answers and name not in self.done:
+                    self.fetch(name)
+            stop.wait(PAUSE)
+
+    def start(self, stop: threading.Event) -> list[threading.Thread]:
+        threads = [
+            threading.Thread(target=self.client, args=(number, stop))
+            for number in range(len(self.clients))
+        ]
+        for thread in threads:
+            thread.start()
+        return threads
+
+
+@contextmanager
+def api_server(base: Path, port: int) -> Iterator[Server]:
+    switches = {"ENSEMBLE_API": "1", "ENSEMBLE_API_QUEUE": "1000"}
+    with mock.patch.dict(os.environ, switches):
+        server = Server(engine_of_this_python(), base, port)
+        server.__enter__()
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+def kill(server: Server) -> None:
+    """End the server's process as a power cut would."""
+    assert server._process is not None
+    os.kill(server._process.pid, signal.SIGKILL)
+
+
+def run_with_kill(load: Load, base: Path, port: int, after: int) -> dict[str, float]:
+    """Everything from start to end; kills once `after` pictures are on the disk. Facts of the run."""
+    saved = base / "output" / "ensemble"
+    with api_server(base, port) as server:
+        stop = threading.Event()
+        threads = load.start(stop)
+        while len(list(saved.rglob("*.png"))) < after:
+            time.sleep(0.02)
+        kill(server)
+        stop.set()
+        for thread in threads:
+            thread.join()
+    facts: dict[str, float] = {
+        "accepted before the kill": len(load.answers),
+        "done before the kill": len(load.done),
+    }
+    started = time.perf_counter()
+    with api_server(base, port):
+        facts["seconds to start again"] = time.perf_counter() - started
+        for thread in load.start(threading.Event()):
+            thread.join()
+    return facts | check(load, saved)
+
+
+def check(load: Load, saved: Path) -> dict[str, float]:
+    """What came of it; each job's files begin with its own id."""
+    files = Counter(path.name.partition("_")[0] for path in saved.rglob("*.png"))
+    links = [link for answer in load.done.values() for link in answer.get("output", ())]
+    return {
+        "submitted": len(load.bodies),
+        "jobs": len({answer["id"] for answer in load.answers.values()}),
+        "succeeded": sum(answer["status"] == "success" for answer in load.done.values()),
+        "lost": len(load.bodies) - len(load.done),
+        "with two pictures": sum(count > 1 for count in files.values()),
+        "pictures": len(files),
+        "links": len(set(links)),
+    }
+
+
+def row(kind: str, seconds: list[float]) -> dict[str, object]:
+    ordered = sorted(seconds)
+    at = [ordered[int(part * (len(ordered) - 1))] * 1000 for part in (0.5, 0.95, 0.99, 1)]
+    names = ("median_ms", "p95_ms", "p99_ms", "max_ms")
+    return {"call": kind, "calls": len(ordered), **dict(zip(names, at, strict=True))}
+
+
+def main(argv: list[str]) -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="30 requests of 6 clients")
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args(argv)
+    clients, each, after = (6, 5, 8) if arguments.quick else (20, 10, 60)
+    models = (prepare_base(engine_of_this_python()) / "models").resolve()
+    with tempfile.TemporaryDirectory(prefix="ensemble-load-") as folder:
+        base, port = make_base(Path(folder), models), free_port()
+        load = Load(f"http://127.0.0.1:{port}", clients, each)
+        facts = run_with_kill(load, base, port, after)
+    rows = [row(kind, seconds) for kind, seconds in load.times.items()]
+    print("| call | calls | median ms | 95 % | 99 % | max |\n|---|---|---|---|---|---|")
+    for each_row in rows:
+        values = [f"{value:.0f}" for value in list(each_row.values())[1:]]
+        print(f"| {each_row['call']} | {' | '.join(values)} |")
+    for name, value in facts.items():
+        print(f"{name}: {value:g}")
+    if arguments.json:
+        arguments.json.write_text(json.dumps([*rows, facts], indent=1) + "\n", encoding="utf-8")
+    right = facts["succeeded"] == facts["pictures"] == facts["links"] == facts["submitted"]
+    return int(not right or bool(facts["with two pictures"]))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))
