@@ -97,6 +97,16 @@ export async function uploadPicture(name, data) {
 }
 
 /**
+ * A file of this folder.
+ * @param {string} path
+ */
+export async function ownFile(path) {
+  const response = await fetch(new URL(`../${path}`, import.meta.url))
+  if (!response.ok) throw new Error(`${path}: HTTP ${response.status}`)
+  return response.blob()
+}
+
+/**
  * Opens a workflow in a tab of its own.
  * @param {object} workflow
  * @param {string} name
@@ -188,6 +198,9 @@ export function addElement(node, name, element, height) {
   const options = { serialize: false, margin: 8, getMinHeight: height, getMaxHeight: height }
   const widget = node.addDOMWidget(name, name, element, options)
   widget.serialize = false
+  // The node is laid out anew when what it shows grows, not at the next stroke of the mouse.
+  const observer = new ResizeObserver(() => node.setDirtyCanvas(true, true))
+  for (const child of element.children) observer.observe(child)
 }
 
 /**
