@@ -12,6 +12,7 @@ import { attachLoraRows } from './js/lora_node.js'
 import { attachPeople } from './js/prompt_node.js'
 import { listenForDrops, recipeCommand, recipeTab } from './js/recipe.js'
 import { loadStyle } from './js/dom.js'
+import { offerSample } from './js/samples.js'
 import { loadTexts } from './js/texts.js'
 
 /** @typedef {import('./js/types.js').ComfyNode} ComfyNode */
@@ -68,5 +69,8 @@ app.registerExtension({
     }
   },
 
-  afterConfigureGraph: refreshAll,
+  afterConfigureGraph() {
+    refreshAll()
+    app.graph.nodes.forEach(offerSample)
+  },
 })

@@ -194,3 +194,22 @@ def test_the_browser_of_templates_opens_one(editor):
     sent = {node["class_type"] for node in editor.api().values()}
     file = json.loads((ROOT / "workflows" / "api" / "multi_person.json").read_text())
     assert sent == {node["class_type"] for node in file.values()}
+
+
+def test_a_template_gets_its_sample_picture(both):
+    workflow = json.loads((ROOT / "workflows" / "masked_portrait.json").read_text("utf-8"))
+    both.load(workflow)
+    find = "app.graph.nodes.find(n => n.type === 'LoadImage')"
+    buttons = f"{find}.widgets.filter(w => w.type === 'button' && w.name.startsWith('Load the'))"
+    assert both.js(f"{buttons}.length") == 1
+    sent = values(both)["LoadImage"]
+    assert set(sent) <= {"image", "upload"}  # the button is neither sent ...
+    count = both.js(f"{find}.serialize().widgets_values.length")
+    assert count == len(
+        next(n for n in workflow["nodes"] if n["type"] == "LoadImage")["widgets_values"]
+    )
+    both.js(f"{buttons}[0].callback()")  # ... nor saved
+    both.page.wait_for_function(f"{find}.widgets[0].value === 'astronaut.jpg'")
+    both.page.wait_for_function(f"{buttons}.length === 0")
+    listed = both.js("async () => (await (await fetch('/object_info/LoadImage')).json())")
+    assert "astronaut.jpg" in listed["LoadImage"]["input"]["required"]["image"][0]

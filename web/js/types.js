@@ -18,6 +18,8 @@
  * @property {HTMLImageElement[]} [imgs]
  * @property {(slot: number) => { origin_id: number | string, origin_slot: number } | null} getInputLink
  * @property {(name: string, type: string, element: HTMLElement, options: object) => Widget} addDOMWidget
+ * @property {(type: string, name: string, value: any, callback: () => void) => Widget} addWidget
+ * @property {(widget: Widget) => void} removeWidget
  * @property {(dirty: boolean, background?: boolean) => void} setDirtyCanvas
  * @property {(...args: any[]) => any} [onAdded]
  * @property {(...args: any[]) => any} [onRemoved]
