@@ -17,6 +17,7 @@ from .draft import Draft
 from .guard import Refused, check_key, check_source, read_body
 from .jobs import Jobs, Ticket
 from .journal import FullError, Hook, Job, ReusedError
+from .pictures import PictureError
 from .queue import GraphError
 from .webhooks import TargetError, check_target
 
@@ -157,6 +158,8 @@ def answering(
             return found
         except (GraphError, AliasFileError) as error:
             return answer(shape(str(error)), unprocessed)
+        except PictureError as error:
+            return answer(shape(f"a picture {error}"), unprocessed)
         except TargetError as error:
             return answer(shape({"webhook": [f"The webhook {error}."]}), unprocessed)
 

@@ -122,6 +122,7 @@ def _take_pictures(
         value = body.get(field)
         if not isinstance(value, str):
             continue
+        value = value.strip()
         try:
             if value[:11].lower() == "data:image/":
                 found[field] = read_data_url(value)

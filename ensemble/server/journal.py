@@ -9,11 +9,13 @@ import json
 import os
 import sqlite3
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 
 class State(Enum):
@@ -91,7 +93,7 @@ CREATE TABLE IF NOT EXISTS jobs (
     state TEXT NOT NULL, outputs TEXT NOT NULL, error TEXT NOT NULL,
     created REAL NOT NULL, running INTEGER NOT NULL DEFAULT 0, crashes INTEGER NOT NULL,
     finished REAL, seconds REAL,
-    webhook TEXT, hook TEXT NOT NULL, hook_tries INTEGER NOT NULL, hook_next REAL
+    webhook TEXT, hook_host TEXT NOT NULL, hook TEXT NOT NULL, hook_tries INTEGER NOT NULL, hook_next REAL
 );
 CREATE INDEX IF NOT EXISTS jobs_by_state ON jobs (state, number);
 CREATE INDEX IF NOT EXISTS jobs_by_hook ON jobs (hook, hook_next);
@@ -215,8 +217,11 @@ class Journal:
             )
             return [(row["work"], row["seconds"]) for row in rows]
 
-    def due_hooks(self, now: float, count: int) -> list[Job]:
-        return self._all("hook = 'due' AND hook_next <= ? ORDER BY hook_next LIMIT ?", now, count)
+    def due_hooks(self, now: float, count: int, busy: Collection[str] = ()) -> list[Job]:
+        """Jobs whose call is due, but for those to `busy` hosts."""
+        free = f"hook_host NOT IN ({', '.join('?' * len(busy))})"
+        due = f"hook = 'due' AND hook_next <= ? AND {free} ORDER BY hook_next LIMIT ?"
+        return self._all(due, now, *busy, count)
 
     def set_hook(self, prompt_id: str, hook: Hook, tries: int, at: float | None = None) -> None:
         """After a try: how the call stands, and when the next one is."""
@@ -234,8 +239,15 @@ class Journal:
         with self._lock:
             self._db.execute("UPDATE jobs SET outputs = '[]' WHERE prompt_id = ?", (prompt_id,))
 
-    def _transaction(self) -> "_Transaction":
-        return _Transaction(self._db)
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
 
     def _one(self, condition: str, *values: object) -> Job | None:
         row = self._db.execute(f"SELECT * FROM jobs WHERE {condition}", values).fetchone()  # noqa: S608
@@ -243,24 +255,16 @@ class Journal:
 
     def _all(self, condition: str, *values: object) -> list[Job]:
         with self._lock:
-            rows: Iterable[Any] = self._db.execute(
+            rows = self._db.execute(
                 f"SELECT * FROM jobs WHERE {condition}",  # noqa: S608 - conditions are in this file
                 values,
             ).fetchall()
         return [_job(row) for row in rows]
 
 
-class _Transaction:
-    """BEGIN IMMEDIATE ... COMMIT, or ROLLBACK where something is raised."""
-
-    def __init__(self, db: sqlite3.Connection) -> None:
-        self._db = db
-
-    def __enter__(self) -> None:
-        self._db.execute("BEGIN IMMEDIATE")
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self._db.execute("COMMIT" if kind is None else "ROLLBACK")
+def hook_host(job: Job) -> str:
+    """Host and port of its webhook."""
+    return urlsplit(job.webhook or "").netloc
 
 
 _PLAIN: Sequence[str] = (
@@ -276,6 +280,7 @@ def _row(job: Job) -> dict[str, object]:
         "outputs": json.dumps(job.outputs),
         "state": job.state.value,
         "hook": job.hook.value,
+        "hook_host": hook_host(job),
         "temporary": int(job.temporary),
     }
 

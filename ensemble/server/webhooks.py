@@ -10,6 +10,7 @@ import ipaddress
 import logging
 import socket
 import time
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
@@ -19,7 +20,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.resolver import ThreadedResolver
 
 from .config import HOSTS
-from .journal import Hook, Job, Journal
+from .journal import Hook, Job, Journal, hook_host
 
 logger = logging.getLogger(__name__)
 
@@ -27,6 +28,7 @@ logger = logging.getLogger(__name__)
 DELAYS = (5.0, 30.0, 120.0, 600.0, 3600.0)
 TIMEOUT = 30.0
 AT_ONCE = 8
+AT_ONE_HOST = 2  # one that hangs must not hold up the others'
 _LONGEST = 2000
 # These carry IPv4 addresses inside: 6to4, and NAT64, whose translator may stand in our network.
 _TUNNELS = tuple(map(ipaddress.ip_network, ("2002::/16", "64:ff9b::/96", "64:ff9b:1::/48")))
@@ -132,24 +134,30 @@ class Courier:
         self._delays = delays
         self._timeout = aiohttp.ClientTimeout(total=timeout)
         self._resolver = resolver
-        self._calls: dict[str, asyncio.Task[None]] = {}
+        self._calls: dict[str, tuple[str, asyncio.Task[None]]] = {}  # host and call
 
     async def deliver_due(self) -> None:
-        """Begin every call that is due, a few at once; does not wait for them."""
-        self._calls = {name: call for name, call in self._calls.items() if not call.done()}
-        free = AT_ONCE - len(self._calls)
-        if free <= 0:
+        """Begin calls that are due, a few at once and fewer to one host; does not wait for them."""
+        self._calls = {name: call for name, call in self._calls.items() if not call[1].done()}
+        room = AT_ONCE - len(self._calls)
+        if room == 0:
             return
+        hosts = Counter(host for host, _ in self._calls.values())
+        busy = [host for host, count in hosts.items() if count >= AT_ONE_HOST]
         # Those on their way are still due in the journal.
-        count = free + len(self._calls)
-        for job in await asyncio.to_thread(self._journal.due_hooks, time.time(), count):
-            if job.prompt_id not in self._calls and len(self._calls) < AT_ONCE:
-                self._calls[job.prompt_id] = asyncio.create_task(self._deliver(job))
+        for job in await asyncio.to_thread(self._journal.due_hooks, time.time(), AT_ONCE, busy):
+            host = hook_host(job)
+            if job.prompt_id in self._calls or hosts[host] >= AT_ONE_HOST or room == 0:
+                continue
+            hosts[host] += 1
+            room -= 1
+            self._calls[job.prompt_id] = host, asyncio.create_task(self._deliver(job))
 
     async def close(self) -> None:
-        for call in self._calls.values():
+        calls = [call for _, call in self._calls.values()]
+        for call in calls:
             call.cancel()
-        await asyncio.gather(*self._calls.values(), return_exceptions=True)
+        await asyncio.gather(*calls, return_exceptions=True)
 
     async def _deliver(self, job: Job) -> None:
         tries = job.hook_tries + 1

@@ -226,6 +226,7 @@ def test_what_is_wrong_is_told_in_the_documented_shape(api_server, changes, mess
         "secret.png\x00.png",
         "secret.png [output]",
         "data:image/png;base64,AAAA",
+        " data:image/png;base64,AAAA",
         "data:image/svg+xml;base64,PHN2Zy8+",
     ],
 )

@@ -9,6 +9,8 @@ from ensemble_portraits.ensemble.server.guard import Refused, parse_object
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.server.drafts import job
+
 FETCH = "/ensemble/api/v4/dreambooth/fetch"
 GENERATE = "/ensemble/api/v4/dreambooth"
 RUN = "/ensemble/v1/recipes/run"
@@ -139,6 +141,23 @@ def test_the_key_lets_in_from_anywhere(talk, sent, headers):
     headers = {**headers, "Host": "pictures.example"}
     status, answer = posted(talk, {"key": sent, "request_id": 5}, headers, key=KEY)
     assert (status, answer["message"]) == (200, UNKNOWN)
+
+
+@pytest.mark.parametrize("path", [GENERATE, RUN])
+def test_a_full_queue_is_told_as_documented(talk, path):
+    async def scenario(client, desk):
+        await desk.jobs.submit(job(), ())
+        async with client.post(path, json={"key": "", "prompt": "a", "text": "a"}) as answer:
+            assert answer.status == 429
+            assert answer.headers["Retry-After"] == "30"
+            told = await answer.json()
+        message = told["message"] if path == GENERATE else told["error"]
+        assert message == "Rate limit exceeded. Maximum 1 queued requests allowed."
+        assert told["retry_after"] == 30
+        async with client.post(FETCH, json=BODY) as answer:
+            assert answer.status == 200
+
+    talk(scenario, queue=1)
 
 
 def test_reads_want_the_key_too(talk):
