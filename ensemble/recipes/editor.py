@@ -10,8 +10,14 @@ from typing import Any
 from .definitions import inputs_of, is_link
 from .graph import ApiGraph
 
-# These show a picture below their widgets.
-_WITH_PREVIEW, _PREVIEW = ("LoadImage", "LoadImageMask", "SaveImage", "PoseControlInput"), 260
+# What nodes show below their widgets: a picture or a text.
+_SHOWN = {
+    "LoadImage": 260,
+    "LoadImageMask": 260,
+    "SaveImage": 260,
+    "PoseControlInput": 260,
+    "PreviewAny": 90,
+}
 _COLUMN, _GAP, _WIDTH = 560, 60, 460
 _ROW, _TEXT_BOX, _HEADER = 26, 120, 60
 
@@ -64,8 +70,7 @@ def _node(number: int, node: dict[str, Any], info: Mapping[str, Any]) -> dict[st
         for name, kind in zip(info["output_name"], info["output"], strict=True)
     ]
     height += _ROW * max(len(sockets), len(outputs))
-    if node["class_type"] in _WITH_PREVIEW:
-        height += _PREVIEW
+    height += _SHOWN.get(node["class_type"], 0)
     return {
         "id": number,
         "type": node["class_type"],
