@@ -1,50 +1,17 @@
 """Faces in one sampler run: each as if it were alone, with its own text, LoRA, noise and hint."""
 
-import os
 from dataclasses import replace
-from pathlib import Path
 
 import comfy.controlnet
 import comfy.samplers
 import pytest
-import scenes
 import tiny
 import torch
-from ensemble_portraits.ensemble.faces.boxes import Face
-from ensemble_portraits.ensemble.faces.crop import Oval, mask, square
 from ensemble_portraits.ensemble.faces.noise import COUPLED, FaceNoise, face_seed, sampler_for
-from ensemble_portraits.ensemble.faces.painters import PeoplePainter, PlainPainter, Target
-from ensemble_portraits.ensemble.faces.redraw import RedrawSettings, redraw
+from ensemble_portraits.ensemble.faces.painters import PeoplePainter, PlainPainter
+from ensemble_portraits.ensemble.faces.redraw import redraw
 from ensemble_portraits.ensemble.regional.people import Text
-
-QUICK = RedrawSettings(seed=5, steps=3, cfg=4.0, scheduler="normal", denoise=0.7, size=64)
-FACES = [Face(10 + 60 * i, 20, 45 + 60 * i, 62) for i in range(4)]
-WIDTH, HEIGHT = 256, 96
-VAE = scenes.AveragingVae(clamp=False)
-
-
-def targets(people: list[int | None]) -> list[Target]:
-    return [
-        Target(0, face, square(face, WIDTH, HEIGHT, 2.0), who)
-        for face, who in zip(FACES, people, strict=True)
-    ]
-
-
-def inputs(chosen: list[Target]) -> tuple[torch.Tensor, torch.Tensor]:
-    picture = torch.rand(HEIGHT, WIDTH, 3, generator=torch.Generator().manual_seed(0))
-    pixels = [torch.nn.functional.interpolate(
-        t.crop.of(picture).movedim(-1, 0)[None], (64, 64), mode="bilinear")[0].movedim(0, -1)
-        for t in chosen]  # fmt: skip
-    return torch.stack(pixels), torch.stack([mask(t.face, t.crop, Oval(), 64) for t in chosen])
-
-
-def run(chosen: list[Target], painter, settings=QUICK) -> torch.Tensor:
-    return redraw(*inputs(chosen), chosen, VAE, painter, settings)
-
-
-def people_of(patcher, **more):
-    states = [tiny.lora(patcher, 30 + i) for i in range(4)]
-    return tiny.people(patcher, states, tiny.columns(4), **more), states
+from redrawing import ALL, QUICK, VAE, inputs, people_of, run, targets
 
 
 @pytest.fixture(scope="module")
@@ -55,9 +22,6 @@ def patcher():
 @pytest.fixture(scope="module")
 def painter(patcher):
     return PeoplePainter.of(people_of(patcher)[0], None, None)
-
-
-ALL = targets([2, 0, 3, 1])
 
 
 # One of each kind: without noise, with a memory, plain noise, Brownian noise, noise in between.
@@ -234,63 +198,6 @@ def test_outside_the_mask_the_sampler_keeps_the_latent(painter):
     out = redraw(pixels, masks * 0, ALL, VAE, painter, QUICK)
     whole = redraw(pixels, masks * 0 + 1, ALL, VAE, painter, QUICK)
     assert (out - kept).abs().mean() < 0.2 * (whole - kept).abs().mean()
-
-
-@pytest.fixture(scope="module")
-def controlnet():
-    models = Path(os.environ["ENSEMBLE_BASE"]) / "models" / "controlnet"
-    return comfy.controlnet.load_controlnet(str(models / "small_openpose.safetensors"))
-
-
-def test_each_face_sees_its_part_of_the_hint(controlnet, painter):
-    hint = torch.zeros(1, 3, HEIGHT, WIDTH)
-    for i, target in enumerate(ALL):
-        c = target.crop
-        hint[..., c.top : c.top + c.side, c.left : c.left + c.side] = (i + 1) / 4
-    hint[..., 200:] = 1.0
-    first = controlnet.copy().set_cond_hint(hint * 0.5, 0.3, (0.1, 0.9))
-    control = controlnet.copy().set_cond_hint(hint, 0.7, (0.0, 1.0))
-    control.set_previous_controlnet(first)
-    lent = [[torch.zeros(1), {"control": control, "control_apply_to_uncond": True}]]
-    painted = PeoplePainter.of(painter.people, lent, lent).paint(ALL, 64)
-    copies = {id(side[0][1]["control"]) for side in (painted.positive, painted.negative)}
-    copy = painted.positive[0][1]["control"]
-    assert len(copies) == 1 and copy.strength == 0.7
-    assert copy.cond_hint_original.shape == (4, 3, 64, 64)
-    centre = copy.cond_hint_original[:, 0, 32, 32]
-    assert (centre[1:] > centre[:-1]).all()
-    assert torch.allclose(copy.previous_controlnet.cond_hint_original[:, 0, 32, 32], centre / 2)
-    assert control.cond_hint_original is hint
-
-
-def test_masks_of_a_plain_prompt_are_cut_and_areas_refused(patcher):
-    text = tiny.text(3).conditioning
-    whole = torch.rand(1, HEIGHT, WIDTH)
-    masked = [[text[0][0], {"mask": whole, "concat_mask": whole}]]
-    values = PlainPainter.of(patcher, masked, text).paint(ALL, 64).positive[0][1]
-    assert values["mask"].shape == (4, 64, 64) and "concat_mask" not in values
-    area = [[text[0][0], {"area": (8, 8, 0, 0)}]]
-    with pytest.raises(ValueError, match="holds an area"):
-        PlainPainter.of(patcher, area, text).paint(ALL, 64)
-
-
-def test_an_inpainting_model_sees_the_crop_without_the_face(monkeypatch):
-    """A UNet of nine channels, as SD1.5's inpainting checkpoints have."""
-    patcher = tiny.model({**tiny.SD15, "in_channels": 9})
-    patcher.model.set_inpaint()
-    text = tiny.text(1).conditioning
-    seen = []
-    hook = patcher.model.diffusion_model.register_forward_pre_hook(
-        lambda _, args, kwargs: seen.append(args[0]), with_kwargs=True
-    )
-    chosen = targets([None] * 4)
-    run(chosen, PlainPainter.of(patcher, text, text))
-    hook.remove()
-    assert seen[0].shape == (8, 9, 8, 8)
-    masks = seen[0][:4, 4]
-    assert masks[:, 4, 4].eq(1).all() and masks[:, 0, 0].eq(0).all()
-    pictures = seen[0][:4, 5:]
-    assert not torch.allclose(pictures[0], pictures[1])
 
 
 def test_noise_follows_from_seed_and_owner():
