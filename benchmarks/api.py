@@ -1,7 +1,8 @@
 """The API under load: submit and fetch latency, and a kill -9 in the middle.
 
-20 clients submit 10 requests each and fetch what they have meanwhile. Halfway the server is killed
-and started again; every client sends again what it has, under the same ids. At the end every
+20 clients submit 10 requests each, some seconds apart, and fetch what they have meanwhile. When
+half of them are accepted and some pictures are there, the server is killed and started again; every
+client sends again what it has, under the same ids. At the end every
 accepted request has one picture, and no other picture was written.
 """
 
@@ -31,6 +32,8 @@ SMALL = {"width": 64, "height": 64, "num_inference_steps": 1, "samples": 1}
 PLAIN = {"enhance_prompt": "no", "tomesd": "no", "safety_checker": "no"}
 PATH = "/ensemble/api/v4/dreambooth"
 PAUSE = 0.2  # seconds between a client's fetches
+PACE = 3.0  # at most, between a client's submissions before the kill
+PICTURES = 3  # that are on the disk before it
 
 
 class Load:
@@ -79,10 +82,11 @@ class Load:
         if answer is not None and answer["status"] != "processing":
             self.done[name] = answer
 
-    def client(self, number: int, stop: threading.Event) -> None:
+    def client(self, number: int, stop: threading.Event, pace: float) -> None:
         """Submit everything, fetching meanwhile, then fetch to the end or to `stop`."""
         names = list(self.clients[number])
         for name in names:
+            stop.wait(random.uniform(0, pace))
             self.submit(name)
             known = [each for each in names if each in self.answers and each not in self.done]
             if known:
@@ -93,9 +97,9 @@ class Load:
                     self.fetch(name)
             stop.wait(PAUSE)
 
-    def start(self, stop: threading.Event) -> list[threading.Thread]:
+    def start(self, stop: threading.Event, pace: float) -> list[threading.Thread]:
         threads = [
-            threading.Thread(target=self.client, args=(number, stop))
+            threading.Thread(target=self.client, args=(number, stop, pace))
             for number in range(len(self.clients))
         ]
         for thread in threads:
@@ -121,13 +125,14 @@ def kill(server: Server) -> None:
     os.kill(server._process.pid, signal.SIGKILL)
 
 
-def run_with_kill(load: Load, base: Path, port: int, after: int) -> dict[str, float]:
-    """Everything from start to end; kills once `after` pictures are on the disk. Facts of the run."""
+def run_with_kill(load: Load, base: Path, port: int) -> dict[str, float]:
+    """Everything from start to end, with the kill in the middle of it. Facts of the run."""
     saved = base / "output" / "ensemble"
     with api_server(base, port) as server:
         stop = threading.Event()
-        threads = load.start(stop)
-        while len(list(saved.rglob("*.png"))) < after:
+        threads = load.start(stop, PACE)
+        half = len(load.bodies) // 2
+        while len(load.answers) < half or len(list(saved.rglob("*.png"))) < PICTURES:
             time.sleep(0.02)
         kill(server)
         stop.set()
@@ -140,7 +145,7 @@ def run_with_kill(load: Load, base: Path, port: int, after: int) -> dict[str, fl
     started = time.perf_counter()
     with api_server(base, port):
         facts["seconds to start again"] = time.perf_counter() - started
-        for thread in load.start(threading.Event()):
+        for thread in load.start(threading.Event(), 0.0):
             thread.join()
     return facts | check(load, saved)
 
@@ -172,12 +177,12 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--quick", action="store_true", help="30 requests of 6 clients")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args(argv)
-    clients, each, after = (6, 5, 8) if arguments.quick else (20, 10, 60)
+    clients, each = (6, 5) if arguments.quick else (20, 10)
     models = (prepare_base(engine_of_this_python()) / "models").resolve()
     with tempfile.TemporaryDirectory(prefix="ensemble-load-") as folder:
         base, port = make_base(Path(folder), models), free_port()
         load = Load(f"http://127.0.0.1:{port}", clients, each)
-        facts = run_with_kill(load, base, port, after)
+        facts = run_with_kill(load, base, port)
     rows = [row(kind, seconds) for kind, seconds in load.times.items()]
     print("| call | calls | median ms | 95 % | 99 % | max |\n|---|---|---|---|---|---|")
     for each_row in rows:

@@ -20,7 +20,7 @@ def test_nothing_is_lost_or_run_twice_over_a_kill():
         models = (Path(os.environ["ENSEMBLE_BASE"]) / "models").resolve()
         base, port = make_base(Path(folder), models), free_port()
         load = Load(f"http://127.0.0.1:{port}", CLIENTS, EACH)
-        facts = run_with_kill(load, base, port, after=5)
+        facts = run_with_kill(load, base, port)
     asked = CLIENTS * EACH
     assert facts["accepted before the kill"] > facts["done before the kill"]
     for name in ("submitted", "jobs", "succeeded", "pictures", "links"):
