@@ -1,7 +1,7 @@
 """Every face redrawn at full resolution, as the right person."""
 
 from comfy.samplers import KSampler
-from comfy_api.latest import io
+from comfy_api.latest import io, ui
 
 from ..ensemble.faces.crop import Oval
 from ..ensemble.faces.detect import Source, Sources
@@ -72,7 +72,8 @@ class FaceInpaint(io.ComfyNode):
         )
         settings = FaceSettings(redraw, Source(detector), Unmatched(unmatched), max_faces)
         done = face_inpaint(image, vae, painter, sources, settings)
-        return io.NodeOutput(done.image, done.mask, done.boxes, done.numbered)
+        shown = ui.PreviewImage(done.numbered, cls=cls)
+        return io.NodeOutput(done.image, done.mask, done.boxes, done.numbered, ui=shown)
 
 
 def _linked() -> list:

@@ -2,7 +2,7 @@
 
 import folder_paths
 from comfy import model_management
-from comfy_api.latest import io
+from comfy_api.latest import io, ui
 
 from ..ensemble.film.choices import grade_from_widgets
 from ..ensemble.film.grade import colour_grade
@@ -12,6 +12,7 @@ from ..ensemble.film.paste import paste_back
 from ..ensemble.film.stocks import DEFAULT_STOCK, STOCKS
 
 NO_CHOICE = "none"
+SHOWN = 320  # pixels a side of the preview, about what a node shows unshrunk
 
 
 def _luts() -> list[str]:
@@ -95,7 +96,15 @@ class FilmGrain(io.ComfyNode):
     ) -> io.NodeOutput:
         settings = GrainSettings(STOCKS[stock], strength, size, chroma, seed)
         device = model_management.get_torch_device()
-        return io.NodeOutput(film_grain(image, settings, frame_offset, device))
+        grained = film_grain(image, settings, frame_offset, device)
+        return io.NodeOutput(grained, ui=ui.PreviewImage(_middle(grained), cls=cls))
+
+
+def _middle(image):
+    """The middle of the first picture at 100 %, `[1,h,w,C]`: shrunk to a node's width grain is gone."""
+    height, width = image.shape[1:3]
+    top, left = max(0, (height - SHOWN) // 2), max(0, (width - SHOWN) // 2)
+    return image[:1, top : top + SHOWN, left : left + SHOWN]
 
 
 def _slider(

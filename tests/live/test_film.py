@@ -1,6 +1,7 @@
 """The finishing nodes through POST /prompt, against the same functions called here."""
 
 from collections.abc import Iterator
+from io import BytesIO
 
 import numpy as np
 import pytest
@@ -77,6 +78,19 @@ def test_grain(server, name, photo):
     settings = GrainSettings(STOCKS["Super 8, 500T"], size=2.0, seed=2**64 - 1)
     assert np.array_equal(got, bytes_of(film_grain(tensor(photo), settings, 3)))
     assert not np.array_equal(got, np.asarray(photo))
+
+
+def test_grain_is_shown_at_its_own_size(server):
+    grey = Image.new("RGB", (700, 400), (128, 128, 128))
+    graph = {
+        "load": node("LoadImage", image=server.upload(grey, "grey.png")),
+        "g": node("FilmGrain", image=["load", 0], stock="Super 8, 500T", **GRAIN),
+        "save": node("SaveImage", images=["g", 0], filename_prefix="live/grain"),
+    }
+    result = server.run(graph)
+    files = {each.node: each.data for each in server.client.pictures(result.run)}
+    shown, saved = (np.asarray(Image.open(BytesIO(files[key]))) for key in ("g", "save"))
+    assert np.array_equal(shown, saved[40:360, 190:510])
 
 
 @pytest.fixture
