@@ -1,10 +1,12 @@
 """FaceInpaint: four faces in one sampler run against one run per face, and how faces are found.
 
     python dev bench faces [--quick] [--json FILE] [--model sd15|sdxl] [--size 512] [--faces 1 2 4]
-                           [--rank 16] [--steps 8] [--rounds 3] [--small] [--detect]
+                           [--rank 16] [--steps 8] [--rounds 3] [--small] [--impact DIR] [--detect]
 
 `together` is FaceInpaint's redraw: every face is a batch row with its own text and LoRA. `one_by_one`
 is what public detailers do: a clone of the model with that face's LoRA merged, one run, next face.
+`impact` is ComfyUI-Impact-Pack's own FaceDetailer on the same crops, masks and merged LoRAs, from the
+folder that `--impact` names.
 Full-size UNet with random weights (`--small`: a shallow one, to try the benchmark), CFG 7, euler,
 denoise 0.5, VAE left out. `--detect` measures recall and precision on group pictures made of
 scikit-image's astronaut instead.
@@ -48,7 +50,9 @@ class LatentOnly:
 class Scene:
     """Faces in a row, one person and LoRA each."""
 
-    def __init__(self, patcher, model: str, size: int, faces: int, rank: int, steps: int):
+    def __init__(
+        self, patcher, model: str, size: int, faces: int, rank: int, steps: int, pack=None
+    ):
         import torch
         from ensemble_portraits.ensemble.faces.boxes import Face
         from ensemble_portraits.ensemble.faces.crop import Oval, mask, square
@@ -65,7 +69,7 @@ class Scene:
             context = torch.randn(1, 77, wide, generator=generator)
             return Text(str(seed), [[context, values if model == "sdxl" else {}]])
 
-        self.patcher = patcher
+        self.patcher, self.pack = patcher, pack
         self.settings = RedrawSettings(7, steps, 7.0, "euler", "normal", 0.5, size)
         self.loras = [
             parsed(patcher, engine.random_lora(patcher, 1 + i, rank)) for i in range(faces)
@@ -96,22 +100,39 @@ class Scene:
     def one_by_one(self) -> None:
         from ensemble_portraits.ensemble.faces.painters import PlainPainter
 
+        for i, texts, model in self._merged():
+            self._redraw(slice(i, i + 1), PlainPainter.of(model, *texts))
+
+    def impact(self) -> None:
+        import facedetailer
+
+        for i, texts, model in self._merged():
+            crop, mask = self.pixels[i : i + 1], self.masks[i]
+            facedetailer.detail(self.pack, crop, mask, model, LatentOnly(), texts, self.settings)
+        _finish()
+
+    def _merged(self):
+        """Each face's number, texts, and the model with its LoRA."""
         for i, person in enumerate(self.people.people):
             model = self.patcher.clone()
             model.add_patches(self.loras[i], 1.0)
-            texts = person.positive.conditioning, person.negative.conditioning
-            self._redraw(slice(i, i + 1), PlainPainter.of(model, *texts))
+            yield i, (person.positive.conditioning, person.negative.conditioning), model
 
     def _redraw(self, part: slice, painter) -> None:
-        import torch
         from ensemble_portraits.ensemble.faces.redraw import redraw
 
         redraw(
             self.pixels[part], self.masks[part], self.targets[part], LatentOnly(), painter,
             self.settings,
         )  # fmt: skip
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
+        _finish()
+
+
+def _finish() -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
 
 
 def parsed(patcher, state: dict) -> dict:
@@ -168,7 +189,7 @@ def measure(scene: Scene, rounds: int, facts: dict) -> list[dict]:
         kept["counts"].append((counts.runs, len(calls), sum(calls), counts.rewrites))
         kept["bytes"].append(memory["bytes"])
 
-    methods = ("one_by_one", "together")
+    methods = ["one_by_one", "together", *(["impact"] if scene.pack else [])]
     engine.interleaved({m: (lambda m=m: run(m)) for m in methods}, rounds)
     together = engine.median(results["together"]["seconds"])
     rows = []
@@ -235,6 +256,9 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--rank", type=int, default=16)
     parser.add_argument("--steps", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument(
+        "--impact", metavar="DIR", type=Path, help="also ComfyUI-Impact-Pack's FaceDetailer"
+    )
     parser.add_argument("--small", action="store_true", help="a shallow UNet (sd15 only)")
     parser.add_argument("--detect", action="store_true", help="recall and precision of detectors")
     parser.add_argument("--face-px", type=int, nargs="+", default=[15, 30, 60, 120, 240])
@@ -250,14 +274,20 @@ def main(argv: list[str] | None = None) -> None:
         print(engine.table(rows, DETECTED))
         engine.save_rows(rows, args.json)
         return
+    pack = None
+    if args.impact:
+        import facedetailer
+
+        pack = facedetailer.load(args.impact)
     rows = []
     with torch.inference_mode():
         patcher = engine.full_size(args.model, {**engine.SD15, **SMALL} if args.small else None)
         for faces in args.faces:
             facts = {"model": "small" if args.small else args.model, "size": args.size}
-            scene = Scene(patcher, args.model, args.size, faces, args.rank, args.steps)
-            rows += measure(scene, args.rounds, facts)
-            print(engine.table(rows[-2:], COLUMNS), flush=True)
+            scene = Scene(patcher, args.model, args.size, faces, args.rank, args.steps, pack)
+            measured = measure(scene, args.rounds, facts)
+            rows += measured
+            print(engine.table(measured, COLUMNS), flush=True)
     threads = torch.get_num_threads()
     print(f"\n{threads} threads, {'CUDA' if torch.cuda.is_available() else 'CPU'}\n")
     print(engine.table(rows, COLUMNS))
