@@ -50,6 +50,17 @@ def test_a_lora_is_searched_for_and_added(both):
     assert both.api()[node]["inputs"]["loras"] == "zed,more_details"
 
 
+def test_quick_keys_act_on_what_the_last_one_did(editor):
+    names = [f"n{i}" for i in range(8)]
+    node = editor.add("MultiLoraLoader", loras=",".join(names), strengths="1")
+    editor.page.locator(".ensemble-row").nth(7).wait_for()
+    editor.page.locator('[data-key="grip-n0"]').focus()
+    for _ in range(7):
+        editor.page.keyboard.press("ArrowDown")
+    assert editor.value(node, "loras") == ",".join([*names[1:], "n0"])
+    editor.wait_rows(*((name, True, 1) for name in [*names[1:], "n0"]))
+
+
 def test_a_missing_row_is_mended_by_a_click(editor):
     node = editor.add("MultiLoraLoader", loras="more_detials", strengths="0.6")
     editor.page.get_by_role("button", name="Write more_details instead").click()

@@ -121,6 +121,22 @@ def test_one_break_is_explained_and_mended(both):
     assert both.value(node, "text") == "a park BREAK BREAK a woman <lora:zed:1>"
 
 
+def test_a_break_without_a_person_is_explained(editor):
+    node = editor.add("BreakRegionalPrompt", text="a park BREAK a woman")
+    hint = editor.page.locator(".ensemble-chips .ensemble-hint")
+    expect(hint, "Nobody yet")
+    hint.get_by_role("button").click()
+    expect(editor.chip("person-1"), "a woman")
+    assert editor.value(node, "text") == "a park BREAK BREAK a woman"
+
+
+def test_what_the_last_run_warned_of_is_shown(editor):
+    text = "a BREAK b BREAK c <lora:nobody_has_this> BREAK d"
+    node = editor.add("BreakRegionalPrompt", text=text, on_missing="skip")
+    masks_of(editor, node)
+    expect(editor.page.locator(".ensemble-warnings p").first, "Last run: Warning: skipped")
+
+
 def test_linked_text_is_read_where_it_is_typed(both):
     node = both.add("BreakRegionalPrompt", x=640)
     source = both.add("PrimitiveStringMultiline", x=60, value="a BREAK b BREAK linked")
@@ -202,10 +218,19 @@ def test_boxes_that_are_dragged_arrive_as_masks(editor, keys):
         expected = [0.3, 0.25, 0.5, 0.5]
     drawn = json.loads(editor.value(node, "boxes"))[1]
     assert drawn == pytest.approx(expected, abs=0.01)
-    assert editor.api()[node]["inputs"]["boxes"] == editor.value(node, "boxes")
+    sent = editor.api()[node]["inputs"]
+    assert sent["boxes"] == editor.value(node, "boxes")
+    assert not any(name.startswith("ensemble") for name in sent)
     if keys:
         return
+    pose = editor.add("PoseControlInput", x=700, y=400, people=2, width=256, height=128)
+    editor.link(pose, 1, node, "pose")
     _, man = masks_of(editor, node)
+    # Now there is a picture to draw over, the pose's, in its shape.
+    editor.page.wait_for_function(
+        "(e => e.style.backgroundImage.includes('/view?') && e.style.aspectRatio === '256 / 128')"
+        "(document.querySelector('.ensemble-stage'))"
+    )
     side = man.shape[0]
     rows, columns = man.nonzero()
     x, y, width, height = drawn

@@ -69,7 +69,8 @@ export function attachLoraRows(node) {
       const byFile = new Map(list.loras.map((lora) => [lora.file, lora]))
       const entryOf = (/** @type {import('./types.js').Row} */ { name, strength }) =>
         strength === 0 ? { name, strength: resting[name] ?? 0, on: false } : { name, strength, on: true }
-      view.show(reading, entryOf, editable, byFile)
+      // While a newer question waits, what is shown is newer than this answer.
+      if (!again) view.show(reading, entryOf, editable, byFile)
     } catch (error) {
       view.say(String(error))
     } finally {

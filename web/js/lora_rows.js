@@ -8,6 +8,10 @@ import { t } from './texts.js'
 /** @typedef {import('./types.js').Row} Row */
 /** @typedef {{ name: string, strength: number, on: boolean }} Entry */
 
+/** A row before the server has told about it. */
+/** @type {Row} */
+const UNKNOWN = { name: '', strength: 1, status: 'unknown', file: '', nearest: [], message: '' }
+
 /**
  * @typedef {object} Actions
  * @property {(entries: Entry[]) => void} write
@@ -22,12 +26,34 @@ export function createLoraRows(actions) {
   const inner = el('div', {}, notes, rows, search)
   /** @type {Entry[]} */
   let entries = []
+  /** @type {Row[]} */
+  let known = []
+  /** @type {Map<string, import('./types.js').Lora>} */
+  let loras = new Map()
+  let editable = false
   let dragged = -1
+
+  function paint() {
+    search.disabled = !editable
+    replace(rows, known.map((row, index) => drawn(row, index, loras.get(row.file))))
+  }
+
+  /**
+   * Shows what was done at once, so that the next key acts on it, and writes it.
+   * @param {Entry[]} next
+   */
+  function commit(next) {
+    const before = new Map(known.map((row) => [row.name, row]))
+    entries = next
+    known = next.map(({ name, strength }) => ({ ...(before.get(name) ?? UNKNOWN), name, strength }))
+    paint()
+    actions.write(next)
+  }
 
   const popup = createPopup(search, (choice) => {
     search.value = ''
     popup.hide()
-    actions.write([...entries, { name: choice.name, strength: 1, on: true }])
+    commit([...entries, { name: choice.name, strength: 1, on: true }])
   })
   const find = async () => popup.show(choose(await actions.list(), search.value))
   search.addEventListener('input', find)
@@ -42,7 +68,7 @@ export function createLoraRows(actions) {
    * @param {Partial<Entry>} change
    */
   const change = (index, change) =>
-    actions.write(entries.map((entry, i) => (i === index ? { ...entry, ...change } : entry)))
+    commit(entries.map((entry, i) => (i === index ? { ...entry, ...change } : entry)))
 
   /**
    * @param {number} from
@@ -52,23 +78,22 @@ export function createLoraRows(actions) {
     if (from < 0 || to < 0 || to >= entries.length || from === to) return
     const moved = [...entries]
     moved.splice(to, 0, ...moved.splice(from, 1))
-    actions.write(moved)
+    commit(moved)
   }
 
   /**
    * @param {Row} row
    * @param {number} index
-   * @param {boolean} editable
    * @param {import('./types.js').Lora | undefined} lora
    */
-  function drawn(row, index, editable, lora) {
+  function drawn(row, index, lora) {
     const entry = entries[index]
     const bad = row.status === 'missing' || row.status === 'ambiguous'
     const key = (/** @type {string} */ part) => `${part}-${row.name}`
     const element = el(
       'li',
       { class: `ensemble-row${entry.on ? '' : ' ensemble-off'}`, 'data-row': index },
-      grip(key('grip'), index, editable),
+      grip(key('grip'), index),
       el('input', {
         type: 'checkbox', 'data-key': key('on'), 'aria-label': t('rows.on', { name: row.name }),
         checked: entry.on, disabled: !editable, onchange: () => change(index, { on: !entry.on }),
@@ -84,9 +109,9 @@ export function createLoraRows(actions) {
       }),
       button({
         'data-key': key('remove'), title: t('rows.remove', { name: row.name }), 'aria-label': t('rows.remove', { name: row.name }),
-        disabled: !editable, onclick: () => actions.write(entries.filter((_, i) => i !== index)),
+        disabled: !editable, onclick: () => commit(entries.filter((_, i) => i !== index)),
       }, '✕'),
-      about(row, index, editable, lora),
+      about(row, index, lora),
     )
     element.addEventListener('dragover', (/** @type {DragEvent} */ event) => {
       if (dragged < 0) return
@@ -109,9 +134,8 @@ export function createLoraRows(actions) {
    * What a row is moved by: the mouse, or the arrow keys.
    * @param {string} key
    * @param {number} index
-   * @param {boolean} editable
    */
-  function grip(key, index, editable) {
+  function grip(key, index) {
     return button({
       class: 'ensemble-grip', draggable: editable ? 'true' : 'false', disabled: !editable,
       'data-key': key, title: t('rows.grip'), 'aria-label': t('rows.grip'),
@@ -132,10 +156,9 @@ export function createLoraRows(actions) {
   /**
    * @param {Row} row
    * @param {number} index
-   * @param {boolean} editable
    * @param {import('./types.js').Lora | undefined} lora
    */
-  function about(row, index, editable, lora) {
+  function about(row, index, lora) {
     if (row.status === 'missing' || row.status === 'ambiguous') {
       const names = row.nearest.map((name) => {
         const title = t('people.use', { name })
@@ -152,14 +175,16 @@ export function createLoraRows(actions) {
     /**
      * @param {import('./types.js').StackReading} reading
      * @param {(row: Row) => Entry} entryOf
-     * @param {boolean} editable
-     * @param {Map<string, import('./types.js').Lora>} loras by file
+     * @param {boolean} mayEdit
+     * @param {Map<string, import('./types.js').Lora>} byFile
      */
-    show(reading, entryOf, editable, loras) {
+    show(reading, entryOf, mayEdit, byFile) {
       replace(notes, reading.problems.map((problem) => el('p', { class: 'ensemble-bad' }, problem.message)))
-      search.disabled = !editable
       entries = reading.rows.map(entryOf)
-      replace(rows, reading.rows.map((row, index) => drawn(row, index, editable, loras.get(row.file))))
+      known = reading.rows
+      loras = byFile
+      editable = mayEdit
+      paint()
     },
 
     /** @param {string} text */

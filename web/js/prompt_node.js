@@ -84,7 +84,9 @@ export function attachPeople(node) {
       shown = asked
       text = body.text
       panel.show(reading, true, across(node, body.boxes))
-      boxes.setPeople(Math.max(0, reading.parts.length - 2), body.boxes ?? '')
+      // The boxes as they are by now, not as they were when the question went out.
+      const drawn = sourceOf(node, 'boxes').widget?.value
+      boxes.setPeople(Math.max(0, reading.parts.length - 2), String(drawn ?? ''))
     } catch (error) {
       panel.say(String(error))
     } finally {
