@@ -142,11 +142,17 @@ def test_linked_text_is_read_where_it_is_typed(both):
     source = both.add("PrimitiveStringMultiline", x=60, value="a BREAK b BREAK linked")
     both.link(source, 0, node, "text")
     expect(both.chip("person-1"), "linked")
-    both.set(source, "value", "a BREAK b BREAK c <lora:ohwx_frist>")
+    index = both.js(
+        "[...document.querySelectorAll('textarea')].findIndex(e => e.value.includes('linked'))"
+    )
+    typed = both.page.locator("textarea").nth(index)
+    typed.click()
+    both.page.keyboard.press("Control+End")
+    both.page.keyboard.type(" <lora:ohwx_frist>")
     expect(both.chip("person-1"), "missing")
     both.chip("person-1").locator("button.ensemble-fix").first.click()
     expect(both.chip("person-1"), "ohwx_first 1")
-    assert both.value(source, "value") == "a BREAK b BREAK c <lora:ohwx_first>"
+    assert both.value(source, "value") == "a BREAK b BREAK linked <lora:ohwx_first>"
     unknown = both.add("StringConcatenate", x=60, y=500)
     both.link(unknown, 0, node, "text")
     both.js("app.extensionManager.workflow.activeWorkflow.changeTracker.captureCanvasState()")
