@@ -2,6 +2,7 @@
 
 from . import (
     face_fix,
+    face_swap,
     faces,
     film,
     hires,
@@ -17,6 +18,7 @@ from . import (
 
 NODES: list = [
     *face_fix.NODES,
+    *face_swap.NODES,
     *faces.NODES,
     *film.NODES,
     *hires.NODES,

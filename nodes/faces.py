@@ -3,19 +3,16 @@
 from comfy.samplers import KSampler
 from comfy_api.latest import io, ui
 
-from ..ensemble.faces.crop import Oval
-from ..ensemble.faces.detect import Source, Sources
-from ..ensemble.faces.detectors import yunet_files
-from ..ensemble.faces.inpaint import FaceSettings, Unmatched, face_inpaint
-from ..ensemble.faces.painters import FacePainter, PeoplePainter, PlainPainter
-from ..ensemble.faces.redraw import RedrawSettings
+from ..ensemble.faces.choices import Source, Unmatched, yunet_files
 from .mask import FaceDetection
 from .types import People, PoseKeypoint
 
 FIRST_FILE = "first in folder"
 
 
-def _painter(people, model, positive, negative) -> FacePainter:
+def _painter(people, model, positive, negative):
+    from ..ensemble.faces.painters import PeoplePainter, PlainPainter
+
     if people is not None:
         return PeoplePainter.of(people, positive, negative)
     if model is None or positive is None or negative is None:
@@ -64,6 +61,12 @@ class FaceInpaint(io.ComfyNode):
         feather: float, max_faces: int, yunet_model: str, people=None, model=None, positive=None,
         negative=None, face_detection=None, pose=None, mask=None,
     ) -> io.NodeOutput:  # fmt: skip
+        # The whole room of faces is loaded when the first face is redrawn.
+        from ..ensemble.faces.crop import Oval
+        from ..ensemble.faces.detect import Sources
+        from ..ensemble.faces.inpaint import FaceSettings, face_inpaint
+        from ..ensemble.faces.redraw import RedrawSettings
+
         painter = _painter(people, model, positive, negative)
         yunet = "" if yunet_model == FIRST_FILE else yunet_model
         sources = Sources(mask, face_detection, yunet, pose, people)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -16,21 +15,12 @@ from ..regions.body import head_circle
 from ..regions.masks import fit
 from . import detectors
 from .boxes import Face, distinct
+from .choices import Source
 from .match import face_of_head
 
 log = logging.getLogger(__name__)
 SMALLEST = 8
 """Pixels: a smaller box holds nothing to redraw."""
-
-
-class Source(str, Enum):
-    AUTO = "auto"
-    MASK = "mask"
-    MEDIAPIPE = "mediapipe"
-    YUNET = "yunet"
-    POSE = "pose"
-    PEOPLE = "people"
-    GUESS = "guess"
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 
 from .boxes import Face, distinct, is_cut, tiles
+from .choices import YUNET_FOLDER, yunet_files
 
-FOLDER = "face_detection"
 _VIEW = 640
 """Longer side of what a detector sees: a face of half the picture is then about 300 px, one of 15
 px in the smallest tile about 30; both within what the detectors were trained for."""
@@ -87,22 +87,17 @@ def has_opencv() -> bool:
     return importlib.util.find_spec("cv2") is not None
 
 
-def yunet_files() -> list[str]:
-    names = folder_paths.get_filename_list(FOLDER)
-    return sorted(name for name in names if name.lower().endswith(".onnx"))
-
-
 def yunet_file(name: str) -> str | None:
     """Path of a file of models/face_detection by name, or of the first one for ""."""
     names = yunet_files()
     if name and name not in names:
         raise ValueError(
-            f"yunet_model: there is no {name!r} in models/{FOLDER}. There: "
+            f"yunet_model: there is no {name!r} in models/{YUNET_FOLDER}. There: "
             f"{', '.join(names) or 'no .onnx file'}."
         )
     if not names:
         return None
-    return folder_paths.get_full_path_or_raise(FOLDER, name or names[0])
+    return folder_paths.get_full_path_or_raise(YUNET_FOLDER, name or names[0])
 
 
 @dataclass(frozen=True)
@@ -125,7 +120,7 @@ class YuNet:
             net = cv2.FaceDetectorYN.create(str(path), "", (_VIEW, _VIEW), 0.7, 0.3, 5000)
         except cv2.error as error:
             raise ValueError(
-                f"yunet_model: OpenCV cannot read {path.name} in models/{FOLDER} as YuNet "
+                f"yunet_model: OpenCV cannot read {path.name} in models/{YUNET_FOLDER} as YuNet "
                 f"({error.err}). The file may be cut off, or a Git LFS pointer; get it again."
             ) from error
         return YuNet(net)

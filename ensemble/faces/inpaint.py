@@ -5,15 +5,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from enum import Enum
 
 import torch
 
 from ..regional.people import People
 from .boxes import Face, bounding_boxes
+from .choices import Source, Unmatched
 from .composite import put_back
 from .crop import Oval, mask, resized, square
-from .detect import Source, Sources, find_faces
+from .detect import Sources, find_faces
 from .draw import numbered
 from .match import assign
 from .noise import COUPLED, sampler_for
@@ -21,11 +21,6 @@ from .painters import FacePainter, Target
 from .redraw import RedrawSettings, crop_size, redraw
 
 log = logging.getLogger(__name__)
-
-
-class Unmatched(str, Enum):
-    COMMON = "common"
-    LEAVE = "leave"
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ import torch
 from ..pose.skeleton import Joint, Skeleton, read_pose_keypoint
 from .align import CROP, AlignedFace, carry, crop_matrix, inverse
 from .boxes import Face, distinct
-from .detect import Source, Sources, find_faces
+from .choices import Source
+from .detect import Sources, find_faces
 from .detectors import mediapipe
 
 MAX_FACES = 64

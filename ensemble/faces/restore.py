@@ -11,10 +11,8 @@ import torch
 
 from ..models.loading import load_once
 from .align import CROP, AlignedFace, carry, crop_matrix, inverse, oval, window
+from .choices import RESTORER_FOLDERS
 
-FOLDERS = ("facerestore_models", "upscale_models")
-# Upscalers share their folder with these; a name is all that can be gone by without reading files.
-_KNOWN = ("gfpgan", "restoreformer", "codeformer")
 # The networks take and give -1..1, so says each one's own inference code. The call that spandrel
 # offers scales for RestoreFormer alone, so the network itself is called here.
 _ARCHITECTURES = ("GFPGAN", "RestoreFormer", "CodeFormer")
@@ -47,21 +45,14 @@ class Restorer:
         return ((restored[0] + 1) / 2).clamp(0, 1).to(crop.device)
 
 
-def restorers() -> list[str]:
-    """Files to choose from: all of models/facerestore_models, and the known names among the
-    upscalers."""
-    first, second = (folder_paths.get_filename_list(folder) for folder in FOLDERS)
-    known = [name for name in second if any(word in name.lower() for word in _KNOWN)]
-    return list(dict.fromkeys([*first, *known]))
-
-
 def load_restorer(name: str) -> Restorer:
     """The network of a file that `restorers` lists, read once while the file stays the same.
 
     Raises ValueError for a file that is damaged or of another kind.
     """
     folder = next(
-        (each for each in FOLDERS if name in folder_paths.get_filename_list(each)), FOLDERS[0]
+        (each for each in RESTORER_FOLDERS if name in folder_paths.get_filename_list(each)),
+        RESTORER_FOLDERS[0],
     )
     path = Path(folder_paths.get_full_path_or_raise(folder, name))
     return load_once("face restoration", path, lambda path: _read(path, f"models/{folder}/{name}"))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import Enum
 from typing import Any
 
 import torch
@@ -18,11 +17,6 @@ from .match import assign
 from .painters import FacePainter
 from .redraw import RedrawSettings
 from .warp import Reference, Warp, opencv, warp_faces
-
-
-class Mode(str, Enum):
-    REDRAW = "redraw"
-    WARP = "warp"
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,6 @@ from .people import (
     parse_order,
     words_needed,
 )
-from .read import read, recognise
 from .size import canvas_size
 from .skeleton import Pose, Skeleton, read_pose_keypoint
 
@@ -157,6 +156,9 @@ def _find(
             f"image: {image.shape[1]}x{image.shape[0]} pixels are too few to find people in; "
             f"{_SMALLEST} a side are the least. Link a bigger picture, or none."
         )
+    # Half of the room, which most runs without a skeleton picture never need.
+    from .read import read, recognise
+
     drawn = options.source is Source.SKELETON or (
         options.source is Source.AUTO and recognise(image)
     )

@@ -11,7 +11,8 @@ import tiny
 import torch
 from ensemble_portraits.ensemble.faces import detectors
 from ensemble_portraits.ensemble.faces.boxes import Face, overlap
-from ensemble_portraits.ensemble.faces.detect import Source, Sources, find_faces
+from ensemble_portraits.ensemble.faces.choices import Source
+from ensemble_portraits.ensemble.faces.detect import Sources, find_faces
 from ensemble_portraits.ensemble.faces.match import face_of_head
 
 

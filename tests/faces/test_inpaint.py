@@ -8,10 +8,11 @@ import scenes
 import tiny
 import torch
 from ensemble_portraits.ensemble.faces.boxes import Face
+from ensemble_portraits.ensemble.faces.choices import Source, Unmatched
 from ensemble_portraits.ensemble.faces.composite import drift, put_back
 from ensemble_portraits.ensemble.faces.crop import Oval, mask, resized, square
-from ensemble_portraits.ensemble.faces.detect import Source, Sources
-from ensemble_portraits.ensemble.faces.inpaint import FaceSettings, Unmatched, face_inpaint
+from ensemble_portraits.ensemble.faces.detect import Sources
+from ensemble_portraits.ensemble.faces.inpaint import FaceSettings, face_inpaint
 from ensemble_portraits.ensemble.faces.painters import PeoplePainter, PlainPainter
 from ensemble_portraits.ensemble.faces.redraw import RedrawSettings, crop_size
 from ensemble_portraits.ensemble.regional.people import HeadBox

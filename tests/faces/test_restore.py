@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 from astronaut import BOX, face, face_through, picture, seen_through, turned
-from ensemble_portraits.ensemble.faces import restore
+from ensemble_portraits.ensemble.faces import choices
 from ensemble_portraits.ensemble.faces.align import (
     CROP,
     AlignedFace,
@@ -15,7 +15,7 @@ from ensemble_portraits.ensemble.faces.align import (
     moved,
 )
 from ensemble_portraits.ensemble.faces.boxes import Face
-from ensemble_portraits.ensemble.faces.restore import load_restorer, restore_faces, restorers
+from ensemble_portraits.ensemble.faces.restore import load_restorer, restore_faces
 from safetensors.torch import save_file
 
 
@@ -39,7 +39,7 @@ def weights() -> dict[str, torch.Tensor]:
 @pytest.fixture
 def folders(tmp_path, monkeypatch):
     """Empty model folders in place of the real ones, for one test."""
-    for name in restore.FOLDERS:
+    for name in choices.RESTORER_FOLDERS:
         (tmp_path / name).mkdir()
         extensions = folder_paths.folder_names_and_paths[name][1]
         monkeypatch.setitem(
@@ -48,7 +48,7 @@ def folders(tmp_path, monkeypatch):
         monkeypatch.delitem(folder_paths.filename_list_cache, name, raising=False)
     folder_paths.cache_helper.clear()
     yield tmp_path
-    for name in restore.FOLDERS:
+    for name in choices.RESTORER_FOLDERS:
         folder_paths.filename_list_cache.pop(name, None)
 
 
@@ -89,7 +89,7 @@ def test_files_are_read_once(folders, weights):
     path = folders / "upscale_models" / "RestoreFormer_small.safetensors"
     save_file(weights, path)
     (folders / "upscale_models" / "4x.safetensors").write_bytes(b"")
-    assert restorers() == [path.name]
+    assert choices.restorers() == [path.name]
     first = load_restorer(path.name)
     assert load_restorer(path.name) is first
     save_file(

@@ -20,7 +20,8 @@ from astronaut import (
 from ensemble_portraits.ensemble.faces import warp as warping
 from ensemble_portraits.ensemble.faces.align import AlignedFace, moved, sample
 from ensemble_portraits.ensemble.faces.boxes import Face
-from ensemble_portraits.ensemble.faces.detect import Source, Sources, find_faces
+from ensemble_portraits.ensemble.faces.choices import Source
+from ensemble_portraits.ensemble.faces.detect import Sources, find_faces
 from ensemble_portraits.ensemble.faces.landmarks import FaceInputs
 from ensemble_portraits.ensemble.faces.swap import (
     box_mask,
