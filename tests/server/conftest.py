@@ -55,15 +55,18 @@ async def _talk(home: Path, scenario: Scenario, config: Config, worker: bool) ->
     register_run(routes, desk)
     app = web.Application(client_max_size=100 * 2**20)
     app.add_routes(routes)
+    thread = Thread(target=_work, args=(prompt_server,), daemon=True)
     if worker:
-        Thread(target=_work, args=(prompt_server,), daemon=True).start()
+        thread.start()
     await desk.jobs.start()
     try:
         async with TestClient(TestServer(app)) as client:
             await scenario(client, desk)
     finally:
         await desk.jobs.stop()
-        prompt_server.prompt_queue.put((1e9, "end", None, {}, [], {}))
+        if worker:
+            prompt_server.prompt_queue.put((1e9, "end", None, {}, [], {}))
+            await asyncio.to_thread(thread.join)
 
 
 def _work(prompt_server) -> None:

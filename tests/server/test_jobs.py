@@ -5,7 +5,7 @@ import asyncio
 import numpy as np
 import pytest
 from ensemble_portraits.ensemble.server.jobs import MOST_CRASHES, new_ticket
-from ensemble_portraits.ensemble.server.journal import FullError, State
+from ensemble_portraits.ensemble.server.journal import FullError, Outcome, State
 from ensemble_portraits.ensemble.server.queue import GraphError, read_history
 from PIL import Image
 
@@ -182,8 +182,6 @@ def test_the_eta_learns_from_past_runs_and_counts_who_is_before(talk):
         for seconds in (2.0, 4.0, 90.0):
             past = job(work=100.0)
             journal.add(past, 10)
-            from ensemble_portraits.ensemble.server.journal import Outcome
-
             journal.finish(past.prompt_id, Outcome(({"filename": "x"},), seconds=seconds), 1.0)
         first, _ = await desk.jobs.submit(job(work=100.0), ())
         second, _ = await desk.jobs.submit(job(work=200.0), ())
@@ -207,6 +205,21 @@ def test_a_temporary_job_loses_its_pictures_after_a_day(talk):
             await asyncio.sleep(0.05)
         assert (await desk.find(temporary.id)).outputs == ()
         assert pixels(desk, await desk.find(kept.id)) == [[0, 0, 255]]
+
+    talk(scenario, worker=True)
+
+
+def test_a_picture_that_leads_out_of_the_output_folder_is_not_given_out(talk, tmp_path):
+    async def scenario(client, desk):
+        done = await ended(desk, (await desk.jobs.submit(job(), ()))[0].id)
+        link = f"/ensemble/generations/0-{done.prompt_id}.png"
+        async with client.get(link) as answer:
+            assert (answer.status, answer.content_type) == (200, "image/png")
+        path = desk.jobs.picture_path(done.outputs[0])
+        path.rename(tmp_path / "secret.png")
+        path.symlink_to(tmp_path / "secret.png")
+        async with client.get(link) as answer:
+            assert answer.status == 404
 
     talk(scenario, worker=True)
 
