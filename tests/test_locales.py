@@ -60,7 +60,9 @@ def test_every_string_of_every_node_has_its_key():
 def leaves(texts: dict, prefix: str = "") -> dict[str, str]:
     found: dict[str, str] = {}
     for key, value in texts.items():
-        found |= leaves(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+        found |= (
+            leaves(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+        )
     return found
 
 

@@ -23,7 +23,9 @@ def tsc() -> Path:
         if not npm:
             pytest.skip("needs npm, or node with TypeScript in the cache")
         command = [npm, "install", "--prefix", str(folder), "--no-audit", "--no-fund", "--no-save"]
-        done = subprocess.run([*command, f"typescript@{TYPESCRIPT}"], capture_output=True, text=True)
+        done = subprocess.run(
+            [*command, f"typescript@{TYPESCRIPT}"], capture_output=True, text=True
+        )
         if done.returncode:
             pytest.skip(f"npm could not fetch TypeScript: {done.stderr.strip()[-200:]}")
     return compiler
