@@ -228,6 +228,10 @@ def test_boxes_that_are_dragged_arrive_as_masks(editor, keys):
     assert sent["boxes"] == editor.value(node, "boxes")
     assert not any(name.startswith("ensemble") for name in sent)
     if keys:
+        for key in ["ArrowRight"] * 20 + ["Shift+ArrowUp"] * 40:
+            editor.page.keyboard.press(key)
+        # It stays in the picture, and large enough to be seen.
+        assert json.loads(editor.value(node, "boxes"))[1] == pytest.approx([0.5, 0.24, 0.5, 0.03])
         return
     pose = editor.add("PoseControlInput", x=700, y=400, people=2, width=256, height=128)
     editor.link(pose, 1, node, "pose")
