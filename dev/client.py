@@ -35,11 +35,12 @@ class RefusedError(Exception):
 
 @dataclass(frozen=True)
 class Picture:
-    """One saved or previewed picture of a run."""
+    """One picture of a run: saved, or only shown on its node."""
 
     node: str
     filename: str
     data: bytes
+    saved: bool
 
 
 @dataclass
@@ -145,7 +146,7 @@ class Client:
                 status, data = self.request("GET", f"/view?{query}")
                 if status != 200:
                     raise ConnectionError(f"GET /view?{query}: HTTP {status}")
-                found.append(Picture(node, image["filename"], data))
+                found.append(Picture(node, image["filename"], data, image["type"] == "output"))
         return found
 
 

@@ -112,15 +112,15 @@ def render(client: Client, path: Path, python: Path, table: dict[str, Any], wish
     except RefusedError as refused:
         print(f"  refused: {refused}", file=sys.stderr)
         return False
-    pictures = client.pictures(run)
-    for number, picture in enumerate(pictures, 1):
+    saved = [picture for picture in client.pictures(run) if picture.saved]
+    for number, picture in enumerate(saved, 1):
         target = OUTPUT / f"{path.stem}_{number}.png"
         target.write_bytes(picture.data)
         print(f"  {target}")
     print(f"  {run.status} in {time.perf_counter() - started:.1f} s", flush=True)
     if run.error:
         print(f"  {run.error}", file=sys.stderr)
-    return run.status == "success" and bool(pictures)
+    return run.status == "success" and bool(saved)
 
 
 class Progress:
