@@ -11,7 +11,6 @@ Offsets in answers count UTF-16 units, as JavaScript's strings do.
 """
 
 import asyncio
-import json
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +18,7 @@ from aiohttp import web
 
 from .editor_loras import list_loras
 from .editor_read import read_prompt, read_stack
+from .guard import Refused, read_body
 
 PROMPT_PATH = "/ensemble/v1/prompt/read"
 STACK_PATH = "/ensemble/v1/loras/read"
@@ -59,18 +59,10 @@ def read_stack_body(body: object) -> Answer:
 
 
 async def _answer(request: web.Request, read: Callable[[object], Answer]) -> web.Response:
-    # A page of another site cannot send this type without asking the browser first.
-    if request.content_type != "application/json":
-        return web.json_response({"error": "send JSON as application/json"}, status=415)
-    raw = b""
-    async for chunk in request.content.iter_any():  # a body may hide its size
-        raw += chunk
-        if len(raw) > MAX_BODY:
-            return web.json_response({"error": f"at most {MAX_BODY:,} bytes"}, status=413)
     try:
-        body = json.loads(raw)
-    except (ValueError, RecursionError):
-        return web.json_response({"error": "the body is not JSON"}, status=400)
+        body = await read_body(request, MAX_BODY)
+    except Refused as refused:
+        return web.json_response({"error": refused.message}, status=refused.status)
     status, answer = await asyncio.to_thread(read, body)
     return web.json_response(answer, status=status)
 
