@@ -9,6 +9,7 @@ from ..ensemble.pose.default import Framing
 from ..ensemble.pose.draw import Style
 from ..ensemble.pose.estimators import available, choices, estimate
 from ..ensemble.pose.estimators.base import Sockets, read_boxes
+from ..ensemble.pose.joints import read_joints, write_joints
 from ..ensemble.pose.people import Match, Mismatch, parse_order
 from ..ensemble.pose.pictures import first_picture, to_image
 from ..ensemble.pose.preview import preview
@@ -185,6 +186,16 @@ def _rare() -> list[io.Input]:
             advanced=True,
             tooltip="How far a region reaches beyond the body, in torso lengths: hair and clothes.",
         ),
+        io.String.Input(
+            "joints",
+            optional=True,
+            default="",
+            advanced=True,
+            tooltip="Bodies moved by hand, as JSON: per body 18 joints [x, y] in parts of the map, "
+            "null for a missing one. They win over image and pose, which then give the size only; "
+            "hands and faces are left out. The first body is person 1, wherever it stands; order "
+            "counts them as listed. Empty: the picture's pose.",
+        ),
     ]
 
 
@@ -233,9 +244,10 @@ class PoseControlInput(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, order: str | None) -> bool | str:
+    def validate_inputs(cls, order: str | None, joints: str | None = None) -> bool | str:
         try:
             parse_order(order or "")
+            read_joints(joints or "")
         except ValueError as error:
             return str(error)
         return True
@@ -246,7 +258,7 @@ class PoseControlInput(io.ComfyNode):
         sdpose_vae=None, person_boxes=None, people=None, width=None, height=None, estimator=None,
         shape=None, order=None, match=None, on_mismatch=None, no_picture=None, on_nobody=None,
         source=None, framing=None, style=None, hands=None, face=None, min_score=None, feather=None,
-        margin=None,
+        margin=None, joints=None,
     ) -> str:  # fmt: skip
         # A model put into its folder since the last run can see what another one missed.
         return available()
@@ -257,14 +269,14 @@ class PoseControlInput(io.ComfyNode):
         match: str, on_mismatch: str, no_picture: str, on_nobody: str, source: str, framing: str,
         style: str, hands: bool, face: bool, min_score: float, feather: float, margin: float,
         image=None, pose=None, text=None, person_masks=None, sdpose_model=None, sdpose_vae=None,
-        person_boxes=None,
+        person_boxes=None, joints="",
     ) -> io.NodeOutput:  # fmt: skip
         boxes = None if person_boxes is None else read_boxes(person_boxes)
         sockets = Sockets(sdpose_model, sdpose_vae, boxes)
         options = Options(
             people, width, height, Shape(shape), order, Match(match), Mismatch(on_mismatch),
             NoPicture(no_picture), Nobody(on_nobody), Source(source), Framing(framing),
-            Style(style), hands, face, min_score, feather, margin,
+            Style(style), hands, face, min_score, feather, margin, joints,
         )  # fmt: skip
         found = pose_control(
             options, None if image is None else first_picture(image), pose,
@@ -277,7 +289,10 @@ class PoseControlInput(io.ComfyNode):
         return io.NodeOutput(
             to_image(found.pose_map), keypoints, found.regions, found.people, width, height,
             found.regions.sum(dim=0, keepdim=True).clamp(max=1.0),
-            ui={**shown, "text": [found.report], "openpose_json": [json.dumps(keypoints)]},
+            ui={
+                **shown, "text": [found.report], "openpose_json": [json.dumps(keypoints)],
+                "joints": [write_joints(found.bodies)],
+            },
         )  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 /**
- * Ensemble in the graph editor: what a prompt means, LoRAs as rows, regions by hand, recipes pasted.
+ * Ensemble in the graph editor: what a prompt means, LoRAs as rows, regions
+ * and poses by hand, recipes pasted.
  *
  * One extension, registered here; the modules beside it do nothing until they are called. Nothing
  * of ComfyUI's is patched: nodes get a widget of ours when they are made, and everything else goes
@@ -9,6 +10,7 @@
 import { app, onGraphChange, onOutputs } from './js/api.js'
 import { completeTextOf } from './js/complete_text.js'
 import { attachLoraRows } from './js/lora_node.js'
+import { attachJoints } from './js/pose_node.js'
 import { attachPeople } from './js/prompt_node.js'
 import { listenForDrops, recipeCommand, recipeTab } from './js/recipe.js'
 import { loadStyle } from './js/dom.js'
@@ -18,7 +20,11 @@ import { loadTexts } from './js/texts.js'
 /** @typedef {import('./js/types.js').ComfyNode} ComfyNode */
 
 /** @type {Record<string, (node: ComfyNode) => () => void>} */
-const ATTACH = { BreakRegionalPrompt: attachPeople, MultiLoraLoader: attachLoraRows }
+const ATTACH = {
+  BreakRegionalPrompt: attachPeople,
+  MultiLoraLoader: attachLoraRows,
+  PoseControlInput: attachJoints,
+}
 
 /** What to call when the graph changed, by node; nodes that are gone are not in it. */
 /** @type {Map<ComfyNode, () => void>} */

@@ -12,6 +12,7 @@ from ..regions.layout import Layout, lay_out
 from ..regions.people import Shape, body_regions
 from .default import MIN_HEAD, Framing, default_pose
 from .draw import Style, draw
+from .joints import pose_of, read_joints
 from .people import (
     Casting,
     Match,
@@ -74,16 +75,19 @@ class Options:
     min_score: float = 0.3
     feather: float = 0.06
     margin: float = 0.3
+    joints: str = ""
 
 
 @dataclass(frozen=True, eq=False)
 class PoseControl:
-    """pose_map RGB uint8 `[H,W,3]`; regions `[N,H,W]` in prompt order; report for people to read."""
+    """pose_map RGB uint8 `[H,W,3]`; regions `[N,H,W]` in prompt order; report for people to read;
+    bodies, those that were left out too, in the order that `order` counts them."""
 
     pose_map: np.ndarray
     pose: Pose
     regions: torch.Tensor
     report: str
+    bodies: Pose
 
     @property
     def people(self) -> int:
@@ -92,11 +96,13 @@ class PoseControl:
 
 @dataclass(frozen=True, eq=False)
 class _Found:
-    """A pose on its own canvas, and the picture it was read from where that is a drawn map."""
+    """A pose on its own canvas, and the picture it was read from where that is a drawn map.
+    `listed`: its people are in the prompt's order, wherever they stand."""
 
     pose: Pose
     origin: str
     drawn: np.ndarray | None = None
+    listed: bool = False
 
 
 def pose_control(
@@ -108,27 +114,29 @@ def pose_control(
     estimate: Estimate,
 ) -> PoseControl:
     """Everything PoseControlInput gives. image RGB uint8 `[H,W,3]`; keypoints POSE_KEYPOINT;
-    person_masks `[K,h,w]`. Keypoints win over the image, which then gives only the size.
+    person_masks `[K,h,w]`. Joints moved by hand win over keypoints, and these over the image; what
+    does not win gives only the size.
 
     Raises ValueError naming the input where no pose can be made of it.
     """
     order = parse_order(options.order)
     wanted = options.people or people_in_text or None
     words_needed(options.match, person_masks, wanted)
-    found = _find(options, image, keypoints, estimate)
+    found = _by_hand(options, image, keypoints) or _find(options, image, keypoints, estimate)
     if found is not None and found.drawn is None:
         found = _Found(
             found.pose.with_people(
                 [_sure(person, options.min_score) for person in found.pose.people]
             ),
             found.origin,
+            listed=found.listed,
         )
     given = None if image is None else (image.shape[1], image.shape[0])
     if given is None and found is not None:
         given = (found.pose.width, found.pose.height)
     width, height = canvas_size(options.width, options.height, given)
     if found is not None:
-        kept = keep_people(found.pose)
+        kept = keep_people(found.pose, sort=not found.listed)
         if kept.people:
             masks = person_masks if options.match is Match.BY_WORDS else None
             casting = cast(kept, wanted, order, masks, options.on_mismatch)
@@ -141,14 +149,33 @@ def pose_control(
     return _without_bodies(options, wanted, order, width, height, nobody=found is not None)
 
 
+def _by_hand(options: Options, image: np.ndarray | None, keypoints: Any) -> _Found | None:
+    """The bodies of the input `joints`, on the map that they are parts of; None without any."""
+    bodies = read_joints(options.joints)
+    if not bodies:
+        return None
+    given = None
+    if image is not None:
+        given = (image.shape[1], image.shape[0])
+    elif keypoints is not None:
+        frame = _first_frame(keypoints)
+        given = (frame.width, frame.height)
+    width, height = canvas_size(options.width, options.height, given)
+    return _Found(pose_of(bodies, width, height), "joints (moved by hand)", listed=True)
+
+
+def _first_frame(keypoints: Any) -> Pose:
+    frames = read_pose_keypoint(keypoints)
+    if not frames:
+        raise ValueError("pose: this POSE_KEYPOINT holds no picture at all.")
+    return frames[0]
+
+
 def _find(
     options: Options, image: np.ndarray | None, keypoints: Any, estimate: Estimate
 ) -> _Found | None:
     if keypoints is not None:
-        frames = read_pose_keypoint(keypoints)
-        if not frames:
-            raise ValueError("pose: this POSE_KEYPOINT holds no picture at all.")
-        return _Found(frames[0], "the keypoints")
+        return _Found(_first_frame(keypoints), "the keypoints")
     if image is None:
         return None
     if min(image.shape[:2]) < _SMALLEST:
@@ -195,7 +222,8 @@ def _of_bodies(
         pose_map = draw(shown, options.style, options.hands, options.face)
         if found.drawn is not None:
             lines.append("the map was redrawn without them, and without hands and faces")
-    return PoseControl(pose_map, shown, merge_regions(regions, renumbered), "\n".join(lines))
+    people = merge_regions(regions, renumbered)
+    return PoseControl(pose_map, shown, people, "\n".join(lines), fitted)
 
 
 def _without_bodies(
@@ -219,9 +247,8 @@ def _without_bodies(
             lay_out(wanted, Layout.COLUMNS, options.feather)[None], (height, width), mode="bilinear"
         )[0]
         black = np.zeros((height, width, 3), dtype=np.uint8)
-        return PoseControl(
-            black, Pose(width, height, ()), regions, f"{why}no pose: {wanted} equal columns"
-        )
+        empty = Pose(width, height, ())
+        return PoseControl(black, empty, regions, f"{why}no pose: {wanted} equal columns", empty)
     pose, layout = default_pose(wanted, width, height, options.framing)
     # These stand in prompt order already, row by row.
     casting = cast(pose, wanted, order, None, Mismatch.ERROR)
@@ -236,7 +263,7 @@ def _without_bodies(
     if order:
         lines += describe(pose, casting)
     pose_map = draw(pose, options.style)
-    return PoseControl(pose_map, pose, merge_regions(regions, casting), "\n".join(lines))
+    return PoseControl(pose_map, pose, merge_regions(regions, casting), "\n".join(lines), pose)
 
 
 def _cover(image: np.ndarray, width: int, height: int) -> np.ndarray:

@@ -34,9 +34,9 @@ class Casting:
         return {body for bodies in self.bodies for body in bodies}
 
 
-def keep_people(pose: Pose) -> Pose:
+def keep_people(pose: Pose, sort: bool = True) -> Pose:
     """The pose without fragments, second detections and people outside the picture, left to right
-    by the middle of the torso, higher ones first where that is equal."""
+    by the middle of the torso, higher ones first where that is equal; as they come without `sort`."""
     size = np.array([pose.width, pose.height])
 
     def inside(body: np.ndarray) -> bool:
@@ -45,7 +45,9 @@ def keep_people(pose: Pose) -> Pose:
 
     shown = [person for person in pose.people if inside(person.body)]
     kept = [shown[i] for i in real_people([p.body for p in shown], pose.width, pose.height)]
-    return pose.with_people(sorted(kept, key=lambda person: tuple(torso_centre(person.body))))
+    if sort:
+        kept = sorted(kept, key=lambda person: tuple(torso_centre(person.body)))
+    return pose.with_people(kept)
 
 
 def parse_order(order: str) -> tuple[int, ...]:
@@ -146,9 +148,11 @@ def _share(mask: torch.Tensor, pose: Pose, index: int) -> float:
 def describe(pose: Pose, casting: Casting) -> list[str]:
     """One line per person of the prompt: which body, and where it stands."""
     lines = []
+    across = np.argsort([torso_centre(p.body)[0] for p in pose.people], kind="stable").tolist()
     for k, bodies in enumerate(casting.bodies, start=1):
         places = [
-            f"body {i + 1} from the left, at {_percent(pose, i)} % of the width" for i in bodies
+            f"body {across.index(i) + 1} from the left, at {_percent(pose, i)} % of the width"
+            for i in bodies
         ]
         lines.append(f"person {k}: " + " and ".join(places))
     left_out = [i + 1 for i in range(len(pose.people)) if i not in casting.used]

@@ -48,7 +48,7 @@ BODY_POINTS, FACE_POINTS, HAND_POINTS, FOOT_POINTS = 18, 70, 21, 6
 # BODY_25 holds the middle of the hips at 8 and the feet at 19 to 24; this picks BODY_18 out of it.
 _FROM_BODY_25 = (0, 1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18)
 # A joint farther outside the picture than this many pictures is a broken number, not a person.
-_FAR = 2.0
+FAR = 2.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,7 +187,7 @@ def _read_frame(frame: Mapping[str, Any]) -> Pose:
 
 
 def _without_far_points(points: np.ndarray, size: np.ndarray) -> np.ndarray:
-    near = (np.abs(points[:, :2] - size / 2) <= size * (_FAR + 0.5)).all(axis=1, keepdims=True)
+    near = (np.abs(points[:, :2] - size / 2) <= size * (FAR + 0.5)).all(axis=1, keepdims=True)
     return np.where(near, points, 0.0)
 
 

@@ -223,3 +223,48 @@ def test_on_mismatch_and_nobody(server, skeleton):
     grey = server.upload(Image.new("RGB", (256, 256), (90, 80, 70)), "grey256.png")
     chosen = graph(grey, source="skeleton", on_nobody="default pose", people=2)
     assert len(saved(server.run(chosen), "regions")) == 2
+
+
+def _joints(size: tuple[int, int], shift: float = 0.0) -> str:
+    from ensemble_portraits.ensemble.pose.default import default_pose
+
+    width, height = size
+    bodies = [
+        [[x / width + shift, y / height] for x, y, _ in person.body.tolist()]
+        for person in default_pose(2, width, height)[0].people
+    ]
+    return json.dumps(bodies)
+
+
+def test_joints_moved_by_hand_arrive_in_the_map_and_are_shown(server):
+    from ensemble_portraits.ensemble.pose.draw import draw
+    from ensemble_portraits.ensemble.pose.joints import pose_of, read_joints
+
+    text = _joints((768, 512), shift=0.05)
+    result = server.run(graph(people=2, width=768, height=512, joints=text))
+    assert (saved(result, "save")[0] == draw(pose_of(read_joints(text), 768, 512))).all()
+    (told,) = result.outputs["pose"]["joints"]
+    assert np.allclose(np.array(json.loads(told)), np.array(json.loads(text)), atol=6e-5)
+    linked = graph(people=2, width=768, height=512, joints=["text", 0])
+    again = server.run({**linked, "text": text_node(text)})
+    assert (saved(again, "save")[0] == saved(result, "save")[0]).all()
+
+
+def test_bad_joints_that_are_linked_are_told_when_they_arrive(server):
+    run = server.run({**graph(people=2, joints=["text", 0]), "text": text_node("[[]]")})
+    assert "Input 'joints', body 1: 0 joints" in run.error
+
+
+@pytest.mark.parametrize(
+    ("joints", "needle"),
+    [
+        ("left", "must be a JSON list"),
+        ("[[[0.5, 0.5]]]", "body 1: 1 joints must be a list of 18"),
+        (json.dumps([[[float("nan"), 0.5]] * 18]), "joint 0 (nose): [nan, 0.5]"),
+    ],
+)
+def test_bad_joints_are_refused_at_the_queue(server, joints, needle):
+    status, answer = server.post(graph(people=2, joints=joints))
+    assert status == 400
+    told = {error["details"] for error in answer["node_errors"]["pose"]["errors"]}
+    assert told and all(needle in each and "Input 'joints'" in each for each in told)

@@ -222,6 +222,13 @@ function outputOf(node) {
 export const linesOf = (node) => outputOf(node).text ?? []
 
 /**
+ * The joints of the bodies a node showed last, as its input `joints` takes them.
+ * @param {ComfyNode} node
+ * @returns {string}
+ */
+export const jointsOf = (node) => outputOf(node).joints?.[0] ?? ''
+
+/**
  * Addresses of the pictures that a node showed last.
  * @param {ComfyNode} node
  * @returns {string[]}

@@ -1,6 +1,6 @@
 /** A box per person, dragged or moved by keys over a picture; written as JSON in parts of it. */
 
-import { button, el, replace } from './dom.js'
+import { backdrop, button, el, replace } from './dom.js'
 import { tint } from './palette.js'
 import { t } from './texts.js'
 
@@ -131,15 +131,7 @@ export function createBoxes(write) {
     },
 
     /** @param {string} address */
-    setPicture(address) {
-      if (stage.dataset.picture === address) return
-      stage.dataset.picture = address
-      stage.style.backgroundImage = address ? `url(${JSON.stringify(address)})` : ''
-      if (!address) return
-      const image = new Image()
-      image.onload = () => (stage.style.aspectRatio = `${image.width} / ${image.height}`)
-      image.src = address
-    },
+    setPicture: (address) => backdrop(stage, address),
   }
 }
 

@@ -24,6 +24,34 @@ export function el(tag, properties = {}, ...children) {
 }
 
 /**
+ * An element of a drawing.
+ * @param {string} tag
+ * @param {Record<string, string | number>} [attributes]
+ * @param {...Node} children
+ */
+export function svg(tag, attributes = {}, ...children) {
+  const element = document.createElementNS('http://www.w3.org/2000/svg', tag)
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, String(value))
+  element.append(...children)
+  return element
+}
+
+/**
+ * Shows a picture behind an element, in the picture's shape.
+ * @param {HTMLElement} stage
+ * @param {string} address empty for none
+ */
+export function backdrop(stage, address) {
+  if (stage.dataset.picture === address) return
+  stage.dataset.picture = address
+  stage.style.backgroundImage = address ? `url(${JSON.stringify(address)})` : ''
+  if (!address) return
+  const image = new Image()
+  image.onload = () => (stage.style.aspectRatio = `${image.width} / ${image.height}`)
+  image.src = address
+}
+
+/**
  * A button that does not take part in dragging its node.
  * @param {Record<string, any>} properties
  * @param {...(Node | string)} children

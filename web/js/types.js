@@ -42,6 +42,7 @@
  * @typedef {{ loras: Lora[], aliases: Record<string, string>, problem: string }} LoraList
  *
  * @typedef {[number, number, number, number]} Box
+ * @typedef {([number, number] | null)[]} Body 18 joints in parts of the picture; null is missing
  */
 
 export {}
