@@ -7,7 +7,7 @@
  * through the extension's own hooks.
  */
 
-import { app, onGraphChange, onOutputs } from './js/api.js'
+import { app, onGraphChange, onOutputs, takePlace } from './js/api.js'
 import { completeTextOf } from './js/complete_text.js'
 import { attachLoraRows } from './js/lora_node.js'
 import { attachJoints } from './js/pose_node.js'
@@ -76,6 +76,7 @@ app.registerExtension({
   },
 
   afterConfigureGraph() {
+    for (const node of refreshers.keys()) takePlace(node)
     refreshAll()
     app.graph.nodes.forEach(offerSample)
   },

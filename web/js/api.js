@@ -198,9 +198,24 @@ export function addElement(node, name, element, height) {
   const options = { serialize: false, margin: 8, getMinHeight: height, getMaxHeight: height }
   const widget = node.addDOMWidget(name, name, element, options)
   widget.serialize = false
+  element.dataset.ensemble = name
   // The node is laid out anew when what it shows grows, not at the next stroke of the mouse.
   const observer = new ResizeObserver(() => node.setDirtyCanvas(true, true))
   for (const child of element.children) observer.observe(child)
+}
+
+/**
+ * Puts the elements of a node where those of its forerunner are: after an undo the Vue renderer goes
+ * on showing the elements of the node that had the same id before.
+ * @param {ComfyNode} node
+ */
+export function takePlace(node) {
+  if (node.graph !== app.canvas.graph) return
+  for (const { element } of node.widgets ?? []) {
+    if (!element?.dataset.ensemble || element.isConnected) continue
+    const place = `[data-node-id="${node.id}"] [data-ensemble="${element.dataset.ensemble}"]`
+    document.querySelector(place)?.replaceWith(element)
+  }
 }
 
 /**
