@@ -172,6 +172,16 @@ def test_dropped_files(editor):
     editor.run_command("Workspace.ToggleSidebarTab.ensemble.recipe")
 
 
+def test_the_menu_opens_the_recipes(editor):
+    editor.page.locator(".comfy-menu-button-wrapper").first.click()
+    editor.page.get_by_role("menuitem", name="Ensemble").first.hover()
+    editor.page.get_by_role("menuitem", name="Paste a recipe of a hosted service").click()
+    field = editor.page.get_by_role("textbox", name="Recipe")
+    field.wait_for()
+    editor.run_command("Workspace.ToggleSidebarTab.ensemble.recipe")
+    field.wait_for(state="detached")
+
+
 def test_a_recipe_that_cannot_be_read_says_why(editor):
     editor.run_command("Ensemble.PasteRecipe")
     panel = editor.page.locator(".ensemble-recipe")
