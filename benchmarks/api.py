@@ -23,7 +23,7 @@ from unittest import mock
 
 import requests
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
+sys.path.append(str(Path(__file__).parent.parent))
 from dev.base import make_base
 from dev.server import Server, free_port
 from dev.setup import engine_of_this_python, prepare_base
