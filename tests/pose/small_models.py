@@ -4,7 +4,20 @@ from dev.models.pose import make_rtdetr as rtdetr
 from dev.models.pose import make_vitpose as vitpose
 from dev.models.pose import randomise
 
-__all__ = ["rtdetr", "sdpose", "vitpose"]
+__all__ = ["openpose", "rtdetr", "sdpose", "vitpose"]
+
+
+def openpose(library, file) -> None:
+    """The 209 MB that controlnet_aux reads, random; `library` is its `open_pose`."""
+    import torch
+
+    generator = torch.Generator().manual_seed(1)
+    state = {}
+    for name, value in library.model.bodypose_model().state_dict().items():
+        spread = (2 / value[0].numel()) ** 0.5 if value.ndim > 1 else 0.05
+        state[name.split(".", 1)[1]] = torch.randn(value.shape, generator=generator) * spread
+    file.parent.mkdir(exist_ok=True)
+    torch.save(state, file)
 
 
 def sdpose():
