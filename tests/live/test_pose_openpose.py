@@ -8,24 +8,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-POSE = Path(__file__).parent.parent / "pose"
+TESTS = Path(__file__).parent.parent
 
 
 def load(name: str):
-    """A module of the pose tests, which are no package."""
-    spec = importlib.util.spec_from_file_location(f"live_{name}", POSE / f"{name}.py")
+    """A module of the tests, which are no package."""
+    spec = importlib.util.spec_from_file_location(Path(name).name, TESTS / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
-openpose = load("conftest").openpose
+openpose = load("pose/conftest").openpose
 
 
 @pytest.fixture
 def weights(server, openpose):
     file = server.base / "models" / "pose_estimation" / "openpose" / "body_pose_model.pth"
-    load("small_models").openpose(openpose, file)
+    load("pose/small_models").openpose(openpose, file)
     yield file
     shutil.rmtree(file.parent)
 
@@ -44,7 +44,10 @@ def test_openpose_equals_controlnet_aux(server, openpose, weights):
             "class_type": "LoadImage",
             "inputs": {"image": server.upload(Image.fromarray(picture), "astronaut160.png")},
         },
-        "pose": {"class_type": "PoseControlInput", "inputs": {**load_widgets(), **inputs}},
+        "pose": {
+            "class_type": "PoseControlInput",
+            "inputs": {**load("live/test_pose").WIDGETS, **inputs},
+        },
         "save": {
             "class_type": "SaveImage",
             "inputs": {"images": ["pose", 0], "filename_prefix": "live/openpose"},
@@ -60,13 +63,3 @@ def test_openpose_equals_controlnet_aux(server, openpose, weights):
 
 def joints(person: dict) -> np.ndarray:
     return np.array(person["pose_keypoints_2d"]).reshape(18, 3)
-
-
-def load_widgets() -> dict:
-    """What the other tests of the node fill its widgets with."""
-    spec = importlib.util.spec_from_file_location(
-        "live_test_pose", Path(__file__).parent / "test_pose.py"
-    )
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.WIDGETS
