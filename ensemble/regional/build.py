@@ -62,8 +62,12 @@ def _fused(people: People) -> Regional:
     )
     sides = []
     for kind, base in ((POSITIVE, people.base), (NEGATIVE, people.negative)):
-        entries = marked(base.conditioning[:1], Row(patch.identity, None, kind))
-        sides.append([_with_pooled(entries[0], people, kind)])
+        text, inside = base.conditioning[:1], None if people.span.whole else True
+        everyone = marked(text, Row(patch.identity, None, kind, inside))
+        side = [_with_pooled(everyone[0], people, kind)]
+        if inside:  # before and after the span the pooled vector is the base's alone, too
+            side += marked(text, Row(patch.identity, None, kind, inside=False))
+        sides.append(side)
     return Regional(patch.attach(people.model, adapters), sides[0], sides[1], notes)
 
 

@@ -57,9 +57,13 @@ class Fused:
         kinds = tuple(row.kind if row else None for row in rows)
         height, width = args[0].shape[-2:]
         layers, blocks = self._once(("layers", id(unet)), lambda: self._layers_of(unet))
+        hooked = any(row.hooked for row in rows if row)
         gate, attention = self._once(
-            ("rows", id(unet), height, width, kinds), lambda: self._plan(kinds, height, width, unet)
+            ("rows", id(unet), height, width, kinds, hooked),
+            lambda: self._plan(kinds, height, width, {} if hooked else self._pairs_of(unet)),
         )
+        if hooked:  # keyframes change the layers that made these K and V
+            attention.pairs.clear()
         replace = dict(options.get("patches_replace", {}))
         replace["attn2"] = self._replacements(blocks, attention, replace.get("attn2", {}))
         options["patches_replace"] = replace
@@ -91,14 +95,16 @@ class Fused:
         ]
         return layers, blocks
 
-    def _plan(self, kinds: tuple[str | None, ...], height: int, width: int, unet: nn.Module):
+    def _pairs_of(self, unet: nn.Module) -> dict:
+        return self._once(("pairs", id(unet)), dict)
+
+    def _plan(self, kinds: tuple[str | None, ...], height: int, width: int, pairs: dict):
         grids = token_grids(height, width)
         ours = None
         if not all(kinds):
             ours = torch.tensor([float(kind is not None) for kind in kinds])
         gate = PlaceGate(adapter_gates(self.masks), grids, ours)
         weights = region_weights(self.masks, self.base_strength)
-        pairs = self._once(("pairs", id(unet)), dict)
         return gate, RegionalAttention(weights, self.contexts, kinds, grids, pairs)
 
     def _replacements(self, blocks: Sequence[Block], attention: RegionalAttention, others: dict):

@@ -4,7 +4,7 @@ forward."""
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import torch
@@ -27,12 +27,14 @@ class Row:
     everybody), on which side of CFG, and whether it counts only inside or outside the span.
 
     Core's start_percent and end_percent include both ends, so that a step on the border would get
-    the entries of both sides."""
+    the entries of both sides. hooked: another node's hooks may change the weights under this row
+    from step to step."""
 
     patch: str
     person: int | None
     kind: str
     inside: bool | None = None
+    hooked: bool = False
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,7 @@ class RegionalPatch:
                     continue
                 counting[-1].append(entry)
                 if ours and inside:
-                    rows[entry["uuid"]] = row
+                    rows[entry["uuid"]] = replace(row, hooked=entry.get("hooks") is not None)
         options = {**model_options.get("transformer_options", {}), KEY: rows}
         return executor(
             model, counting, x_in, timestep, {**model_options, "transformer_options": options}

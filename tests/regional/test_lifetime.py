@@ -248,6 +248,33 @@ def test_a_hook_of_others_on_our_conditioning(model, states, method):
     assert tiny.relative(ours, wanted) < TOLERANCE
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_a_hook_whose_strength_changes_in_the_run(model, states, method):
+    """Keyframes rewrite the layers that made the people's K and V."""
+
+    def hooked(conditioning, hook):
+        return [[c, {**v, "hooks": hook}] for c, v in conditioning]
+
+    def hook():
+        keyframes = comfy.hooks.HookKeyframeGroup()
+        keyframes.add(comfy.hooks.HookKeyframe(strength=1.0, start_percent=0.0))
+        keyframes.add(comfy.hooks.HookKeyframe(strength=-1.0, start_percent=0.5))
+        group = comfy.hooks.create_hook_lora(tiny.lora(model, 9), 1.0, 0.0)
+        group.set_keyframes_on_hooks(keyframes)
+        return group
+
+    people = tiny.people(model, states[:1], torch.ones(1, 64, 96), base_strength=0.0, method=method)
+    person = people.people[0]
+    merged = model.clone()
+    merged.add_patches(tiny.parsed(model, states[0]), 1.0)
+    texts = (person.positive.conditioning, person.negative.conditioning)
+    run, results = build(people), []
+    for patcher, sides in ((merged, texts), (run.model, run[1:3])):
+        group = hook()
+        results.append(tiny.sample(patcher, *(hooked(side, group) for side in sides), steps=4))
+    assert tiny.relative(results[1], results[0]) < TOLERANCE
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float8_e4m3fn])
 @pytest.mark.parametrize("method", METHODS)
 def test_other_weight_types(states, method, dtype):

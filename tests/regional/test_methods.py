@@ -252,6 +252,21 @@ def test_pooled_vectors_of_sdxl():
         assert tiny.relative(run(people), reference) < TOLERANCE
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_before_the_span_the_pooled_vector_is_the_scenes(method):
+    from ensemble_portraits.ensemble.regional.patch import Span
+
+    model = tiny.model(tiny.SDXL)
+    people = tiny.people(
+        model, [tiny.lora(model, 1)], torch.ones(1, 64, 96), method=method, pooled=64,
+        span=Span(0.9999, 1.0),
+    )  # fmt: skip
+    alone = tiny.sample(
+        model.clone(), people.base.conditioning, people.negative.conditioning, steps=1
+    )
+    assert tiny.relative(run(people, steps=1), alone) < TOLERANCE
+
+
 def test_exact_is_core_hooks_on_sdxl():
     model = tiny.model(tiny.SDXL)
     states = [tiny.lora(model, 1 + i) for i in range(2)]
