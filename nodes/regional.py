@@ -1,6 +1,8 @@
 """BREAK prompts: several people, each with their own text, LoRA and region, in one sampling run."""
 
 import json
+from enum import Enum
+from typing import TypeVar
 
 from comfy_api.latest import io
 
@@ -16,6 +18,7 @@ from ..ensemble.regions.boxes import box_masks, read_boxes
 from ..ensemble.regions.layout import Layout
 from .types import People, PoseKeypoint
 
+Choice = TypeVar("Choice", bound=Enum)
 EXAMPLE = "two friends in a park BREAK photo, detailed skin BREAK a woman BREAK a man"
 
 
@@ -124,12 +127,19 @@ class BreakRegionalPrompt(io.ComfyNode):
 
     @classmethod
     def validate_inputs(
-        cls, text=None, negative=None, method="fused", weights="a1111", layout="columns",
-        order="", start=0.0, end=1.0, on_missing="error", boxes="",
+        cls, text=None, negative=None, weights=None, order=None, start=None, end=None,
+        on_missing=None, boxes=None,
     ):  # fmt: skip
+        # What is linked is None here, and is checked when it arrives.
         try:
-            settings = _settings(method, weights, 0.2, 0.06, layout, order, start, end, on_missing)
-            people = None  # a linked text is checked when it arrives
+            settings = Settings(
+                weights=_one_of(Weights, "weights", weights or Weights.OFF),
+                order=order or "",
+                start=0.0 if start is None else start,
+                end=1.0 if end is None else end,
+                skip_missing=_skips(on_missing or "skip"),
+            )
+            people = None
             if text is not None:
                 people = len(check(text, negative or "", settings).people)
             read_boxes(boxes or "", people)
@@ -164,12 +174,24 @@ class BreakRegionalPrompt(io.ComfyNode):
 def _settings(
     method, weights, base_strength, feather, layout, order, start, end, on_missing
 ) -> Settings:
+    return Settings(
+        _one_of(Method, "method", method), _one_of(Weights, "weights", weights), base_strength,
+        feather, _one_of(Layout, "layout", layout), order, start, end, _skips(on_missing),
+    )  # fmt: skip
+
+
+def _one_of(kind: type[Choice], name: str, value: str) -> Choice:
+    try:
+        return kind(value)
+    except ValueError:
+        known = ", ".join(each.value for each in kind)
+        raise ValueError(f"Input {name!r} is {value!r} and must be one of {known}.") from None
+
+
+def _skips(on_missing: str) -> bool:
     if on_missing not in ("error", "skip"):
         raise ValueError(f"Input 'on_missing' is {on_missing!r} and must be error or skip.")
-    return Settings(
-        Method(method), Weights(weights), base_strength, feather, Layout(layout), order, start, end,
-        on_missing == "skip",
-    )  # fmt: skip
+    return on_missing == "skip"
 
 
 def _tags(text: str):

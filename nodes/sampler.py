@@ -63,7 +63,9 @@ class EnsembleSampler(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, name: str, allow_approximate: bool) -> bool | str:
+    def validate_inputs(cls, name: str | None, allow_approximate: bool | None) -> bool | str:
+        if name is None or allow_approximate is None:
+            return True  # linked: choose() says the same when it arrives
         if name not in NAMES:
             return f"name: {name!r} is not a hosted scheduler; use one of {', '.join(NAMES)}"
         try:

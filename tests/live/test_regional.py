@@ -196,7 +196,9 @@ def test_one_person_everywhere_is_a_core_lora_loader(server):
         ("a BREAK b <lora:849330:1>", {}, ["common", "BREAK BREAK"]),
         ("a BREAK BREAK b BREAK c", {"order": "1,3"}, ["order", "1,3"]),
         ("a BREAK BREAK b", {"start": 0.6, "end": 0.5}, ["start", "0.6"]),
-        ("a BREAK BREAK b", {"method": "fast"}, ["fast"]),
+        ("a BREAK BREAK b", {"method": "fast"}, ["fast", "fused", "exact"]),
+        ("a BREAK BREAK b", {"weights": "fast"}, ["weights", "fast", "a1111"]),
+        ("a BREAK BREAK b", {"on_missing": "cry"}, ["on_missing", "cry", "skip"]),
     ],
 )
 def test_bad_text_is_refused_at_the_queue(server, text, more, needles):
@@ -228,6 +230,33 @@ def test_linked_text_gets_the_same_message_before_any_sampling(server):
     assert result.status == "error"
     assert "nobody" in result.error and "Nearest" in result.error
     assert "sample" not in result.executed
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "value"),
+    [
+        ("start", "PrimitiveFloat", 0.2),
+        ("end", "PrimitiveFloat", 0.7),
+        ("order", "PrimitiveString", "2,1"),
+        ("negative", "PrimitiveString", "blurry"),
+        ("boxes", "PrimitiveString", "[[0, 0, 0.5, 1], [0.5, 0, 0.5, 1]]"),
+    ],
+)
+def test_linked_settings_are_taken(server, name, kind, value):
+    """At the queue a linked value is not there yet."""
+    graph = regional("a hall BREAK BREAK b BREAK c", links={name: ["value", 0]})
+    graph["value"] = {"class_type": kind, "inputs": {"value": value}}
+    result = server.run(graph)
+    assert result.status == "success", result.error
+    typed = server.run(regional("a hall BREAK BREAK b BREAK c", more={name: value}))
+    assert np.array_equal(pixels(result), pixels(typed))
+
+
+def test_a_linked_order_is_checked_when_it_arrives(server):
+    graph = regional("a BREAK BREAK b BREAK c", links={"order": ["value", 0]})
+    graph["value"] = {"class_type": "PrimitiveString", "inputs": {"value": "1,3"}}
+    result = server.run(graph)
+    assert result.status == "error" and "order" in result.error and "1,3" in result.error
 
 
 def test_skipping_a_missing_lora_says_so(server):
