@@ -97,14 +97,16 @@ class FilmGrain(io.ComfyNode):
         settings = GrainSettings(STOCKS[stock], strength, size, chroma, seed)
         device = model_management.get_torch_device()
         grained = film_grain(image, settings, frame_offset, device)
-        return io.NodeOutput(grained, ui=ui.PreviewImage(_middle(grained), cls=cls))
+        shown = ui.PreviewImage(_middle(grained), cls=cls) if len(grained) else None
+        return io.NodeOutput(grained, ui=shown)
 
 
 def _middle(image):
-    """The middle of the first picture at 100 %, `[1,h,w,C]`: shrunk to a node's width grain is gone."""
+    """The middle of the first picture at 100 %, `[1,h,w,3]`: shrunk to a node's width grain is gone."""
     height, width = image.shape[1:3]
     top, left = max(0, (height - SHOWN) // 2), max(0, (width - SHOWN) // 2)
-    return image[:1, top : top + SHOWN, left : left + SHOWN]
+    part = image[:1, top : top + SHOWN, left : left + SHOWN].float().nan_to_num()
+    return part[..., :3] if part.shape[-1] >= 3 else part[..., :1].expand(-1, -1, -1, 3)
 
 
 def _slider(

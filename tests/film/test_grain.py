@@ -219,3 +219,27 @@ def test_memory_does_not_grow_with_the_number_of_frames():
             film_grain(image, FINE)
         sizes.append(largest.size)
     assert sizes[0] == sizes[1] > 0
+
+
+@pytest.mark.parametrize(
+    "shape", [(1, 9, 400, 1), (2, 9, 9, 2), (1, 400, 9, 4), (0, 9, 9, 3), (1, 1, 1, 1)]
+)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_node_shows_any_picture_it_takes(shape, dtype):
+    from ensemble_portraits.nodes.film import FilmGrain
+
+    image = torch.full(shape, 0.5, dtype=dtype)
+    done = FilmGrain.execute(image, "Portra 400", 1.0, 1.0, 1.0, 0, 0)
+    assert done[0].shape == image.shape and done[0].dtype == dtype
+    assert (done.ui is None) == (shape[0] == 0)
+
+
+def test_the_node_shows_the_middle_at_its_own_size():
+    from ensemble_portraits.nodes.film import SHOWN, _middle
+
+    image = torch.zeros(2, 3 * SHOWN, 2 * SHOWN, 4)
+    image[0, 2 * SHOWN - 1, SHOWN // 2, 0] = 1  # lower left corner of the middle
+    image[0, 0, 0, 1] = float("nan")
+    shown = _middle(image)
+    assert shown.shape == (1, SHOWN, SHOWN, 3)
+    assert shown[0, -1, 0, 0] == 1 and shown.sum() == 1
