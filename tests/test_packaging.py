@@ -63,7 +63,7 @@ def test_the_icon_is_small_enough_for_the_registry():
 def test_the_archive_leaves_development_out():
     lines = (ROOT / ".comfyignore").read_text(encoding="utf-8").splitlines()
     left_out = {line.rstrip("/") for line in lines if line and not line.startswith("#")}
-    assert {"tests", "dev", "benchmarks", ".github"} <= left_out
+    assert {"tests", "dev", "dolls", "benchmarks", ".github"} <= left_out
     assert not left_out & {"nodes", "ensemble", "web", "workflows", "subgraphs", "locales"}
 
 
