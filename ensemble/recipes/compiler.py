@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .build import Build, Options
-from .defaults import fill_defaults
+from .defaults import fill_defaults, idle, service_names
 from .definitions import complete
 from .graph import ApiGraph, Link
 from .library import Library, Missing, MissingError
@@ -35,6 +35,10 @@ def compile_recipe(recipe: Recipe, library: Library, options: Options) -> Compil
     """
     full, acted = fill_defaults(recipe, options.seed)
     build = Build(full, library, options)
+    names = service_names(full)
+    for field, why in idle(full).items():
+        if getattr(recipe, field):
+            build.notes.append(f"{names.get(field, field)}: {why}, so it does nothing")
     check_scheduler(build)
     _check_people(build)
     if build.refused:

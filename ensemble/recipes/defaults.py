@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from ..prompt.grammar import parse_break
 from .recipe import Recipe, Service, Task
+from .schedulers import UnknownSchedulerError, find
 from .settings import ASTRIA_FLAGS, ASTRIA_SETTINGS, JSON_FIELDS
 
 # Astria documents no default but the denoise; these are ours, and not tuned on real weights.
@@ -45,7 +46,7 @@ class Acted:
 
 
 def fill_defaults(recipe: Recipe, seed: int) -> tuple[Recipe, tuple[Acted, ...]]:
-    """The recipe with every setting that acts set, and which of them were not asked for.
+    """The recipe with every default filled in, and those of them that act.
 
     `seed` stands in for a seed that is not given. Width and height stay unset where the input picture
     decides them.
@@ -57,10 +58,41 @@ def fill_defaults(recipe: Recipe, seed: int) -> tuple[Recipe, tuple[Acted, ...]]
     if recipe.input_image is None or is_lora_multi_text(recipe):
         wanted |= _canvas(recipe)
     acted = {name: value for name, value in wanted.items() if getattr(recipe, name) is None}
-    names = _service_names(recipe)
-    return replace(recipe, **acted), tuple(
-        Acted(names[name], value) for name, value in acted.items() if name in names
+    full = replace(recipe, **acted)
+    names, waiting = service_names(recipe), idle(full)
+    return full, tuple(
+        Acted(names.get(name, name), value) for name, value in acted.items() if name not in waiting
     )
+
+
+def idle(recipe: Recipe) -> dict[str, str]:
+    """Recipe fields that can do nothing beside the others of a filled recipe, and why."""
+    found: dict[str, str] = {}
+
+    def wait(why: str, *fields: str) -> None:
+        found.update(dict.fromkeys(fields, why))
+
+    if not (recipe.controlnet or recipe.controlnets):
+        wait("there is no controlnet", "controlnet_scale", "controlnet_weights", "guidance_end")
+    elif recipe.controlnet_weights:
+        wait("--controlnet_weights says it", "controlnet_scale")
+    if not (recipe.hires_fix or recipe.highres_fix):
+        wait("hires_fix is off", "hires_denoise", "hires_cfg")
+    if not recipe.mask_prompt:
+        wait("there is no --mask_prompt", "mask_negative", "mask_invert", "mask_dilate")
+    if not recipe.safety_checker:
+        wait("safety_checker is off", "safety_checker_type")
+    if not is_image_to_image(recipe):
+        wait("sampling starts from noise", "denoise")
+    try:
+        scheduler = find(recipe.scheduler or "")
+    except UnknownSchedulerError:  # refused elsewhere
+        return found
+    if scheduler.karras is not None:
+        wait(f"{scheduler.name} has its own noise levels", "karras")
+    if not scheduler.stochastic:
+        wait("it is for DPMSolverMultistepScheduler", "algorithm")
+    return found
 
 
 def is_image_to_image(recipe: Recipe) -> bool:
@@ -104,7 +136,7 @@ def _eighth(pixels: float) -> int:
     return max(16, round(pixels / 8) * 8)
 
 
-def _service_names(recipe: Recipe) -> dict[str, str]:
+def service_names(recipe: Recipe) -> dict[str, str]:
     """Recipe field -> the setting's name at the recipe's service."""
     if recipe.service is Service.LORA_MULTI:
         table = [setting for setting in JSON_FIELDS if recipe.task in setting.tasks]

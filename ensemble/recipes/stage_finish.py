@@ -117,12 +117,19 @@ def _add_paste_back(build: Build, flow: Flow) -> None:
     """The kept pixels, from the input picture itself."""
     kept = flow.mask and flow.source and build.options.output_size is OutputSize.INPUT
     if kept and build.has_node("EnsemblePasteBack", "output_size"):
+        original = flow.original
+        if build.recipe.width and build.recipe.height:
+            # The frame may be a part of the input picture, and how large a part is not known here.
+            original = flow.source
+            build.notes.append(
+                "output_size: width and height are set, so the input picture is cut to that size"
+            )
         flow.image = build.graph.add(
             "EnsemblePasteBack",
             "paste_back",
             "Keep the Input's Pixels",
             image=flow.image,
-            original=flow.original,
+            original=original,
             mask=flow.mask,
         )[0]
 

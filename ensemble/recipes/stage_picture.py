@@ -5,7 +5,7 @@ import binascii
 import hashlib
 import re
 
-from .build import Build, Flow
+from .build import Build, Flow, OutputSize
 from .defaults import is_image_to_image, is_lora_multi_text, keeps_background
 from .graph import Link
 from .recipe import Service
@@ -158,7 +158,8 @@ def add_control(build: Build, flow: Flow, pose: Link | None) -> None:
 
 def _control_map(build: Build, flow: Flow, name: str) -> Link | None:
     if flow.source is None:
-        build.refuse("controlnet", f"{name} needs an input picture")
+        if not build.recipe.input_image:
+            build.refuse("controlnet", f"{name} needs an input picture")
         return None
     if name != "canny":
         return flow.source
@@ -174,10 +175,10 @@ def add_mask(build: Build, flow: Flow, regions: Link | None) -> None:
         if recipe.mask_prompt:
             build.notes.append("mask_image and --mask_prompt: the file wins, the words do nothing")
         name = input_file(build, recipe.mask_image, "mask_image")
-        if name:
-            flow.mask = build.graph.add(
-                "LoadImageMask", "mask", "Mask (white is repainted)", image=name, channel="red"
-            )[0]
+        if not recipe.input_image:
+            build.refuse("mask_image", "needs an input picture")
+        elif name and flow.source:
+            flow.mask = _mask_of(build, name, flow.source)
     elif recipe.mask_prompt and flow.source:
         flow.mask = build.graph.add(
             "MaskFromPrompt",
@@ -194,10 +195,25 @@ def add_mask(build: Build, flow: Flow, regions: Link | None) -> None:
             fill_holes=0.02,
             drop_islands=0.02,
         )[0]
-    elif recipe.mask_prompt:
+    elif recipe.mask_prompt and not recipe.input_image:
         build.refuse("--mask_prompt", "needs an input picture")
     elif keeps_background(recipe) and regions:
         flow.mask = _union(build, regions, len(parsed(build).people))
+
+
+def _mask_of(build: Build, name: str, source: Link) -> Link:
+    """A mask file, cut as the picture it belongs to was cut to its working size."""
+    mask = build.graph.add(
+        "LoadImageMask", "mask", "Mask (white is repainted)", image=name, channel="red"
+    )
+    choice = {"resize_type": "match size", "resize_type.match": source}
+    return build.graph.add(
+        "ResizeImageMaskNode",
+        "mask_size",
+        "Mask at Working Size",
+        **{"input": mask[0], **choice, "resize_type.crop": "center"},
+        scale_method="bilinear",
+    )[0]
 
 
 def _union(build: Build, regions: Link, people: int) -> Link:
@@ -239,6 +255,8 @@ def add_latent(build: Build, flow: Flow, pose_size: tuple[Link, Link] | None) ->
     recipe, graph = build.recipe, build.graph
     count = recipe.pictures or 1
     if flow.source is None or not is_image_to_image(recipe):
+        if flow.mask and build.options.output_size is OutputSize.RECIPE:
+            build.notes.append("mask: sampling starts from noise, so nothing is kept")
         width, height = recipe.width, recipe.height
         if not (width and height):
             width, height = pose_size or (SHORT_SIDE, SHORT_SIDE)

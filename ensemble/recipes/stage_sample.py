@@ -18,8 +18,6 @@ def add_sampling(build: Build, flow: Flow, latent: Link) -> None:
     denoise = 1.0
     if is_image_to_image(recipe):
         denoise = 0.8 if recipe.denoise is None else recipe.denoise
-    elif recipe.denoise is not None:
-        build.notes.append("denoising_strength: sampling starts from noise, so it does nothing")
     sampled = _sample(build, "", "Sampler", flow, latent, denoise)
     flow.image = build.graph.add("VAEDecode", "decode", "Decode", samples=sampled, vae=flow.vae)[0]
 

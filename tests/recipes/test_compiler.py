@@ -152,6 +152,7 @@ def test_what_cannot_be_built_is_refused_with_its_reason(machine):
         ("a\nscheduler=tcd", "no true equivalent"),
         ("a\nscheduler=banana", "is not a hosted scheduler"),
         ("a --mask_prompt face", "needs an input picture"),
+        ("a\nmask_image=mask.png", "needs an input picture"),
         ("a\ncontrolnet=depth\ninput_image=portrait.png", "depth has no counterpart"),
     ):
         with pytest.raises(RecipeError, match=words):
@@ -263,11 +264,76 @@ def test_every_default_that_acted_is_reported(machine):
         "scheduler": "dpm++sde_karras",
         "use_lpw": True,
         "denoising_strength": 0.8,
-        "controlnet_conditioning_scale": 1.0,
-        "hires_denoising_strength": 0.4,
-        "hires_cfg_scale": 5.5,
-        "control_guidance_end": 1.0,
     }
+    found = compiled("a\ninput_image=portrait.png\nhires_fix=true\ncontrolnet=pose", machine)
+    assert (
+        found.report["defaults"].items()
+        >= {
+            "hires_denoising_strength": 0.4,
+            "hires_cfg_scale": 5.5,
+            "controlnet_conditioning_scale": 1.0,
+            "control_guidance_end": 1.0,
+        }.items()
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "setting"),
+    [
+        ("a --mask_negative clothes", "mask_negative"),
+        ("a --mask_dilate 5", "mask_dilate"),
+        ("a --hires_denoising_strength 0.3", "hires_denoising_strength"),
+        ("a --controlnet_weights 0.5", "controlnet_weights"),
+        ("a\ncontrolnet_conditioning_scale=0.5", "controlnet_conditioning_scale"),
+        ("a\ndenoising_strength=0.5", "denoising_strength"),
+        ('{"prompt": "a", "model_id": "small_sd15", "algorithm_type": "dpmsolver+++"}',
+         "algorithm_type"),
+        ('{"prompt": "a", "model_id": "small_sd15", "use_karras_sigmas": "yes", "scheduler": '
+         '"DDIMScheduler"}', "use_karras_sigmas"),
+        ('{"prompt": "a", "model_id": "small_sd15", "safety_checker_type": "blur"}',
+         "safety_checker_type"),
+    ],
+)  # fmt: skip
+def test_a_setting_that_can_do_nothing_is_told(machine, text, setting):
+    notes = compiled(text, machine).report["notes"]
+    assert [note for note in notes if note.startswith(setting) and "does nothing" in note]
+    assert not [note for note in compiled("a", machine).report["notes"] if "does nothing" in note]
+
+
+def test_a_mask_that_keeps_nothing_is_told(machine):
+    text = "a --mask_prompt foreground\ninput_image=portrait.png\ncontrolnet=pose\n"
+    told = "mask: sampling starts from noise, so nothing is kept"
+    assert told in compiled(text + "controlnet_txt2img=true", machine).report["notes"]
+    assert told not in compiled(text, machine).report["notes"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        (EXAMPLES / "masked_portrait.txt").read_text().replace("d6ff3soq5pok", "gone"),
+        "a\ninput_image=gone.png\nmask_image=mask.png",
+        "a\ninput_image=gone.png\ncontrolnet=canny",
+    ],
+)
+def test_a_picture_that_is_not_here_is_missing_not_unnamed(machine, text):
+    with pytest.raises(MissingError, match="gone"):
+        compiled(text, machine, Options())
+
+
+def test_a_mask_file_is_cut_as_its_picture_is(machine, validate):
+    body = {"prompt": "a", "model_id": "small_sd15", "init_image": "portrait.png",
+            "mask_image": "mask.png", "width": 512, "height": 512}  # fmt: skip
+    graph = compiled(json.dumps(body), machine).graph
+    validate(graph)
+    mask = inputs(graph, inputs(graph, "repaint")["mask"][0])
+    assert (mask["resize_type.match"], mask["resize_type.crop"]) == (["working_size", 0], "center")
+
+
+def test_a_cut_picture_is_not_pasted_into_the_whole_one(machine):
+    text = "a --mask_prompt foreground\ninput_image=portrait.png\nw=512\nh=512"
+    found = compiled(text, machine, replace(SEEDED, output_size=OutputSize.INPUT))
+    assert inputs(found.graph, "paste_back")["original"] == ["working_size", 0]
+    assert any(note.startswith("output_size:") for note in found.report["notes"])
 
 
 def test_shrinking_changes_size_and_steps_and_nothing_else(machine):
