@@ -108,7 +108,7 @@ class BreakRegionalPrompt(io.ComfyNode):
                     "boxes", optional=True, default="", advanced=True,
                     tooltip="Regions drawn by hand: a box per person in prompt order, as JSON "
                     "[[x, y, width, height], …] in parts of the picture from 0 to 1. They win over "
-                    "the pose; masks on regions win over them.",
+                    "regions and pose.",
                 ),
             ],
             outputs=[
@@ -161,7 +161,7 @@ class BreakRegionalPrompt(io.ComfyNode):
             method, weights, base_strength, feather, layout, order, start, end, on_missing
         )
         drawn = read_boxes(boxes, len(parse_break(text).people))
-        if drawn and regions is None:
+        if drawn:
             regions = box_masks(drawn, feather)
         people = compose(model, clip, text, negative, settings, regions, pose)
         run = build(people)

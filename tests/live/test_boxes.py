@@ -46,6 +46,16 @@ def test_boxes_become_the_peoples_masks(server):
     assert (man == expected).all()
 
 
+def test_boxes_win_over_linked_masks(server):
+    boxes = "[[0,0,0.5,1],[0.5,0,0.5,1]]"
+    everywhere = {"class_type": "SolidMask", "inputs": {"value": 1.0, "width": 64, "height": 64}}
+    linked = graph(boxes=boxes, regions=["everywhere", 0]) | {"everywhere": everywhere}
+    result = server.run(linked)
+    assert result.status == "success", result.error
+    drawn = np.stack([np.asarray(image.convert("L")) for image in result.images]) / 255
+    assert (drawn == masks(server, boxes=boxes)).all()
+
+
 def test_an_old_graph_without_boxes_has_columns(server):
     assert (masks(server) == masks(server, boxes="[[0,0,0.5,1],[0.5,0,0.5,1]]")).all()
 
