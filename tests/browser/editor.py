@@ -1,6 +1,10 @@
 """ComfyUI's editor as the tests see it."""
 
+from io import BytesIO
 from typing import Any
+
+import numpy as np
+from PIL import Image
 
 Graph = dict[str, Any]
 READY = "window.app && window.app.graph && window.app.canvas && window.app.extensionManager"
@@ -88,6 +92,10 @@ class Editor:
     def state(self) -> Graph:
         return self.js("JSON.parse(JSON.stringify(app.graph.serialize()))")
 
+    def changed(self) -> None:
+        """As the editor notices after a click or a key that the graph has changed."""
+        self.js("app.extensionManager.workflow.activeWorkflow.changeTracker.captureCanvasState()")
+
     def load(self, workflow: Graph) -> None:
         self.js("async workflow => { await app.loadGraphData(workflow) }", workflow)
 
@@ -148,3 +156,24 @@ class Editor:
                 return
             self.page.wait_for_timeout(50)
         assert self.rows() == list(rows)
+
+
+def masks_of(editor: Editor, node: str) -> np.ndarray:
+    """Run the node's masks into a saved picture, `[people,H,W]`."""
+    checkpoint = editor.add(
+        "CheckpointLoaderSimple", x=40, y=700, ckpt_name="small_sd15.safetensors"
+    )
+    picture = editor.add("MaskToImage", x=700, y=300)
+    save = editor.add("SaveImage", x=900, y=300, filename_prefix="boxes")
+    editor.link(checkpoint, 0, node, "model")
+    editor.link(checkpoint, 1, node, "clip")
+    editor.link(node, 4, picture, "mask")
+    editor.link(picture, 0, save, "images")
+    entry = editor.queue()
+    assert entry["status"]["status_str"] == "success", entry["status"]
+    pages = []
+    for image in entry["outputs"][save]["images"]:
+        query = f"filename={image['filename']}&subfolder={image['subfolder']}&type=output"
+        data = editor.page.request.get(f"{editor.url}/view?{query}").body()
+        pages.append(np.asarray(Image.open(BytesIO(data)).convert("L")) / 255)
+    return np.stack(pages)

@@ -83,7 +83,7 @@ def test_copies_carry_the_state(both):
 
 def test_undo_brings_back_text_boxes_and_rows(editor):
     people, _ = prepared(editor)
-    editor.js("app.extensionManager.workflow.activeWorkflow.changeTracker.captureCanvasState()")
+    editor.changed()
     editor.page.get_by_role("button", name="Remove boxes").click()
     assert editor.value(people, "boxes") == ""
     editor.page.get_by_label("Remove zed").click()

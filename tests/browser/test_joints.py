@@ -13,7 +13,6 @@ from .test_people import expect
 SIZE = (384, 256)
 L_WRIST = 7
 MARGINS = count(10)
-CAPTURE = "app.extensionManager.workflow.activeWorkflow.changeTracker.captureCanvasState()"
 
 
 def two_people(editor) -> tuple[str, str]:
@@ -143,7 +142,7 @@ def test_a_drag_is_one_step_of_undo_and_a_reload_keeps_it(both):
     node, _ = two_people(both)
     start(both)
     first = both.value(node, "joints")
-    both.js(CAPTURE)
+    both.changed()
     drag(both, 0, L_WRIST, (-0.1, -0.2))
     second = both.value(node, "joints")
     assert second != first

@@ -38,6 +38,18 @@ def test_strings_become_rows_and_rows_strings(both):
     assert both.value(node, "loras") == '"a, b",zed'
 
 
+def test_rows_follow_a_link_that_is_noticed_twice(both):
+    node = both.add("MultiLoraLoader", loras=LORAS, strengths="1,0.6")
+    both.wait_rows(("zed", True, 1), ("more_details", True, 0.6))
+    source = both.add("PrimitiveString", x=700, value="more_details,zed")
+    both.link(source, 0, node, "loras")
+    both.changed()
+    both.wait_rows(("more_details", True, 1), ("zed", True, 0.6))
+    both.js("id => { app.graph.getNodeById(id).mode = 2 }", source)
+    both.changed()
+    both.wait_rows(("zed", True, 1), ("more_details", True, 0.6))
+
+
 def test_a_lora_is_searched_for_and_added(both):
     node = both.add("MultiLoraLoader", loras="zed")
     both.wait_rows(("zed", True, 1))

@@ -1,13 +1,7 @@
-"""BreakRegionalPrompt in the editor: chips, completion, ways out, boxes."""
-
-import json
-from io import BytesIO
-
-import numpy as np
-import pytest
-from PIL import Image
+"""BreakRegionalPrompt in the editor: chips, completion, ways out."""
 
 from .conftest import MARKUP
+from .editor import masks_of
 
 PROMPT = "a park BREAK photo BREAK a woman <lora:ohwx_first:0.8> BREAK a man"
 
@@ -155,8 +149,49 @@ def test_linked_text_is_read_where_it_is_typed(both):
     assert both.value(source, "value") == "a BREAK b BREAK linked <lora:ohwx_first>"
     unknown = both.add("StringConcatenate", x=60, y=500)
     both.link(unknown, 0, node, "text")
-    both.js("app.extensionManager.workflow.activeWorkflow.changeTracker.captureCanvasState()")
+    both.changed()
     expect(both.page.locator(".ensemble-chips"), "is read when the graph runs")
+
+
+def test_comments_are_left_out_and_choices_are_told(editor):
+    text = (
+        "a park /* no BREAK <lora:none> */ BREAK photo // nor BREAK <lora:none>\n"
+        "BREAK a {woman|man} <lora:ohwx_frist>"
+    )
+    node = editor.add("BreakRegionalPrompt", text=text, negative="ugly // <lora:none>")
+    bad = editor.chip("person-1").locator(".ensemble-lora.ensemble-bad")
+    expect(bad, "missing")
+    expect(editor.page.locator(".ensemble-chips .ensemble-hint"), "one choice of {a|b}")
+    assert editor.page.locator(".ensemble-notes p").count() == 0
+    bad.get_by_role("button", name="Write ohwx_first instead").click()
+    expect(editor.chip("person-1"), "ohwx_first 1")
+    assert editor.value(node, "text") == text.replace("frist", "first")
+    sent = editor.api()[node]["inputs"]["text"]
+    assert sent.split() in (
+        f"a park BREAK photo BREAK a {who} <lora:ohwx_first>".split() for who in ("woman", "man")
+    )
+    # What comes from a text node is sent as it is.
+    source = editor.add("PrimitiveStringMultiline", x=700, value="a // b BREAK c BREAK {d|e}")
+    editor.link(source, 0, node, "text")
+    editor.changed()
+    expect(editor.chip("base"), "a // b")
+    assert editor.page.locator(".ensemble-chips .ensemble-hint").count() == 0
+
+
+def test_a_muted_text_node_tells_nothing(editor):
+    node = editor.add("BreakRegionalPrompt", text="a BREAK b BREAK mine", x=640)
+    source = editor.add("PrimitiveString", x=60, value="a BREAK b BREAK linked")
+    editor.link(source, 0, node, "text")
+    editor.changed()
+    expect(editor.chip("person-1"), "linked")
+    for mode in (2, 4):  # muted, bypassed
+        editor.js("([id, mode]) => { app.graph.getNodeById(id).mode = mode }", [source, mode])
+        editor.changed()
+        expect(editor.chip("person-1"), "mine")
+        assert editor.api()[node]["inputs"]["text"] == "a BREAK b BREAK mine"
+        editor.js("id => { app.graph.getNodeById(id).mode = 0 }", source)
+        editor.changed()
+        expect(editor.chip("person-1"), "linked")
 
 
 def test_markup_is_shown_and_never_made(both):
@@ -172,78 +207,3 @@ def test_markup_is_shown_and_never_made(both):
     made = ".ensemble img, .ensemble-choices img, .ensemble-chip-head span > *"
     assert both.page.locator(made).count() == 0
     both.page.keyboard.press("Escape")
-
-
-def masks_of(editor, node: str) -> np.ndarray:
-    """Run the node's masks into a saved picture, `[people,H,W]`."""
-    checkpoint = editor.add(
-        "CheckpointLoaderSimple", x=40, y=700, ckpt_name="small_sd15.safetensors"
-    )
-    picture = editor.add("MaskToImage", x=700, y=300)
-    save = editor.add("SaveImage", x=900, y=300, filename_prefix="boxes")
-    editor.link(checkpoint, 0, node, "model")
-    editor.link(checkpoint, 1, node, "clip")
-    editor.link(node, 4, picture, "mask")
-    editor.link(picture, 0, save, "images")
-    entry = editor.queue()
-    assert entry["status"]["status_str"] == "success", entry["status"]
-    pages = []
-    for image in entry["outputs"][save]["images"]:
-        query = f"filename={image['filename']}&subfolder={image['subfolder']}&type=output"
-        data = editor.page.request.get(f"{editor.url}/view?{query}").body()
-        pages.append(np.asarray(Image.open(BytesIO(data)).convert("L")) / 255)
-    return np.stack(pages)
-
-
-@pytest.mark.parametrize("keys", [False, True], ids=["mouse", "keys"])
-def test_boxes_that_are_dragged_arrive_as_masks(editor, keys):
-    editor.js("app.canvas.ds.scale = 0.8")
-    node = editor.add("BreakRegionalPrompt", y=60, text="a BREAK b BREAK c BREAK d", feather=0.0)
-    expect(editor.chip("person-2"), "d")
-    editor.page.get_by_role("button", name="Draw regions").click()
-    box = editor.page.locator(".ensemble-box").nth(1)
-    assert json.loads(editor.value(node, "boxes")) == [[0, 0, 0.5, 1], [0.5, 0, 0.5, 1]]
-    if keys:
-        box.focus()
-        for key in ["Shift+ArrowUp"] * 25 + ["ArrowDown"] * 12 + ["ArrowLeft"] * 10:
-            editor.page.keyboard.press(key)
-        expected = [0.3, 0.24, 0.5, 0.5]
-    else:
-        stage = editor.page.locator(".ensemble-stage").bounding_box()
-        mouse = editor.page.mouse
-        corner = (stage["x"] + stage["width"] - 5, stage["y"] + stage["height"] - 5)
-        mouse.move(*corner)
-        mouse.down()
-        mouse.move(corner[0], corner[1] - stage["height"] / 2, steps=4)
-        mouse.up()
-        middle = (stage["x"] + stage["width"] * 0.75, stage["y"] + stage["height"] * 0.25)
-        mouse.move(*middle)
-        mouse.down()
-        mouse.move(middle[0] - stage["width"] * 0.2, middle[1] + stage["height"] * 0.25, steps=4)
-        mouse.up()
-        expected = [0.3, 0.25, 0.5, 0.5]
-    drawn = json.loads(editor.value(node, "boxes"))[1]
-    assert drawn == pytest.approx(expected, abs=0.01)
-    sent = editor.api()[node]["inputs"]
-    assert sent["boxes"] == editor.value(node, "boxes")
-    assert not any(name.startswith("ensemble") for name in sent)
-    if keys:
-        for key in ["ArrowRight"] * 20 + ["Shift+ArrowUp"] * 40:
-            editor.page.keyboard.press(key)
-        # It stays in the picture, and large enough to be seen.
-        assert json.loads(editor.value(node, "boxes"))[1] == pytest.approx([0.5, 0.24, 0.5, 0.03])
-        return
-    pose = editor.add("PoseControlInput", x=700, y=400, people=2, width=256, height=128)
-    editor.link(pose, 1, node, "pose")
-    _, man = masks_of(editor, node)
-    # Now there is a picture to draw over, the pose's, in its shape.
-    editor.page.wait_for_function(
-        "(e => e.style.backgroundImage.includes('/view?') && e.style.aspectRatio === '256 / 128')"
-        "(document.querySelector('.ensemble-stage'))"
-    )
-    side = man.shape[0]
-    rows, columns = man.nonzero()
-    x, y, width, height = drawn
-    found = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
-    wanted = [x * side, y * side, (x + width) * side, (y + height) * side]
-    assert found == pytest.approx(wanted, abs=1)

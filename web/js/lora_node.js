@@ -3,7 +3,7 @@
 import { addElement, asOneStep, loraList, onWidget, readStack, widgetOf, writeWidget } from './api.js'
 import { el, keepKeys } from './dom.js'
 import { createLoraRows } from './lora_rows.js'
-import { sourceOf } from './source.js'
+import { sentText, sourceOf } from './source.js'
 import { t } from './texts.js'
 
 /** @typedef {import('./types.js').ComfyNode} ComfyNode */
@@ -40,6 +40,7 @@ export function attachLoraRows(node) {
   /** @type {WeakSet<object>} */
   const heard = new WeakSet()
   let shown = ''
+  let asking = ''
   let busy = false
   let again = false
 
@@ -56,22 +57,27 @@ export function attachLoraRows(node) {
       shown = ''
       return view.say(t('people.later', { title: hidden.node?.title ?? t('people.subgraph') }))
     }
-    const [loras, strengths, prompt] = sources.map((source) => String(source.widget?.value ?? ''))
+    const [loras, strengths, prompt] = sources.map(({ widget }) => (widget ? sentText(widget).text : ''))
     const editable = !sources[0].linked && !sources[1].linked
     const resting = node.properties[RESTING] ?? {}
     const asked = JSON.stringify([loras, strengths, prompt, editable, resting])
+    // One question at a time, then the latest.
+    if (busy) return void (again = asked !== asking)
     if (asked === shown) return
-    if (busy) return void (again = true)
     busy = true
+    asking = asked
     try {
       const [reading, list] = await Promise.all([readStack({ loras, strengths, prompt }), loraList()])
-      shown = asked
       const byFile = new Map(list.loras.map((lora) => [lora.file, lora]))
       const entryOf = (/** @type {import('./types.js').Row} */ { name, strength }) =>
         strength === 0 ? { name, strength: resting[name] ?? 0, on: false } : { name, strength, on: true }
       // While a newer question waits, what is shown is newer than this answer.
-      if (!again) view.show(reading, entryOf, editable, byFile)
+      if (!again) {
+        shown = asked
+        view.show(reading, entryOf, editable, byFile)
+      }
     } catch (error) {
+      shown = ''
       view.say(String(error))
     } finally {
       busy = false

@@ -32,8 +32,13 @@ export function createLoraRows(actions) {
   let loras = new Map()
   let editable = false
   let dragged = -1
+  let painted = ''
 
   function paint() {
+    const look = JSON.stringify([entries, known.map(({ strength, ...row }) => [row, loras.get(row.file)]), editable])
+    // A key that is down while its row is made anew would be lost.
+    if (look === painted) return
+    painted = look
     search.disabled = !editable
     replace(rows, known.map((row, index) => drawn(row, index, loras.get(row.file))))
   }
@@ -191,6 +196,7 @@ export function createLoraRows(actions) {
     say(text) {
       notes.replaceChildren(el('p', { class: 'ensemble-hint' }, text))
       rows.replaceChildren()
+      painted = ''
       search.disabled = true
     },
   }

@@ -29,23 +29,24 @@ export function createPeoplePanel(actions) {
 
     /**
      * @param {import('./types.js').Reading} reading
-     * @param {boolean} editable
+     * @param {boolean} drawn whether a choice in the text is drawn at each run
      * @param {Across} across
      */
-    show(reading, editable, across) {
-      replace(notes, reading.problems.map((problem) => note(problem, editable, actions)))
+    show(reading, drawn, across) {
+      replace(notes, reading.problems.map((problem) => note(problem, actions)))
       // While a tag is being typed it cannot be read: what was last read stays, dimmed.
       const unread = !reading.parts.length && reading.problems.length > 0
       chips.classList.toggle('ensemble-stale', unread)
       if (unread) return
       const parts = reading.has_break ? reading.parts : []
       const people = parts.length - 2
-      replace(chips, parts.map((part) => chip(part, people, across, editable, actions)))
+      replace(chips, parts.map((part) => chip(part, people, across, actions)))
+      if (drawn) chips.append(el('li', { class: 'ensemble-hint' }, t('people.drawn', { choice: '{a|b}' })))
       if (!reading.has_break) chips.append(el('li', { class: 'ensemble-hint' }, t('people.plain')))
       // One BREAK without a LoRA may be meant so; nobody is painted by it, though.
       else if (people === 0 && !reading.problems.length) {
         const fix = { at: parts[1].start, insert: ' BREAK' }
-        chips.append(el('li', { class: 'ensemble-hint' }, t('people.nobody'), ' ', mend(fix, editable, actions)))
+        chips.append(el('li', { class: 'ensemble-hint' }, t('people.nobody'), ' ', mend(fix, actions)))
       }
     },
 
@@ -66,31 +67,28 @@ export function createPeoplePanel(actions) {
 
 /**
  * @param {Problem} problem
- * @param {boolean} editable
  * @param {Actions} actions
  */
-function note(problem, editable, actions) {
+function note(problem, actions) {
   const line = el('p', { class: 'ensemble-bad' }, problem.message)
-  if (problem.fix) line.append(' ', mend(problem.fix, editable, actions))
+  if (problem.fix) line.append(' ', mend(problem.fix, actions))
   return line
 }
 
 /**
  * @param {{ at: number, insert: string }} fix
- * @param {boolean} editable
  * @param {Actions} actions
  */
-const mend = (fix, editable, actions) =>
-  button({ class: 'ensemble-fix', 'data-key': 'mend', disabled: !editable, onclick: () => actions.mend(fix) }, t('people.mend'))
+const mend = (fix, actions) =>
+  button({ class: 'ensemble-fix', 'data-key': 'mend', onclick: () => actions.mend(fix) }, t('people.mend'))
 
 /**
  * @param {Part} part
  * @param {number} people
  * @param {Across} across
- * @param {boolean} editable
  * @param {Actions} actions
  */
-function chip(part, people, across, editable, actions) {
+function chip(part, people, across, actions) {
   const person = part.number
   const key = person ? `person-${person}` : part.role
   const name = person ? t('people.person', { number: person }) : t(`people.${part.role}`)
@@ -101,7 +99,6 @@ function chip(part, people, across, editable, actions) {
       class: 'ensemble-chip-head',
       'data-key': key,
       title: `${name}\n${text}`,
-      disabled: !editable,
       onclick: () => actions.select(part),
     },
     el('b', {}, person ? String(person) : name),
@@ -113,17 +110,16 @@ function chip(part, people, across, editable, actions) {
     'li',
     { class: 'ensemble-chip', style: person ? { '--ensemble-tint': tint(person) } : {}, 'data-part': key },
     head,
-    ...part.loras.map((tag, index) => lora(tag, `${key}-${index}`, editable, actions)),
+    ...part.loras.map((tag, index) => lora(tag, `${key}-${index}`, actions)),
   )
 }
 
 /**
  * @param {Tag} tag
  * @param {string} key
- * @param {boolean} editable
  * @param {Actions} actions
  */
-function lora(tag, key, editable, actions) {
+function lora(tag, key, actions) {
   const bad = tag.status === 'missing' || tag.status === 'ambiguous'
   const weight = tag.weight === tag.clip_weight ? `${tag.weight}` : `${tag.weight} / ${tag.clip_weight}`
   const pill = el(
@@ -136,7 +132,7 @@ function lora(tag, key, editable, actions) {
   for (const name of tag.nearest) {
     const title = t('people.use', { name })
     const use = () => actions.rename(tag, name)
-    pill.append(button({ class: 'ensemble-fix', title, 'aria-label': title, 'data-key': `${key}-${name}`, disabled: !editable, onclick: use }, name))
+    pill.append(button({ class: 'ensemble-fix', title, 'aria-label': title, 'data-key': `${key}-${name}`, onclick: use }, name))
   }
   return pill
 }

@@ -4,7 +4,7 @@ import { addElement, linesOf, onWidget, picturesOf, readPrompt, widgetOf, writeW
 import { createBoxes } from './boxes.js'
 import { el, keepKeys } from './dom.js'
 import { createPeoplePanel } from './people_panel.js'
-import { originOf, sourceOf } from './source.js'
+import { originOf, sentText, sourceOf } from './source.js'
 import { t } from './texts.js'
 
 /** @typedef {import('./types.js').ComfyNode} ComfyNode */
@@ -34,12 +34,15 @@ export function attachPeople(node) {
     },
   })
   const boxes = createBoxes((value) => {
-    const widget = widgetOf(node, 'boxes')
-    if (widget) writeWidget(node, widget, value)
+    const { node: origin, widget } = sourceOf(node, 'boxes')
+    if (origin && widget) writeWidget(origin, widget, value)
   })
   const root = el('div', { class: 'ensemble', role: 'group', 'aria-label': t('people.title') }, panel.root, boxes.root)
   keepKeys(root)
   const inner = [panel.root, boxes.root]
+  const box = widgetOf(node, 'text')
+  // On the canvas, text boxes keep two lines when the rest grows; for several people that is too few.
+  if (box) box.options.getMinHeight = () => (sourceOf(node, 'text').linked ? 50 : 110)
   addElement(node, 'ensemble_people', root, () => 24 + Math.max(40, inner.reduce((sum, e) => sum + e.offsetHeight, 0)))
 
   /** @param {string} value */
@@ -51,6 +54,7 @@ export function attachPeople(node) {
   /** @type {WeakSet<object>} */
   const heard = new WeakSet()
   let shown = ''
+  let asking = ''
   let busy = false
   let again = false
 
@@ -69,25 +73,29 @@ export function attachPeople(node) {
       boxes.setPeople(null, '')
       return panel.say(t('people.later', { title: source.node?.title ?? t('people.subgraph') }))
     }
-    const body = /** @type {any} */ ({ text: String(source.widget.value) })
+    const whole = String(source.widget.value)
+    const sent = sentText(source.widget)
+    const body = /** @type {any} */ ({ text: sent.text })
     for (const name of READ.slice(1)) {
-      const value = sourceOf(node, name).widget?.value
-      if (value) body[name] = String(value)
+      const { widget } = sourceOf(node, name)
+      if (widget?.value) body[name] = sentText(widget).text
     }
-    const asked = JSON.stringify([body, across(node, body.boxes)])
-    if (asked === shown) return
+    const asked = JSON.stringify([whole, body, across(node, body.boxes)])
     // One question at a time, then the latest: answers come in order and typing never waits.
-    if (busy) return void (again = true)
+    if (busy) return void (again = asked !== asking)
+    if (asked === shown) return
     busy = true
+    asking = asked
     try {
       const reading = await readPrompt(body)
       shown = asked
-      text = body.text
-      panel.show(reading, true, across(node, body.boxes))
+      text = whole
+      panel.show(reading, sent.drawn, across(node, body.boxes))
       // The boxes as they are by now, not as they were when the question went out.
-      const drawn = sourceOf(node, 'boxes').widget?.value
-      boxes.setPeople(Math.max(0, reading.parts.length - 2), String(drawn ?? ''))
+      const drawn = sourceOf(node, 'boxes').widget
+      boxes.setPeople(drawn && Math.max(0, reading.parts.length - 2), String(drawn?.value ?? ''))
     } catch (error) {
+      shown = ''
       panel.say(String(error))
     } finally {
       busy = false
@@ -102,14 +110,15 @@ export function attachPeople(node) {
 }
 
 /**
- * Masks that are linked win over all that could be told here; boxes and poses stand side by side.
+ * Boxes and poses stand side by side; of masks that are linked nothing can be told here.
  * @param {ComfyNode} node
  * @param {string | undefined} boxes
  * @returns {import('./people_panel.js').Across}
  */
 function across(node, boxes) {
+  if (boxes) return 'columns'
   if (originOf(node, 'regions') !== undefined) return 'unknown'
-  if (boxes || originOf(node, 'pose') !== undefined) return 'columns'
+  if (originOf(node, 'pose') !== undefined) return 'columns'
   return widgetOf(node, 'layout')?.value === 'rows' ? 'rows' : 'columns'
 }
 

@@ -7,6 +7,9 @@ import { widgetOf } from './api.js'
 
 /** Nodes that give out what is typed into them, unchanged. */
 const PLAIN = new Set(['PrimitiveNode', 'PrimitiveString', 'PrimitiveStringMultiline'])
+/** Modes of nodes, LiteGraph's numbers. */
+const MUTED = 2
+const BYPASSED = 4
 
 /**
  * @typedef {object} Source
@@ -23,15 +26,31 @@ const PLAIN = new Set(['PrimitiveNode', 'PrimitiveString', 'PrimitiveStringMulti
 export function sourceOf(node, name) {
   const origin = originOf(node, name)
   if (origin === undefined) return { node, widget: widgetOf(node, name) ?? null, linked: false }
-  if (origin && PLAIN.has(origin.type)) {
-    return { node: origin, widget: origin.widgets?.[0] ?? null, linked: true }
-  }
+  const [value] = origin && PLAIN.has(origin.type) ? (origin.widgets ?? []) : []
+  // Its own text may come from another one in turn.
+  if (origin && value) return { ...sourceOf(origin, value.name), linked: true }
   return { node: origin, widget: null, linked: true }
 }
 
+/** ComfyUI's, for texts whose `{one|another}` and comments it works out when it queues a graph. */
+const COMMENT = /\/\*[\s\S]*?\*\/|\/\/.*/g
+const CHOICE = /(?<!\\)\{[^{}]*\|[^{}]*\}/
+
 /**
- * The node that an input is linked to, through reroutes; undefined without a link, null where the
- * link leads out of a subgraph.
+ * A widget's text as it will be sent, with blanks for comments, so that offsets stay; `drawn` says
+ * that a choice in it is drawn anew for each run.
+ * @param {Widget} widget
+ */
+export function sentText({ value, dynamicPrompts }) {
+  const text = String(value)
+  if (!dynamicPrompts) return { text, drawn: false }
+  const sent = text.replace(COMMENT, (comment) => comment.replace(/[^\n]/g, ' '))
+  return { text: sent, drawn: CHOICE.test(sent) }
+}
+
+/**
+ * The node that an input is linked to, through reroutes; undefined without a link or where nothing
+ * comes over it, as from a muted node; null where it leads out of a subgraph.
  * @param {ComfyNode} node
  * @param {string} name
  * @returns {ComfyNode | null | undefined}
@@ -41,6 +60,9 @@ export function originOf(node, name) {
   if (slot < 0 || node.inputs?.[slot].link == null || !node.graph) return undefined
   const link = node.getInputLink(slot)
   const origin = link ? node.graph.getNodeById(link.origin_id) : null
-  if (origin?.type === 'Reroute') return originOf(origin, origin.inputs?.[0]?.name) ?? null
-  return origin ?? null
+  if (!origin) return null
+  if (origin.type === 'Reroute') return originOf(origin, origin.inputs[0].name)
+  const passes = origin.inputs?.some((/** @type {any} */ input) => input.link != null)
+  const idle = origin.mode === MUTED || (origin.mode === BYPASSED && !passes)
+  return idle ? undefined : origin
 }

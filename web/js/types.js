@@ -2,6 +2,7 @@
  * Shapes of what is passed around; nothing to run.
  *
  * @typedef {{ name: string, value: any, type?: string, element?: HTMLElement, serialize?: boolean,
+ *   dynamicPrompts?: boolean,
  *   options?: any, callback?: (value: any, ...rest: any[]) => void }} Widget
  * @typedef {{ name: string, link: number | null, type?: string, widget?: { name: string } }} Socket
  *
@@ -10,6 +11,7 @@
  * @property {string} comfyClass
  * @property {string} type
  * @property {string} title
+ * @property {number} mode
  * @property {any} graph
  * @property {[number, number]} size
  * @property {Widget[]} [widgets]

@@ -1,0 +1,81 @@
+"""Regions by hand: boxes on BreakRegionalPrompt."""
+
+import json
+
+import pytest
+
+from .editor import masks_of
+from .test_people import expect
+
+
+@pytest.mark.parametrize("keys", [False, True], ids=["mouse", "keys"])
+def test_boxes_that_are_dragged_arrive_as_masks(editor, keys):
+    editor.js("app.canvas.ds.scale = 0.8")
+    node = editor.add("BreakRegionalPrompt", y=60, text="a BREAK b BREAK c BREAK d", feather=0.0)
+    expect(editor.chip("person-2"), "d")
+    editor.page.get_by_role("button", name="Draw regions").click()
+    box = editor.page.locator(".ensemble-box").nth(1)
+    assert json.loads(editor.value(node, "boxes")) == [[0, 0, 0.5, 1], [0.5, 0, 0.5, 1]]
+    if keys:
+        box.focus()
+        for key in ["Shift+ArrowUp"] * 25 + ["ArrowDown"] * 12 + ["ArrowLeft"] * 10:
+            editor.page.keyboard.press(key)
+        expected = [0.3, 0.24, 0.5, 0.5]
+    else:
+        stage = editor.page.locator(".ensemble-stage").bounding_box()
+        mouse = editor.page.mouse
+        corner = (stage["x"] + stage["width"] - 5, stage["y"] + stage["height"] - 5)
+        mouse.move(*corner)
+        mouse.down()
+        mouse.move(corner[0], corner[1] - stage["height"] / 2, steps=4)
+        mouse.up()
+        middle = (stage["x"] + stage["width"] * 0.75, stage["y"] + stage["height"] * 0.25)
+        mouse.move(*middle)
+        mouse.down()
+        mouse.move(middle[0] - stage["width"] * 0.2, middle[1] + stage["height"] * 0.25, steps=4)
+        mouse.up()
+        expected = [0.3, 0.25, 0.5, 0.5]
+    drawn = json.loads(editor.value(node, "boxes"))[1]
+    assert drawn == pytest.approx(expected, abs=0.01)
+    sent = editor.api()[node]["inputs"]
+    assert sent["boxes"] == editor.value(node, "boxes")
+    assert not any(name.startswith("ensemble") for name in sent)
+    if keys:
+        for key in ["ArrowRight"] * 20 + ["Shift+ArrowUp"] * 40:
+            editor.page.keyboard.press(key)
+        # It stays in the picture, and large enough to be seen.
+        assert json.loads(editor.value(node, "boxes"))[1] == pytest.approx([0.5, 0.24, 0.5, 0.03])
+        return
+    pose = editor.add("PoseControlInput", x=700, y=400, people=2, width=256, height=128)
+    editor.link(pose, 1, node, "pose")
+    _, man = masks_of(editor, node)
+    # Now there is a picture to draw over, the pose's, in its shape.
+    editor.page.wait_for_function(
+        "(e => e.style.backgroundImage.includes('/view?') && e.style.aspectRatio === '256 / 128')"
+        "(document.querySelector('.ensemble-stage'))"
+    )
+    side = man.shape[0]
+    rows, columns = man.nonzero()
+    x, y, width, height = drawn
+    found = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+    wanted = [x * side, y * side, (x + width) * side, (y + height) * side]
+    assert found == pytest.approx(wanted, abs=1)
+
+
+def test_linked_boxes_are_drawn_where_they_are_typed(editor):
+    boxes = "[[0, 0, 0.5, 1], [0.5, 0, 0.5, 1]]"
+    node = editor.add("BreakRegionalPrompt", text="a BREAK b BREAK c BREAK d", y=60)
+    source = editor.add("PrimitiveString", x=700, value=boxes)
+    editor.link(source, 0, node, "boxes")
+    editor.changed()
+    box = editor.page.locator(".ensemble-box").nth(1)
+    box.focus()
+    editor.page.keyboard.press("ArrowLeft")
+    assert json.loads(editor.value(source, "value"))[1] == [0.48, 0, 0.5, 1]
+    assert editor.value(node, "boxes") == ""
+    number, corner = (box.locator(part).bounding_box() for part in ("b", "[data-handle=nw]"))
+    assert number["x"] >= corner["x"] + corner["width"], "the number is not behind a handle"
+    unknown = editor.add("StringConcatenate", x=700, y=400)
+    editor.link(unknown, 0, node, "boxes")
+    editor.changed()
+    editor.page.locator(".ensemble-boxes").wait_for(state="hidden")
