@@ -64,7 +64,7 @@ def main(argv: list[str]) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         return run(arguments, others)
-    except (DevError, RefusedError) as error:
+    except (DevError, RefusedError, ConnectionError) as error:
         print(f"python dev {arguments.command}: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -30,14 +30,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("--image", metavar="FILE", type=Path, help="the input picture")
     parser.add_argument("--size", metavar="WxH", type=parse_size, help="for instance 768x512")
-    parser.add_argument("--steps", type=int, help="sampling steps")
+    parser.add_argument("--steps", type=parse_count, help="sampling steps")
 
 
 def parse_size(text: str) -> tuple[int, int]:
     width, _, height = text.lower().partition("x")
     if not (width.isdigit() and height.isdigit()):
         raise argparse.ArgumentTypeError(f"{text!r} is no size; write it like 768x512")
-    return int(width), int(height)
+    size = int(width), int(height)
+    if min(size) < 16 or any(side % 8 for side in size):
+        raise argparse.ArgumentTypeError(f"{text}: sides must be divisible by 8, and 16 or more")
+    return size
+
+
+def parse_count(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 up")
+    return int(text)
 
 
 def run(arguments: argparse.Namespace) -> int:

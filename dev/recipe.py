@@ -12,7 +12,7 @@ from typing import Any
 
 from .cache import ROOT
 from .client import Client
-from .demo import Progress, parse_size
+from .demo import Progress, parse_count, parse_size
 from .errors import DevError
 from .server import Server
 from .setup import prepare_base, prepare_engine
@@ -27,8 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--url", help="a running ComfyUI with this pack (default: one is started)")
     parser.add_argument("--size", metavar="WxH", type=parse_size, help="for a trial, like 192x128")
-    parser.add_argument("--steps", type=int, help="for a trial: sampling steps")
-    parser.add_argument("--pictures", type=int, help="for a trial: number of pictures")
+    parser.add_argument("--steps", type=parse_count, help="for a trial: sampling steps")
+    parser.add_argument("--pictures", type=parse_count, help="for a trial: number of pictures")
     parser.add_argument("--seed", type=int, help="where the recipe names none (default: random)")
     parser.add_argument("--checkpoint", metavar="NAME", help="where the recipe names none")
     parser.add_argument("--image", metavar="FILE", type=Path, action="append", default=[],
@@ -54,10 +54,14 @@ def run(arguments: argparse.Namespace) -> int:
     for path in (arguments.file, *arguments.image):
         if not path.is_file():
             raise DevError(f"{path} is not a file")
+    try:
+        text = arguments.file.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise DevError(f"{arguments.file} is not UTF-8 text: {error}") from error
     with _server(arguments.url) as client:
         for path in arguments.image:
             client.upload(path.name, path.read_bytes())
-        compiled = _compile(client, arguments)
+        compiled = _compile(client, arguments, text)
         return _finish(client, arguments, compiled)
 
 
@@ -65,7 +69,12 @@ def run(arguments: argparse.Namespace) -> int:
 def _server(url: str | None) -> Iterator[Client]:
     """A client of the named server, or of one that is started for it."""
     if url:
-        yield Client(url)
+        client = Client(url)
+        try:
+            client.get_json("/system_stats")
+        except (OSError, ValueError) as error:
+            raise DevError(f"--url: no ComfyUI answers at {url} ({error})") from error
+        yield client
         return
     engine = prepare_engine()
     base = prepare_base(engine)
@@ -74,12 +83,12 @@ def _server(url: str | None) -> Iterator[Client]:
         yield Client(server.url)
 
 
-def _compile(client: Client, arguments: argparse.Namespace) -> dict[str, Any]:
+def _compile(client: Client, arguments: argparse.Namespace, text: str) -> dict[str, Any]:
     width, height = arguments.size or (None, None)
     status, answer = client.post_json(
         COMPILE,
         {
-            "text": arguments.file.read_text(encoding="utf-8"),
+            "text": text,
             "width": width,
             "height": height,
             "steps": arguments.steps,

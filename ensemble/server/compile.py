@@ -25,7 +25,9 @@ from .guard import Refused, read_body
 PATH = "/ensemble/v1/recipes/compile"
 MAX_BODY = 40_000_000
 _SWITCHES = ("strict", "allow_approximate", "skip_missing", "hashes", "workflow")
-_SIZES = ("width", "height", "steps", "pictures")
+# What ComfyUI can run at all: least and most.
+_SIZES = {"width": (16, 16384), "height": (16, 16384), "steps": (1, 1000), "pictures": (1, 64)}
+_LIMITS = {**_SIZES, "seed": (0, 2**64 - 1)}
 
 
 class RequestError(ValueError):
@@ -106,11 +108,12 @@ def read_request(body: object) -> tuple[str, Options, Shrink, dict[str, bool]]:
     unknown = [key for key in body if key not in known]
     if unknown:
         raise RequestError(f"unknown keys: {', '.join(map(str, unknown[:5]))[:200]}")
-    for key in (*_SIZES, "seed"):
+    for key, (least, most) in _LIMITS.items():
         value = body.get(key)
-        limits = 2**64 if key == "seed" else 16385
-        if value is not None and not (type(value) is int and 0 <= value < limits):
-            raise RequestError(f"{key} must be a whole number from 0 to {limits - 1}")
+        if value is not None and not (type(value) is int and least <= value <= most):
+            raise RequestError(f"{key} must be a whole number from {least} to {most}")
+        if key in ("width", "height") and value is not None and value % 8:
+            raise RequestError(f"{key} must be divisible by 8, not {value}")
     if body.get("checkpoint") is not None and not isinstance(body["checkpoint"], str):
         raise RequestError("checkpoint must be a name")
     try:

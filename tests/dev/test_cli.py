@@ -34,6 +34,9 @@ def test_where_prints_one_json_object_and_nothing_else():
         (["bench", "nonsense"], "no benchmark is called 'nonsense'"),
         (["demo", "nonsense"], "workflows"),
         (["demo", "--checkpoint", "nonsense.safetensors"], "nonsense.safetensors is not a file"),
+        (["recipe", "nonsense.txt"], "nonsense.txt is not a file"),
+        (["recipe", str(ROOT / "docs" / "editor.png")], "is not UTF-8 text"),
+        (["recipe", __file__, "--url", "http://127.0.0.1:9"], "no ComfyUI answers"),
     ],
 )
 def test_a_wrong_word_gives_one_line(arguments, says):
@@ -60,3 +63,11 @@ def test_a_wrong_comfyui_path_gives_one_line(tmp_path):
 
 def test_unknown_options_are_refused_except_for_pytest():
     assert call("where", "--nonsense").returncode == 2
+
+
+@pytest.mark.parametrize("arguments", [("--size", "0x64"), ("--size", "100x64"), ("--steps", "0")])
+@pytest.mark.parametrize("command", ["demo", "recipe"])
+def test_sizes_and_steps_that_cannot_be_rendered_are_refused(command, arguments):
+    answer = call(command, "workflow", *arguments)
+    assert answer.returncode == 2
+    assert arguments[0] in answer.stderr

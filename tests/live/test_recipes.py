@@ -171,7 +171,9 @@ def test_the_route_takes_json_objects_only(machine):
     assert client.request("POST", COMPILE, b"{", "application/json")[0] == 400
     assert client.request("POST", COMPILE, b"[" * 100_000, "application/json")[0] == 400
     for body in ([], {}, {"text": 5}, {"text": "a", "path": "/etc"}, {"text": "a", "steps": "2"},
-                 {"text": "a", "seed": -1}, {"text": "a", "output_size": "x"}):  # fmt: skip
+                 {"text": "a", "seed": -1}, {"text": "a", "output_size": "x"},
+                 {"text": "a", "width": 0}, {"text": "a", "height": 100},
+                 {"text": "a", "steps": 0}, {"text": "a", "pictures": 65}):  # fmt: skip
         status, answer = client.post_json(COMPILE, body)
         assert (status, list(answer)) == (400, ["error"])
 
