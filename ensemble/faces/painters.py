@@ -10,6 +10,7 @@ from typing import Protocol
 from comfy.model_patcher import ModelPatcher
 
 from ..prompt.emphasis import Weights
+from ..regional.build import exact_adapters
 from ..regional.crops import Painter
 from ..regional.encode import encode
 from ..regional.exact import Exact
@@ -25,8 +26,7 @@ from ..regional.patch import (
     without_regional,
 )
 from ..regional.people import People, Text
-from ..regional.stack import as_patcher
-from .adapters import Adapters, adapters_of
+from ..regional.stack import AdapterStack, as_patcher
 from .boxes import Face
 from .crop import Crop
 from .rows import FaceControls, FaceRows, common_length, joined
@@ -114,14 +114,14 @@ class PeoplePainter:
         return self.people.model
 
     @cached_property
-    def _adapters(self) -> Adapters:
+    def _adapters(self) -> AdapterStack:
         """The same for every run of a node."""
-        return adapters_of(self.people)
+        return exact_adapters(self.people)
 
     @cached_property
     def _patcher(self) -> ModelPatcher:
         """One for all runs: core counts a module that two patchers hold as leaked."""
-        return as_patcher(self._adapters.everything)
+        return as_patcher(self._adapters)
 
     def seed_offset(self, target: Target) -> int:
         return 0 if target.person is None else self.people.people[target.person].seed_offset
@@ -150,9 +150,7 @@ class PeoplePainter:
 
     def paint(self, targets: Sequence[Target], size: int) -> Painter:
         owners = tuple(-1 if t.person is None else t.person for t in targets)
-        patch = RegionalPatch(
-            FaceRows(Exact(self._adapters.products, self._adapters.variants), owners), WHOLE
-        )
+        patch = RegionalPatch(FaceRows(Exact(self._adapters), owners), WHOLE)
         model = patch.attach(self.people.model, None)
         model.set_additional_models(KEY, [self._patcher])
         pairs = [self._texts(target) for target in targets]

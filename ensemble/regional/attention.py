@@ -7,6 +7,7 @@ this equals running it per person and summing afterwards.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -73,31 +74,31 @@ class RegionalAttention:
     def _combine(self, block: Block, q, k, v, attend, may_pick: bool) -> torch.Tensor:
         base, people = self._places(q)
         out = attend(q, k, v) * base
-        for person, (weight, picked) in enumerate(people):
+        for person, (weight, picked, weight_there) in enumerate(people):
             if picked is not None and not len(picked):
                 continue
-            for rows, kinds in self._row_groups(person, q.device):
+            for rows, kinds in self._row_groups(person):
                 keys, values = self._rows_pair(block, kinds, person, q)
+                mine, into = q[rows], out[rows]  # views
                 if picked is None or not may_pick:
-                    out[rows] += attend(q[rows], keys, values) * weight
+                    into.addcmul_(attend(mine, keys, values), weight)
                 else:
-                    part = attend(q[rows][:, picked], keys, values) * weight[:, picked]
-                    out[rows[:, None], picked[None]] += part
+                    into[:, picked] += attend(mine[:, picked], keys, values) * weight_there
         return out
 
-    def _row_groups(self, person: int, device: torch.device):
-        """(indices, kinds) of our rows whose texts of this person are equally long: one call each."""
-        key = ("groups", person, device)
+    def _row_groups(self, person: int) -> list[tuple[slice, tuple]]:
+        """Runs of our rows whose texts of this person are equally long, with their kinds: a call
+        each."""
+        key = ("groups", person)
         if key not in self.places:
-            lengths: dict[int, list[int]] = {}
-            for row, kind in enumerate(self.kinds):
-                if kind:
-                    length = self.contexts[kind][person].shape[1]
-                    lengths.setdefault(length, []).append(row)
-            self.places[key] = [
-                (torch.tensor(rows, device=device), tuple(self.kinds[row] for row in rows))
-                for rows in lengths.values()
-            ]
+            lengths = [self.contexts[kind][person].shape[1] if kind else 0 for kind in self.kinds]
+            groups, start = [], 0
+            for length, run in itertools.groupby(lengths):
+                rows = slice(start, start + len(list(run)))
+                start = rows.stop
+                if length:
+                    groups.append((rows, tuple(self.kinds[rows])))
+            self.places[key] = groups
         return self.places[key]
 
     def _rows_pair(self, block: Block, kinds: tuple, person: int, q: torch.Tensor):
@@ -111,8 +112,8 @@ class RegionalAttention:
         return self.pairs[key]
 
     def _places(self, q: torch.Tensor):
-        """The base's weight per row `[B,T,1]`, and for each person the weight `[1,T,1]` with the
-        indices of the tokens where it is not zero (None when that is nearly everywhere)."""
+        """The base's weight per row `[B,T,1]`, and for each person the weight `[1,T,1]`, the indices of
+        the tokens where it is not zero (None when that is nearly everywhere), and the weight there."""
         count = q.shape[1]
         key = (count, q.dtype, q.device)
         if key not in self.places:
@@ -124,8 +125,9 @@ class RegionalAttention:
             people = []
             for weight in weights[1:]:
                 picked = weight.nonzero()[:, 0]
-                few = len(picked) < DENSE * count
-                people.append((weight[None, :, None].to(q), picked.to(q.device) if few else None))
+                few = picked.to(q.device) if len(picked) < DENSE * count else None
+                weight = weight[None, :, None].to(q)
+                people.append((weight, few, weight if few is None else weight[:, few]))
             self.places[key] = (base.to(q), people)
         return self.places[key]
 

@@ -15,7 +15,7 @@ from .factors import NotLowRankError, dense_weight
 from .fused import Fused, supports
 from .patch import NEGATIVE, POSITIVE, RegionalPatch, Row, compute_dtype, marked
 from .people import Method, People, Person
-from .stack import PREFIX, PersonPatches, build_stack, plain_weight
+from .stack import PREFIX, AdapterStack, PersonPatches, build_stack, plain_weight
 from .variants import WeightVariants
 
 EXACT = 1e-5
@@ -86,6 +86,18 @@ def _with_pooled(entry: list, people: People, kind: str) -> list:
 
 
 def _exact(people: People) -> Regional:
+    adapters = exact_adapters(people)
+    patch = RegionalPatch(Exact(adapters), people.span)
+    positive, negative = (
+        _rows(people, patch.identity, POSITIVE),
+        _rows(people, patch.identity, NEGATIVE),
+    )
+    _share_length([*positive, *negative])
+    return Regional(patch.attach(people.model, adapters), positive, negative)
+
+
+def exact_adapters(people: People) -> AdapterStack:
+    """Everybody's LoRAs: as products of low rank, and as whole weights where they are none."""
     dtype = compute_dtype(people.model)
     parts = [split_products(people.model, person, dtype) for person in people.people]
     adapters, _ = build_stack(people.model, [low for low, _ in parts], dtype, EXACT)
@@ -93,15 +105,8 @@ def _exact(people: People) -> Regional:
     for who, (_, dense) in enumerate(parts):
         for name, tensors in dense.items():
             layers.setdefault(name, {})[who] = tensors
-    variants = WeightVariants(layers)
-    patch = RegionalPatch(Exact(adapters, variants), people.span)
-    positive, negative = (
-        _rows(people, patch.identity, POSITIVE),
-        _rows(people, patch.identity, NEGATIVE),
-    )
-    _share_length([*positive, *negative])
-    adapters.variants = variants
-    return Regional(patch.attach(people.model, adapters), positive, negative)
+    adapters.variants = WeightVariants(layers)
+    return adapters
 
 
 def _rows(people: People, identity: str, kind: str) -> list:

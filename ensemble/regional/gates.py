@@ -1,8 +1,5 @@
-"""The G of `y += up (G * (down x))`: which person's rows act on which tokens or batch rows.
-
-Two kinds: by place (fused: one row holds the whole picture, people own tokens) and by batch row
-(exact: every person has rows of their own).
-"""
+"""The G of fused's `y += up (G * (down x))`: whose rows act on which tokens. One row of the batch
+holds the whole picture, and people own places in it."""
 
 from __future__ import annotations
 
@@ -46,10 +43,14 @@ class PlaceGate:
     cache: dict = field(default_factory=dict)
 
     def tokens(self, count: int, owners: tuple[int, ...], like: torch.Tensor) -> torch.Tensor:
-        """`[1 or B, count, R]` for a layer over a token sequence."""
-        if count not in self.grids:
-            raise TokenCountError(count, sorted(self.grids))
-        return self.places(self.grids[count], owners, like).flatten(2).transpose(1, 2)
+        """`[1 or B, count, R]` for a layer over a token sequence: the place gate, seen as tokens."""
+        key = (count, owners, like.dtype, like.device)
+        if key not in self.cache:
+            if count not in self.grids:
+                raise TokenCountError(count, sorted(self.grids))
+            places = self.places(self.grids[count], owners, like)
+            self.cache[key] = places.flatten(2).transpose(1, 2)
+        return self.cache[key]
 
     def places(self, grid: tuple[int, int], owners: tuple[int, ...], like: torch.Tensor):
         """`[1 or B, R, h, w]` for a convolution whose output has this grid."""
@@ -72,26 +73,4 @@ class PlaceGate:
             if per_row.ndim == 4:
                 per_row = per_row.contiguous(memory_format=torch.channels_last)
             self.cache[key] = per_row.to(like.device, like.dtype)
-        return self.cache[key]
-
-
-@dataclass
-class RowGate:
-    """G for exact: 1 where the batch row belongs to the person, else 0. person `[B]`, -1 for
-    nobody."""
-
-    person: torch.Tensor
-    cache: dict = field(default_factory=dict)
-
-    def tokens(self, count: int, owners: tuple[int, ...], like: torch.Tensor) -> torch.Tensor:
-        return self.vectors(owners, like)[:, None, :]
-
-    def places(self, grid: tuple[int, int], owners: tuple[int, ...], like: torch.Tensor):
-        return self.vectors(owners, like)[:, :, None, None]
-
-    def vectors(self, owners: tuple[int, ...], like: torch.Tensor) -> torch.Tensor:
-        key = (owners, like.dtype, like.device)
-        if key not in self.cache:
-            gate = self.person[:, None] == torch.tensor(owners)[None]
-            self.cache[key] = gate.to(like.device, like.dtype)
         return self.cache[key]

@@ -8,24 +8,16 @@ quantises stay its own business, and patches of others below ours keep working.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+from .gates import PlaceGate
 from .stack import LayerStack
 
 
-class Gate(Protocol):
-    def tokens(self, count: int, owners: tuple[int, ...], like: torch.Tensor) -> torch.Tensor: ...
-    def places(
-        self, grid: tuple[int, int], owners: tuple[int, ...], like: torch.Tensor
-    ) -> torch.Tensor: ...
-    def vectors(self, owners: tuple[int, ...], like: torch.Tensor) -> torch.Tensor: ...
-
-
-def with_adapters(layer: nn.Module, stack: LayerStack, gate: Gate) -> Callable:
+def with_adapters(layer: nn.Module, stack: LayerStack, gate: PlaceGate) -> Callable:
     """A replacement for `layer.forward` that adds `up (gate * (down x))` to what it returns."""
     original = layer.forward
     add = _add_convolution if isinstance(layer, nn.Conv2d) else _add_linear
@@ -36,7 +28,7 @@ def with_adapters(layer: nn.Module, stack: LayerStack, gate: Gate) -> Callable:
     return forward
 
 
-def _add_linear(layer: nn.Module, stack: LayerStack, gate: Gate, x, y) -> torch.Tensor:
+def _add_linear(layer: nn.Module, stack: LayerStack, gate: PlaceGate, x, y) -> torch.Tensor:
     """x `[B,T,in]` or `[B,in]`, y `[B,T,out]` or `[B,out]`, changed in place."""
     owners = stack.owners
     tokens = x.ndim == 3
@@ -52,7 +44,7 @@ def _add_linear(layer: nn.Module, stack: LayerStack, gate: Gate, x, y) -> torch.
     return y
 
 
-def _add_convolution(layer: nn.Conv2d, stack: LayerStack, gate: Gate, x, y) -> torch.Tensor:
+def _add_convolution(layer: nn.Conv2d, stack: LayerStack, gate: PlaceGate, x, y) -> torch.Tensor:
     """x `[B,in,H,W]`, y `[B,out,h,w]`, changed in place."""
     owners, grid = stack.owners, (y.shape[2], y.shape[3])
     if stack.gain is not None or stack.bias is not None:

@@ -20,7 +20,8 @@ def replaced_forwards(replacements: Iterable[tuple[nn.Module, Callable]]) -> Ite
     try:
         for module, forward in replacements:
             before.append((module, module.__dict__.get("forward")))
-            module.forward = forward
+            # Not by nn.Module's own __setattr__, which looks for parameters, hundreds of times a step.
+            module.__dict__["forward"] = forward
         yield
     finally:
         for module, forward in reversed(before):

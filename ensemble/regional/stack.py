@@ -13,6 +13,7 @@ from comfy.model_patcher import ModelPatcher
 from torch import nn
 
 from .factors import MAX_ERROR, Factors, NotLowRankError, factorise
+from .variants import WeightVariants
 
 PREFIX = "diffusion_model."
 
@@ -67,7 +68,8 @@ class AdapterStack(nn.Module):
         super().__init__()
         self.names = tuple(layers)
         self.stacks = nn.ModuleList(layers.values())
-        self.variants: nn.Module | None = None  # exact's whole weights, counted with the rest
+        self.variants = WeightVariants({})
+        """exact's whole weights, counted with the rest."""
 
     def items(self):
         return zip(self.names, self.stacks, strict=True)

@@ -5,9 +5,10 @@ import re
 import pytest
 import tiny
 import torch
-from ensemble_portraits.ensemble.regional.gates import PlaceGate, RowGate, token_grids
+from ensemble_portraits.ensemble.regional.gates import PlaceGate, token_grids
 from ensemble_portraits.ensemble.regional.layers import with_adapters
 from ensemble_portraits.ensemble.regional.lifetime import replaced_forwards
+from ensemble_portraits.ensemble.regional.own_rows import RowOwners, with_own_adapters
 from ensemble_portraits.ensemble.regional.stack import build_stack, plain_weight
 
 TOLERANCE = 1e-5  # one layer, float32
@@ -27,13 +28,13 @@ def scene():
     return model, states, build_stack(model, patches, torch.float32)[0]
 
 
-def layer_input(layer, name: str) -> torch.Tensor:
+def layer_input(layer, name: str, rows: int = 2) -> torch.Tensor:
     generator = torch.Generator().manual_seed(len(name))
     if isinstance(layer, torch.nn.Conv2d):
-        return torch.randn(2, layer.in_channels, 8, 12, generator=generator)
+        return torch.randn(rows, layer.in_channels, 8, 12, generator=generator)
     if re.search("emb", name):
-        return torch.randn(2, layer.in_features, generator=generator)
-    return torch.randn(2, 96, layer.in_features, generator=generator)
+        return torch.randn(rows, layer.in_features, generator=generator)
+    return torch.randn(rows, 96, layer.in_features, generator=generator)
 
 
 def test_every_kind_of_layer_by_place(scene):
@@ -65,17 +66,48 @@ def test_every_kind_of_layer_by_place(scene):
     assert {ndim for _, ndim in kinds} == {2, 3, 4}
 
 
-def test_every_kind_of_layer_by_row(scene):
+@pytest.mark.parametrize("owners", [(1, -1), (1, 0), (-1, 0, 1, 1, 0, -1), (-1, -1)])
+def test_every_kind_of_layer_by_row(scene, owners):
+    """Rows of one batch in any order, people of unlike ranks, rows that are nobody's."""
     model, states, stack = scene
-    gate = RowGate(torch.tensor([1, -1]))
+    rows = RowOwners(owners)
     for name, layer_stack in stack.items():
         layer = model.model.diffusion_model.get_submodule(name)
-        x = layer_input(layer, name)
-        plain = layer(x)
-        with replaced_forwards([(layer, with_adapters(layer, layer_stack, gate))]):
+        x = layer_input(layer, name, len(owners))
+        wanted = [layer(x), *(single(model, layer, name, states, i, x) for i in range(2))]
+        with replaced_forwards([(layer, with_own_adapters(layer, layer_stack, rows))]):
             ours = layer(x)
-        assert tiny.relative(ours[0], single(model, layer, name, states, 1, x)[0]) < TOLERANCE, name
-        assert torch.allclose(ours[1], plain[1]), name
+        for row, owner in enumerate(owners):
+            assert tiny.relative(ours[row], wanted[owner + 1][row]) < TOLERANCE, name
+
+
+def test_a_person_without_this_layer_and_frames_laid_into_the_batch():
+    """Person 1 has no LoRA here; every row of the batch is three frames long, and channels come
+    last or next to the batch."""
+    model = tiny.model()
+    name = "middle_block.1.transformer_blocks.0.attn1.to_q"
+    states = [tiny.lora(model, 1, layers=re.escape(name)), {}]
+    patches = [tiny.person_patches(model, state, 0.7) for state in states]
+    layer_stack = dict(build_stack(model, patches, torch.float32)[0].items())[name]
+    layer = model.model.diffusion_model.get_submodule(name)
+    x = torch.randn(3 * 3, 4, 5, layer.in_features, generator=torch.Generator().manual_seed(1))
+    wanted = torch.cat([layer(x[:6]), single(model, layer, name, states, 0, x[6:])])
+    rows = RowOwners((1, -1, 0))
+    with replaced_forwards([(layer, with_own_adapters(layer, layer_stack, rows))]):
+        assert tiny.relative(layer(x), wanted) < TOLERANCE
+        with pytest.raises(RuntimeError):
+            layer(x[:4])  # no whole number of frames
+
+
+def test_channels_last_pictures(scene):
+    model, states, stack = scene
+    name, layer_stack = next((n, s) for n, s in stack.items() if n.endswith("in_layers.2"))
+    layer = model.model.diffusion_model.get_submodule(name)
+    x = layer_input(layer, name).contiguous(memory_format=torch.channels_last)
+    wanted = single(model, layer, name, states, 1, x)
+    rows = RowOwners((1, 1))
+    with replaced_forwards([(layer, with_own_adapters(layer, layer_stack, rows))]):
+        assert tiny.relative(layer(x), wanted) < TOLERANCE
 
 
 def single(model, layer, name, states, person, x):
