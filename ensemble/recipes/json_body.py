@@ -126,7 +126,7 @@ def _offset(key: str, notes: Notes) -> int | None:
 
 def _check_whole(recipe: Recipe, notes: Notes) -> None:
     """What no field can say alone."""
-    if not recipe.prompt:
+    if not recipe.prompt and not any(problem.setting == "prompt" for problem in notes.problems):
         notes.error("prompt", "The prompt field is required.")
     for field in ("prompt", "negative"):
         try:

@@ -31,7 +31,8 @@ def add_source(build: Build, flow: Flow) -> None:
     recipe = build.recipe
     if not recipe.input_image or is_lora_multi_text(recipe):
         return
-    name = input_file(build, recipe.input_image, "input_image")
+    setting = "init_image" if recipe.service is Service.LORA_MULTI else "input_image"
+    name = input_file(build, recipe.input_image, setting)
     if name is None:
         return
     flow.original = build.graph.add("LoadImage", "input", "Input Picture", image=name)[0]

@@ -5,7 +5,7 @@ from ..prompt.grammar import parse_negative
 from .build import Build, Flow
 from .defaults import is_image_to_image
 from .graph import Link
-from .schedulers import ApproximateSchedulerError, UnknownSchedulerError, choose
+from .schedulers import ApproximateSchedulerError, UnknownSchedulerError, choose, find
 from .stage_picture import region_of
 from .stage_text import foreign_people, parsed
 
@@ -34,12 +34,13 @@ def _sample(
     build: Build, prefix: str, title: str, flow: Flow, latent: Link, denoise: float
 ) -> Link:
     recipe, graph = build.recipe, build.graph
+    name = find(recipe.scheduler or "").name
     schedule = graph.add(
         "EnsembleSampler",
         f"{prefix}scheduler",
-        f"Scheduler {recipe.scheduler}",
+        f"Scheduler {name}",
         model=flow.model,
-        name=recipe.scheduler,
+        name=name,
         karras=bool(recipe.karras),
         steps=recipe.steps,
         denoise=denoise,

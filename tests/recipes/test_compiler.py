@@ -65,6 +65,23 @@ def test_documented_modes(text, present, absent, machine, validate):
     assert not absent & set(classes(graph))
 
 
+def test_a_scheduler_without_its_ending_is_the_same(machine, validate):
+    body = {"prompt": "a", "model_id": "small_sd15", "scheduler": "UniPCMultistep"}
+    graph = compiled(json.dumps(body), machine).graph
+    validate(graph)
+    assert inputs(graph, "scheduler")["name"] == "UniPCMultistepScheduler"
+
+
+def test_a_missing_picture_is_told_by_the_services_own_field(machine):
+    for text, field in (
+        ('{"prompt": "a", "model_id": "small_sd15", "init_image": "gone.png"}', "init_image"),
+        ("a\ninput_image=gone.png", "input_image"),
+    ):
+        with pytest.raises(MissingError) as error:
+            compiled(text, machine, Options())
+        assert [each.setting for each in error.value.missing] == [field]
+
+
 def test_every_setting_of_lora_multi_reaches_its_node(machine, validate):
     body = {
         "prompt": "una mujer", "negative_prompt": "n", "model_id": "small_sd15",

@@ -180,6 +180,13 @@ def test_bad_bodies_are_refused_by_field(text, setting):
     assert setting in [problem.setting for problem in reading.errors]
 
 
+def test_a_prompt_of_the_wrong_kind_is_not_called_missing():
+    told = [problem.message for problem in read_json(body(prompt=5)).problems]
+    assert told == ["must be text, not 5"]
+    told = [problem.message for problem in read_json(body(prompt="")).problems]
+    assert told == ["The prompt field is required."]
+
+
 def test_a_list_of_500_loras_is_read():
     recipe = read_json(body(lora_model=",".join(f"lora{i}" for i in range(500)))).recipe
     assert recipe is not None
