@@ -85,6 +85,8 @@ def read_wishes(arguments: argparse.Namespace, table: dict[str, Any]) -> Wishes:
     for path in (arguments.checkpoint, arguments.image, *arguments.lora):
         if path is not None and not path.is_file():
             raise DevError(f"{path} is not a file")
+    if len(arguments.lora) > len(table["loras"]):
+        raise DevError(f"--lora: the documented texts have {len(table['loras'])} LoRAs, not more")
     wiring = arguments.checkpoint is None
     return Wishes(
         checkpoint=None if wiring else arguments.checkpoint.name,

@@ -1,6 +1,7 @@
 """Making a bundled workflow run with the files at hand: pure functions over an API graph."""
 
 import copy
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,6 +51,7 @@ def fit(
 ) -> tuple[Graph, list[str]]:
     """A copy that names only what is there, and one line per thing that was put in for another."""
     graph = copy.deepcopy(graph)
+    real = wishes.checkpoint is not None
     notes = _unlink(graph, object_info, table["unlink"])
     for node, name, key in literal_inputs(graph):
         old = node["inputs"][name]
@@ -58,7 +60,25 @@ def fit(
             node["inputs"][name] = new
             if key in table["files"]:
                 notes.append(f"{key}: {new} for {old}")
+    if real:
+        notes += _spare(graph, table)
     return graph, notes
+
+
+def _spare(graph: Graph, table: dict[str, Any]) -> list[str]:
+    """Keep small models, whose weights are random, out of a picture of a real checkpoint."""
+    small = table["files"]["ControlNetLoader.control_net_name"]
+    notes = []
+    for node in graph.values():
+        net = node["inputs"].get("control_net")
+        if net and graph[net[0]]["inputs"].get("control_net_name") == small:
+            node["inputs"]["strength"] = 0.0
+            notes.append(f"{node['class_type']}.strength: 0, no real ControlNet is there")
+        if node["class_type"] == "MaskFromPrompt":
+            notes.append("MaskFromPrompt: its models are small ones, so the mask is random")
+        if node["class_type"] == "PoseControlInput" and "image" in node["inputs"]:
+            notes.append("PoseControlInput: only a skeleton picture is read, a photo at random")
+    return notes
 
 
 def _unlink(graph: Graph, object_info: dict[str, Any], rule: dict[str, str]) -> list[str]:
@@ -89,7 +109,7 @@ def _value(node, name, key, old, offered, table, wishes: Wishes) -> Any:
     if key in table["files"] and offered is not None and old not in offered:
         return table["files"][key]
     if key in table["texts"]:
-        return _with_loras(table["texts"][key], table["loras"], wishes.loras)
+        return _with_loras(key, table, wishes)
     return old
 
 
@@ -102,11 +122,19 @@ def _side(old: int, side: int, wishes: Wishes) -> int:
     return wishes.size[side] if wishes.size else old
 
 
-def _with_loras(text: str, documented: list[list[str]], loras: tuple[str, ...]) -> str:
-    """The documented prompt with the n-th documented LoRA replaced by the n-th given one."""
-    for names, lora in zip(documented, loras, strict=False):
+def _with_loras(key: str, table: dict[str, Any], wishes: Wishes) -> str:
+    """The documented text with the n-th documented LoRA replaced by the n-th given one. Beside a
+    real checkpoint those that are not given go: they are small ones with random weights."""
+    text, given = table["texts"][key], len(wishes.loras)
+    real = wishes.checkpoint is not None
+    if real and key in ("MultiLoraLoader.loras", "MultiLoraLoader.strengths"):
+        text = ",".join(text.split(",")[:given])
+    for index, names in enumerate(table["loras"]):
         for name in names:
-            text = text.replace(name, lora)
+            if index < given:
+                text = text.replace(name, wishes.loras[index])
+            elif real:
+                text = re.sub(rf"\s*<lora:{re.escape(name)}:[^>]*>", "", text)
     return text
 
 

@@ -99,9 +99,28 @@ def test_own_files_take_the_documented_places(graph, table):
     fitted, _ = fit(graph, INFO, table, wishes)
     assert fitted["model"]["inputs"]["ckpt_name"] == "mine.safetensors"
     text = fitted["people"]["inputs"]["text"]
-    assert "<lora:anna.safetensors:1>" in text and "<lora:861629:1>" in text
-    assert fitted["loras"]["inputs"]["loras"] == "anna.safetensors,more_details"
+    assert "<lora:anna.safetensors:1>" in text
     assert loaded_images(fitted) == ["me.jpg"]
+
+
+def test_small_models_stay_out_of_a_picture_of_a_real_checkpoint(graph, table):
+    graph["posed"] = {
+        "class_type": "ControlNetApplyAdvanced",
+        "inputs": {"control_net": ["net", 0], "strength": 1.0},
+    }
+    fitted, notes = fit(graph, INFO, table, Wishes(checkpoint="mine.safetensors"))
+    assert fitted["posed"]["inputs"]["strength"] == 0.0
+    assert any("no real ControlNet" in note for note in notes)
+    assert "lora" not in fitted["people"]["inputs"]["text"]
+    assert fitted["loras"]["inputs"]["loras"] == fitted["loras"]["inputs"]["strengths"] == ""
+    one = Wishes(checkpoint="mine.safetensors", loras=("anna.safetensors",))
+    fitted, _ = fit(graph, INFO, table, one)
+    assert fitted["people"]["inputs"]["text"].count("<lora:") == 1
+    assert fitted["loras"]["inputs"]["loras"] == "anna.safetensors"
+    assert fitted["loras"]["inputs"]["strengths"] == "1"
+    fitted, _ = fit(graph, INFO, table, Wishes())
+    assert fitted["posed"]["inputs"]["strength"] == 1.0
+    assert fitted["people"]["inputs"]["text"].count("<lora:") == 2
 
 
 def test_every_stand_in_is_made(table):
