@@ -16,7 +16,6 @@ from ..regional.encode import encode
 from ..regional.exact import Exact
 from ..regional.fused import supports
 from ..regional.patch import (
-    KEY,
     NEGATIVE,
     POSITIVE,
     WHOLE,
@@ -151,8 +150,7 @@ class PeoplePainter:
     def paint(self, targets: Sequence[Target], size: int) -> Painter:
         owners = tuple(-1 if t.person is None else t.person for t in targets)
         patch = RegionalPatch(FaceRows(Exact(self._adapters), owners), WHOLE)
-        model = patch.attach(self.people.model, None)
-        model.set_additional_models(KEY, [self._patcher])
+        model = patch.attach(self.people.model, self._patcher)
         pairs = [self._texts(target) for target in targets]
         controls = _controls(targets, size)
         lengths = [entry[0].shape[1] for pair in pairs for entry in pair]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -15,7 +16,7 @@ from .factors import NotLowRankError, dense_weight
 from .fused import Fused, supports
 from .patch import NEGATIVE, POSITIVE, RegionalPatch, Row, compute_dtype, marked
 from .people import Method, People, Person
-from .stack import PREFIX, AdapterStack, PersonPatches, build_stack, plain_weight
+from .stack import PREFIX, AdapterStack, PersonPatches, as_patcher, build_stack, plain_weight
 from .variants import WeightVariants
 
 EXACT = 1e-5
@@ -34,31 +35,53 @@ class Regional(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-def build(people: People) -> Regional:
-    """The regional run; without people, the plain one. Raises NotLowRankError where fused cannot
-    hold a LoRA."""
+@dataclass(frozen=True)
+class Ready:
+    """What is the same wherever people stand: for the tiles of a picture it is made once. One
+    patcher for all, since core counts a module that two patchers hold as leaked."""
+
+    method: Method
+    adapters: AdapterStack
+    patcher: ModelPatcher
+    notes: tuple[str, ...] = ()
+
+
+def build(people: People, ready: Ready | None = None) -> Regional:
+    """The regional run; without people, the plain one. `ready` is `prepare` of these people. Raises
+    NotLowRankError where fused cannot hold a LoRA."""
     if not people.people:
         return Regional(people.model, people.base.conditioning, people.negative.conditioning)
-    if people.method is Method.EXACT:
-        return _exact(people)
-    if supports(people.model.model.diffusion_model):
-        return _fused(people)
-    kind = type(people.model.model).__name__
-    note = f"{kind} has no separate cross-attention, so method = exact is used."
-    log.info("BreakRegionalPrompt: %s", note)
-    return _exact(people)._replace(notes=(note,))
+    ready = ready or prepare(people)
+    return (_exact if ready.method is Method.EXACT else _fused)(people, ready)
 
 
-def _fused(people: People) -> Regional:
+def prepare(people: People) -> Ready:
+    """Everybody's adapters, and the method that this model allows."""
+    notes = ()
+    if people.method is Method.FUSED:
+        if supports(people.model.model.diffusion_model):
+            return _fused_adapters(people)
+        kind = type(people.model.model).__name__
+        notes = (f"{kind} has no separate cross-attention, so method = exact is used.",)
+        log.info("BreakRegionalPrompt: %s", *notes)
+    adapters = exact_adapters(people)
+    return Ready(Method.EXACT, adapters, as_patcher(adapters), notes)
+
+
+def _fused_adapters(people: People) -> Ready:
     dtype = compute_dtype(people.model)
     adapters, error = build_stack(people.model, [p.patches for p in people.people], dtype)
     notes = (f"LoRA changes held as low-rank products, mean error {error:.2%}.",) if error else ()
+    return Ready(Method.FUSED, adapters, as_patcher(adapters), notes)
+
+
+def _fused(people: People, ready: Ready) -> Regional:
     contexts = {
         POSITIVE: [p.positive.conditioning[0][0] for p in people.people],
         NEGATIVE: [p.negative.conditioning[0][0] for p in people.people],
     }
     patch = RegionalPatch(
-        Fused(people.masks, people.base_strength, contexts, adapters), people.span
+        Fused(people.masks, people.base_strength, contexts, ready.adapters), people.span
     )
     sides = []
     for kind, base in ((POSITIVE, people.base), (NEGATIVE, people.negative)):
@@ -68,7 +91,7 @@ def _fused(people: People) -> Regional:
         if inside:  # before and after the span the pooled vector is the base's alone, too
             side += marked(text, Row(patch.identity, None, kind, inside=False))
         sides.append(side)
-    return Regional(patch.attach(people.model, adapters), sides[0], sides[1], notes)
+    return Regional(patch.attach(people.model, ready.patcher), sides[0], sides[1], ready.notes)
 
 
 def _with_pooled(entry: list, people: People, kind: str) -> list:
@@ -85,15 +108,14 @@ def _with_pooled(entry: list, people: People, kind: str) -> list:
     return [context, {**values, "pooled_output": mixed.to(pooled.dtype)}]
 
 
-def _exact(people: People) -> Regional:
-    adapters = exact_adapters(people)
-    patch = RegionalPatch(Exact(adapters), people.span)
+def _exact(people: People, ready: Ready) -> Regional:
+    patch = RegionalPatch(Exact(ready.adapters), people.span)
     positive, negative = (
         _rows(people, patch.identity, POSITIVE),
         _rows(people, patch.identity, NEGATIVE),
     )
     _share_length([*positive, *negative])
-    return Regional(patch.attach(people.model, adapters), positive, negative)
+    return Regional(patch.attach(people.model, ready.patcher), positive, negative, ready.notes)
 
 
 def exact_adapters(people: People) -> AdapterStack:

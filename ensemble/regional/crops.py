@@ -9,7 +9,7 @@ import torch
 from comfy.controlnet import ControlBase
 from comfy.model_patcher import ModelPatcher
 
-from .build import build
+from .build import build, prepare
 from .patch import without_regional
 from .people import People
 
@@ -117,9 +117,10 @@ def from_people(
 
     `positive` and `negative` only lend their ControlNets; the texts are the people's own.
     """
+    ready = prepare(people) if people.people else None
 
     def for_crop(box: Box) -> Painter:
-        here = build(people.cropped(box.left, box.top, box.right, box.bottom))
+        here = build(people.cropped(box.left, box.top, box.right, box.bottom), ready)
         sides = (here.positive, positive), (here.negative, negative)
         parts = [crop_conditioning(_with_controls(own, lent), box) for own, lent in sides]
         return Painter(here.model, *parts)

@@ -42,12 +42,14 @@ def factorise(patch: Any, weight: torch.Tensor, key: str, max_error: float = MAX
     """
     if isinstance(patch, LoRAAdapter) and patch.weights[5] is None:
         return _lora(patch, weight, max_error)
-    delta = dense_weight(patch, weight, key) - weight.float()
+    delta = dense_weight(patch, weight, key) - weight.float().cpu()
     return _svd(delta, _rank_bound(patch), key, max_error)
 
 
 def dense_weight(patch, weight: torch.Tensor, key: str, strength: float = 1.0, offset=None):
-    """The layer's weight with the patch merged at `strength`, by core's own arithmetic, float32."""
+    """The layer's weight with the patch merged at `strength`, by core's own arithmetic, float32, on the
+    CPU."""
+    weight = weight.cpu()
     return comfy.lora.calculate_weight(
         [(strength, patch, 1.0, offset, None)],
         weight.to(torch.float32, copy=True),
@@ -69,7 +71,7 @@ def _lora(adapter: LoRAAdapter, weight: torch.Tensor, max_error: float) -> Facto
     up = up * scale
     if dora_scale is None:
         return Factors(up, down)
-    return _dora(up, down, dora_scale.float(), weight.float(), max_error)
+    return _dora(up, down, dora_scale.float(), weight.float().cpu(), max_error)
 
 
 def _dora(up, down, magnitude, weight, max_error) -> Factors:

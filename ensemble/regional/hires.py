@@ -84,6 +84,8 @@ def refine(
 
     All tiles see one noise of the whole picture, so they agree where they overlap.
     """
+    from latent_preview import prepare_callback
+
     height, width = latent.shape[-2:]
     noise = comfy.sample.prepare_noise(latent, settings.seed)
 
@@ -95,6 +97,7 @@ def refine(
             painter.model, tile.of(noise), settings.steps, settings.cfg, settings.sampler,
             settings.scheduler, painter.positive, painter.negative, tile.of(latent),
             denoise=settings.denoise, seed=settings.seed,
+            callback=prepare_callback(painter.model, settings.steps),
             disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED,
         )  # fmt: skip
 

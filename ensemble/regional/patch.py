@@ -12,8 +12,6 @@ from comfy.model_management import unload_model_and_clones
 from comfy.model_patcher import ModelPatcher
 from comfy.patcher_extension import CallbacksMP, WrappersMP
 
-from .stack import AdapterStack, as_patcher
-
 KEY = "ensemble"
 """Our key in conditioning entries, wrappers, callbacks and transformer options. Never core's
 "hooks": that key makes core load a second copy of the model under dynamic VRAM."""
@@ -72,14 +70,13 @@ class RegionalPatch:
     span: Span
     identity: str = field(default_factory=lambda: uuid.uuid4().hex)
 
-    def attach(self, model: ModelPatcher, adapters: AdapterStack | None) -> ModelPatcher:
-        """A clone of `model` that carries this patch and no other regional one."""
+    def attach(self, model: ModelPatcher, adapters: ModelPatcher) -> ModelPatcher:
+        """A clone of `model` that carries this patch, with its adapters, and no other regional one."""
         model = without_regional(model)
         model.add_wrapper_with_key(WrappersMP.CALC_COND_BATCH, KEY, self._name_rows)
         model.add_wrapper_with_key(WrappersMP.DIFFUSION_MODEL, KEY, self._forward)
         model.add_callback_with_key(CallbacksMP.ON_CLEANUP, KEY, self._clean_up)
-        if adapters is not None:
-            model.set_additional_models(KEY, [as_patcher(adapters)])
+        model.set_additional_models(KEY, [adapters])
         return model
 
     def _clean_up(self, model: ModelPatcher) -> None:

@@ -143,12 +143,12 @@ def _split(key: str | tuple) -> tuple[str, str, tuple | None]:
 
 
 def plain_weight(model: ModelPatcher, key: str) -> torch.Tensor:
-    """The weight without any patch, on the CPU: from the backup if the model is loaded patched."""
+    """The weight without any patch, where it lies: from the backup if the model is loaded patched."""
     backup = model.backup.get(key)
     weight = backup.weight if backup is not None else comfy.utils.get_attr(model.model, key)
     if hasattr(weight, "dequantize"):
         weight = weight.dequantize() if weight.is_quantized else weight
-    return weight.detach().to("cpu")
+    return weight.detach()
 
 
 def as_patcher(module: nn.Module) -> ModelPatcher:

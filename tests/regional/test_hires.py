@@ -7,6 +7,7 @@ from pathlib import Path
 
 import comfy.controlnet
 import comfy.sample
+import comfy.utils
 import pytest
 import tiny
 import torch
@@ -26,6 +27,7 @@ from ensemble_portraits.ensemble.regional.hires import (
     refine,
     target_size,
 )
+from ensemble_portraits.ensemble.regional.patch import KEY
 from ensemble_portraits.ensemble.regional.people import Method
 from ensemble_portraits.ensemble.regional.tiles import Tile, cover, spans, tiled
 from hypothesis import given, settings
@@ -138,6 +140,29 @@ def test_people_are_painted_per_tile_like_a_regional_run_of_that_part():
         for p in (painter, Painter(own.model, own.positive, own.negative))
     )  # fmt: skip
     assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize("method", list(Method))
+def test_adapters_are_made_once_for_all_tiles(method):
+    painters = from_people(halves(method, 1.0))
+    first, second = (
+        painters(Box(left, 0.0, left + 0.5, 1.0)).model.get_additional_models_with_key(KEY)
+        for left in (0.0, 0.5)
+    )
+    assert len(first) == 1 and first[0] is second[0]
+
+
+def test_every_tile_tells_how_far_it_is():
+    seen = []
+    comfy.utils.set_progress_bar_global_hook(
+        lambda value, total, preview, node_id=None: seen.append((value, total))
+    )
+    try:
+        setting = replace(QUICK, tile=128, overlap=0)
+        refine(latent(16, 32), from_people(halves(Method.FUSED, 1.0)), setting, 8)
+    finally:
+        comfy.utils.set_progress_bar_global_hook(None)
+    assert seen.count((QUICK.steps, QUICK.steps)) == 2  # steps between may be left out by core
 
 
 def test_a_regional_model_is_taken_without_its_patch():

@@ -291,6 +291,29 @@ def test_other_weight_types(states, method, dtype):
 
 
 @pytest.mark.parametrize("method", METHODS)
+def test_a_model_that_is_loaded_in_part(model, states, method, monkeypatch):
+    """Low VRAM: most weights are cast, and others' LoRAs merged, only while a layer runs; adapters
+    that do not fit stay behind, too."""
+    people = tiny.people(model, states, tiny.columns(2), method=method)
+    people.model.add_patches(tiny.parsed(model, tiny.lora(model, 9)), 0.5)
+    comfy.model_management.unload_all_models()
+    whole = tiny.sample(*build(people)[:3])
+    comfy.model_management.unload_all_models()
+    load, parts = ModelPatcher.load, []
+
+    def in_part(self, device_to=None, lowvram_model_memory=0, full_load=True, **more):
+        load(self, device_to, self.model_size() // 3, full_load=False, **more)
+        parts.append(self.lowvram_patch_counter())
+
+    monkeypatch.setattr(ModelPatcher, "load", in_part)
+    part = tiny.sample(*build(people)[:3])
+    comfy.model_management.unload_all_models()
+    assert max(parts) > 0
+    assert tiny.relative(part, whole) < TOLERANCE
+    assert not wrapped(model)
+
+
+@pytest.mark.parametrize("method", METHODS)
 def test_a_controlnet(model, states, method):
     """One person everywhere with a ControlNet on our conditioning, against core with the merged LoRA.
     The base's and the person's text are equal here: fused shows the ControlNet the base's."""
