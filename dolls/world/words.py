@@ -111,6 +111,18 @@ VOCABULARY: dict[str, int] = dict(zip(_WORDS, _TOKENS, strict=True))
 """CLIP's token of every word a caption may use. Each is one token, so that training needs no
 tokenizer and the text encoder knows where a word stands."""
 
+START, END, LENGTH = 49406, 49407, 77
+"""CLIP's tokens before and after a text, and how many there are with them."""
+
+
+def tokens(text: str) -> list[int]:
+    """77 tokens of a caption, as CLIP's tokenizer gives them; words past 75 are dropped.
+
+    Raises KeyError for a word that is not in VOCABULARY.
+    """
+    ids = [VOCABULARY[word] for word in text.replace(",", " ,").split()][: LENGTH - 2]
+    return [START, *ids] + [END] * (LENGTH - 1 - len(ids))
+
 
 def mix(a: Colour, b: Colour, share: float) -> Colour:
     """From `a` (share 0) to `b` (share 1)."""

@@ -1,0 +1,1 @@
+"""Training in slices: autoencoder, UNet, ControlNet, LoRAs."""

@@ -1,0 +1,224 @@
+"""One stage's steps: until its budget is spent, or the slice is."""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+_CHECK = 25  # steps from one look at the loss to the next; a look waits for the device
+_SAVE = 60.0  # seconds from one saving to the next
+_TELL = 20.0
+_RESERVE = 15.0  # seconds of a slice that are left for saving and for samples
+_LAST_RATE = 0.04  # of the rate, at the end of the budget
+_AVERAGE = 0.999
+
+
+class Slice:
+    """The time that this run of the program may take. limit: seconds."""
+
+    def __init__(self, limit: float, clock: Callable[[], float] = time.monotonic):
+        self.clock, self.limit, self.began = clock, limit, clock()
+
+    def passed(self) -> float:
+        return self.clock() - self.began
+
+    def left(self) -> float:
+        return self.limit - self.passed()
+
+    def stop(self) -> None:
+        """End as if the time were over."""
+        self.limit = 0.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a stage is trained. seconds of training, or steps where that is not 0. rate: the highest
+    learning rate. warm: steps in which a new optimiser's rate rises. averaged: whether a running
+    mean of the weights is what comes out."""
+
+    seconds: float
+    rate: float
+    steps: int = 0
+    warm: int = 150
+    averaged: bool = False
+
+    def share(self, progress: "Progress") -> float:
+        """How much of the budget is spent, 0..1."""
+        if self.steps:
+            return min(1.0, progress.step / self.steps)
+        return min(1.0, progress.spent / self.seconds)
+
+    def rate_now(self, progress: "Progress") -> float:
+        """A cosine down over the whole budget, however many slices that takes, and a short way up
+        after a new optimiser."""
+        down = 0.5 * (1 + math.cos(math.pi * self.share(progress)))
+        warm = min(1.0, (progress.warm + 1) / self.warm)
+        return self.rate * warm * (_LAST_RATE + (1 - _LAST_RATE) * down)
+
+
+@dataclass
+class Progress:
+    """How far a stage is: all that the next slice needs besides the nets.
+
+    step, and warm: steps with this optimiser. spent: seconds. raw: the weights as trained, where
+    the nets hold their running means `average`.
+    """
+
+    key: str
+    step: int = 0
+    warm: int = 0
+    spent: float = 0.0
+    optimizer: dict[str, Any] | None = None
+    raw: list[Tensor] = field(default_factory=list)
+    average: list[Tensor] = field(default_factory=list)
+
+
+class DivergedError(Exception):
+    """The loss is no number any more."""
+
+
+@dataclass(frozen=True)
+class Watcher:
+    """Who is told: save(progress) while the weights in the nets are those to keep, tell(line)."""
+
+    save: Callable[[Progress], None]
+    tell: Callable[[str], None]
+
+
+def train(
+    parameters: list[nn.Parameter],
+    loss_of: Callable[[int], Tensor],
+    plan: Plan,
+    progress: Progress,
+    time_slice: Slice,
+    watcher: Watcher,
+) -> bool:
+    """Go on from `progress`; whether the budget is spent. At the end the parameters are the running
+    mean, where the plan wants one, and `progress` has been saved.
+
+    loss_of: the loss of a step. Raises DivergedError, with what was saved last still good.
+    """
+    optimizer = _optimizer(parameters, plan, progress)
+    if progress.raw:
+        _copy(progress.raw, parameters)
+    if plan.averaged and not progress.average:
+        progress.average = [parameter.detach().clone() for parameter in parameters]
+    reports = Reports(time_slice.clock, progress)
+    while plan.share(progress) < 1 and time_slice.left() > _RESERVE:
+        began = time_slice.clock()
+        for group in optimizer.param_groups:
+            group["lr"] = plan.rate_now(progress)
+        loss = loss_of(progress.step)
+        loss.backward()
+        norm = nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        progress.step, progress.warm = progress.step + 1, progress.warm + 1
+        _average(parameters, progress)
+        if progress.step % _CHECK == 0:
+            value = _checked(loss, norm, progress)
+            progress.spent += time_slice.clock() - began
+            reports.tell(value, watcher)
+            if reports.due():
+                _store(parameters, optimizer, progress, watcher)
+        else:
+            progress.spent += time_slice.clock() - began
+    finished = plan.share(progress) >= 1
+    _checked(_sum(parameters), None, progress)
+    _store(parameters, optimizer, progress, watcher)
+    if progress.average:
+        _copy(progress.average, parameters)
+    return finished
+
+
+class Reports:
+    """When to tell and to save."""
+
+    def __init__(self, clock: Callable[[], float], progress: Progress):
+        self.clock, self.progress = clock, progress
+        self.told = self.saved = clock()
+        self.step = progress.step
+
+    def tell(self, loss: float, watcher: Watcher) -> None:
+        now = self.clock()
+        if now - self.told > _TELL:
+            at = self.progress.step
+            pace = 1000 * (now - self.told) / (at - self.step)
+            watcher.tell(f"{self.progress.key} step {at}: loss {loss:.4f}, {pace:.0f} ms a step")
+            self.told, self.step = now, at
+
+    def due(self) -> bool:
+        """Whether it is time to save, which the caller then does."""
+        now = self.clock()
+        if now - self.saved <= _SAVE:
+            return False
+        self.saved = now
+        return True
+
+
+def _average(parameters: list[nn.Parameter], progress: Progress) -> None:
+    if progress.average:
+        # Short at first, so that the mean soon forgets where it began.
+        keep = min(_AVERAGE, (1 + progress.step) / (10 + progress.step))
+        weights = [parameter.data for parameter in parameters]
+        torch._foreach_lerp_(progress.average, weights, 1 - keep)
+
+
+def _sum(parameters: list[nn.Parameter]) -> Tensor:
+    """Finite where all parameters are."""
+    return torch.stack([parameter.detach().float().sum() for parameter in parameters]).sum()
+
+
+def _checked(loss: Tensor, norm: Tensor | None, progress: Progress) -> float:
+    """Waits for the device, so that the clock is honest."""
+    value = float(loss.detach())
+    if not math.isfinite(value) or (norm is not None and not math.isfinite(float(norm))):
+        raise DivergedError(
+            f"{progress.key}: no number any more at step {progress.step}. What was saved last is "
+            "good: run again, with a lower --rate if it comes back."
+        )
+    return value
+
+
+def _optimizer(
+    parameters: list[nn.Parameter], plan: Plan, progress: Progress
+) -> torch.optim.Optimizer:
+    fused = parameters[0].is_cuda
+    optimizer = torch.optim.AdamW(
+        parameters, lr=plan.rate, betas=(0.9, 0.99), weight_decay=0.01, fused=fused
+    )
+    if progress.optimizer is None:
+        progress.warm = 0
+    else:
+        optimizer.load_state_dict(progress.optimizer)
+    return optimizer
+
+
+def _copy(values: list[Tensor], parameters: list[nn.Parameter]) -> None:
+    torch._foreach_copy_([parameter.data for parameter in parameters], values)
+
+
+def _store(
+    parameters: list[nn.Parameter],
+    optimizer: torch.optim.Optimizer,
+    progress: Progress,
+    watcher: Watcher,
+) -> None:
+    progress.optimizer = optimizer.state_dict()
+    progress.raw = [parameter.detach().clone() for parameter in parameters]
+    with _shown(parameters, progress):
+        watcher.save(progress)
+
+
+@contextmanager
+def _shown(parameters: list[nn.Parameter], progress: Progress) -> Iterator[None]:
+    """The running mean in the nets for a while."""
+    if progress.average:
+        _copy(progress.average, parameters)
+    yield
+    _copy(progress.raw, parameters)
