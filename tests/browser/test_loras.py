@@ -89,6 +89,15 @@ def test_rows_are_dragged(editor):
     assert editor.value(node, "strengths") == "0.6,1"
 
 
+def test_a_missing_tag_in_the_prompt_is_told(editor):
+    node = editor.add("MultiLoraLoader", loras="zed", prompt="x <lora:more_detials> // <lora:none>")
+    note = editor.page.locator(".ensemble-notes p")
+    note.filter(has_text="more_detials").wait_for()
+    assert note.count() == 1
+    editor.set(node, "prompt", "x")
+    note.wait_for(state="detached")
+
+
 def test_strings_that_do_not_add_up_are_told(editor):
     editor.add("MultiLoraLoader", loras="zed", strengths="1,2")
     editor.page.locator(".ensemble-notes").filter(has_text="2 numbers for 1 names").wait_for()

@@ -105,6 +105,28 @@ def test_faces_are_parsed_on_their_own_squares(small_models, image, fake_faces):
     assert not masks.any()
 
 
+def test_faces_whose_squares_overlap_are_joined(small_models, image, fake_faces):
+    left, top, width, height = fake_faces.box
+    folder = small_models / "small_face_parsing"
+    alone = []
+    for shift in (0, width // 2):
+        fake_faces.box = (left + shift, top, width, height)
+        alone.append(parsing.segment_face(folder, job(image, "skin", face_detection=fake_faces))[0])
+    one = fake_faces.detect_batch
+    boxes = [(left, top, width, height), (left + width // 2, top, width, height)]
+
+    def both(images, **options):
+        found = []
+        for fake_faces.box in boxes:
+            found += one(images[:1], **options)[0]
+        return [found for _ in images]
+
+    fake_faces.detect_batch = both
+    joined = parsing.segment_face(folder, job(image, "skin", face_detection=fake_faces))[0]
+    assert (alone[0] * alone[1]).any()
+    torch.testing.assert_close(joined, torch.maximum(*alone), atol=1e-3, rtol=0)
+
+
 def test_models_are_loaded_once_and_again_when_a_file_changes(small_models, tmp_path):
     import os
     import shutil

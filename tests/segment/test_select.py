@@ -69,6 +69,16 @@ def test_words_are_joined_and_negatives_taken_out_in_one_look(drawn):
     assert result.cuts == ("body: Drawn", "speck: Drawn", "minus clothes: Drawn")
 
 
+def test_a_cancelled_run_stops_before_the_next_backend(drawn):
+    from comfy import model_management
+
+    model_management.interrupt_current_processing(True)
+    with pytest.raises(model_management.InterruptProcessingException):
+        run(MaskRequest(("body",)))
+    assert not drawn.jobs
+    assert run(MaskRequest(("body",))).mask.any()
+
+
 def test_the_order_is_clean_dilate_invert_feather(drawn):
     request = MaskRequest(
         ("body", "speck"),

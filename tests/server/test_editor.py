@@ -139,6 +139,12 @@ def test_offsets_count_as_javascript_does(machine):
     assert units[2 * tag["start"] : 2 * tag["end"]].decode("utf-16-le") == "<lora:ann>"
 
 
+def test_offsets_in_the_negative_are_its_own():
+    negative = "\U0001f600 ugly BREAK <lora:ann>"
+    (problem,) = read(text="a BREAK b BREAK c", negative=negative)["problems"]
+    assert problem["offset"] == len("xx ugly BREAK ")
+
+
 def test_markup_comes_back_as_text():
     text = "<img src=x onerror=alert(1)> BREAK BREAK <b>x</b> <lora:i&b>"
     answer = read(text=text)
@@ -188,6 +194,13 @@ def test_loras_are_listed_with_what_their_files_say(machine):
     assert set(found) == {"ann", "ben", "torn"}
     assert found["ann"]["triggers"] == ["ohwx woman"]
     assert "torn" in found["torn"]["damaged"] and not found["ann"]["damaged"]
+
+
+def test_a_file_that_went_while_they_were_listed_is_left_out(machine, monkeypatch):
+    machine("ann.safetensors")
+    both = ["ann.safetensors", "gone.safetensors"]
+    monkeypatch.setattr(folder_paths, "get_filename_list", lambda kind: both)
+    assert [lora["name"] for lora in call("GET", editor.LORAS_PATH)[1]["loras"]] == ["ann"]
 
 
 def test_an_edited_file_is_read_again(machine):

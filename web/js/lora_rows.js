@@ -184,7 +184,8 @@ export function createLoraRows(actions) {
      * @param {Map<string, import('./types.js').Lora>} byFile
      */
     show(reading, entryOf, mayEdit, byFile) {
-      replace(notes, reading.problems.map((problem) => el('p', { class: 'ensemble-bad' }, problem.message)))
+      const tags = reading.tags.filter(({ status }) => status === 'missing' || status === 'ambiguous')
+      replace(notes, [...reading.problems, ...tags].map(({ message }) => el('p', { class: 'ensemble-bad' }, message)))
       entries = reading.rows.map(entryOf)
       known = reading.rows
       loras = byFile
