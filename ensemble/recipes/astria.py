@@ -12,7 +12,7 @@ from ..prompt.errors import PromptError
 from ..prompt.flags import Flag, FlagKind, take_flags
 from ..prompt.grammar import parse_break, parse_negative
 from . import readers
-from .checking import MAX_TEXT, check, control_character, is_unset, nearest
+from .checking import check, control_character, is_unset, nearest, too_long
 from .problems import Notes
 from .reading import Reading
 from .recipe import Recipe, Service
@@ -29,9 +29,9 @@ _MOST_PROBLEMS = 20
 
 def read_astria(text: str, *, strict: bool = False) -> Reading:
     """Read a text as pasted. Offsets in problems count without BOM and with `\\n` line ends."""
-    if len(text) > MAX_TEXT:
+    if (reason := too_long(text)) is not None:
         notes = Notes("")
-        notes.error("text", f"has {len(text):,} characters; at most {MAX_TEXT:,} are read")
+        notes.error("text", reason)
         return Reading(None, tuple(notes.problems))
     text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
     notes = Notes(text)

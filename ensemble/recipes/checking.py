@@ -9,8 +9,17 @@ from .readers import UNSET, Scalar, text
 from .settings import Setting
 
 MAX_TEXT = 1_000_000
+# PHP writes the slashes of JSON strings as "\/".
+_PICTURE = re.compile(r"data:image\\?/[a-z]{1,5};base64,[A-Za-z0-9+/=\\]*", re.IGNORECASE)
 # Below space but tab and newlines, DEL, and halves of surrogate pairs, which JSON can spell.
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
+
+
+def too_long(text: str) -> str | None:
+    """What to say of a text beyond MAX_TEXT; pictures in data URLs do not count."""
+    if len(text) <= MAX_TEXT or len(_PICTURE.sub("", text)) <= MAX_TEXT:
+        return None
+    return f"has {len(text):,} characters; at most {MAX_TEXT:,} are read, pictures aside"
 
 
 def is_unset(setting: Setting, raw: Scalar | None) -> bool:

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from ..prompt.errors import PromptError
 from ..prompt.tags import take_tags
-from .checking import MAX_TEXT, check, control_character, is_unset, nearest
+from .checking import check, control_character, is_unset, nearest, too_long
 from .problems import Notes
 from .readers import Scalar, name, names
 from .reading import Reading
@@ -42,8 +42,8 @@ def read_json(text: str, *, task: Task | None = None, strict: bool = False) -> R
 
 
 def _load(text: str, notes: Notes) -> _Object | None:
-    if len(text) > MAX_TEXT:
-        notes.error("body", f"has {len(text):,} characters; at most {MAX_TEXT:,} are read")
+    if (reason := too_long(text)) is not None:
+        notes.error("body", reason)
         return None
     try:
         body = json.loads(

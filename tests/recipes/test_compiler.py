@@ -112,6 +112,49 @@ def test_every_setting_of_lora_multi_reaches_its_node(machine, validate):
     assert inputs(graph, "tomesd")["model"] == ["loras", 0]
 
 
+@pytest.mark.parametrize(
+    ("fields", "factor", "denoise"),
+    [
+        ({"highres_fix": "yes"}, 2.0, 0.4),
+        ({"upscale": "yes"}, 2.0, 0.0),
+        ({"upscale": 3}, 3.0, 0.0),
+        ({"upscale": 3, "highres_fix": "yes"}, 3.0, 0.4),
+    ],
+)
+def test_upscale_and_highres_fix_of_the_json_calls(machine, validate, fields, factor, denoise):
+    body = {"prompt": "a", "model_id": "small_sd15", "guidance_scale": 4}
+    graph = compiled(json.dumps(body | fields), machine).graph
+    validate(graph)
+    hires = inputs(graph, "hires")
+    assert (hires["factor"], hires["denoise"], hires["cfg"]) == (factor, denoise, 4.0)
+    assert "hires" not in compiled(json.dumps(body), machine).graph
+
+
+def test_one_strength_is_used_for_all(machine):
+    body = {"prompt": "a", "model_id": "small_sd15", "lora_model": "849330,861629"}
+    for strength, written in ((None, "1, 1"), ("0.5", "0.5, 0.5"), ("0.5,1", "0.5, 1")):
+        graph = compiled(json.dumps(body | {"lora_strength": strength}), machine).graph
+        assert inputs(graph, "loras")["strengths"] == written
+
+
+@pytest.mark.parametrize(
+    ("settings", "size"),
+    [
+        ("", (512, 512)),
+        ("ar=portrait", (456, 576)),
+        ("ar=landscape", (576, 456)),
+        ("ar=16:9", (680, 384)),
+        ("ar=anamorphic", (792, 328)),
+        ("ar=16:9\nw=640", (640, 360)),
+        ("ar=16:9\nh=360", (640, 360)),
+        ("ar=16:9\nw=320\nh=512", (320, 512)),
+    ],
+)
+def test_the_canvas_has_the_shape_of_ar_and_the_area_of_512x512(machine, settings, size):
+    canvas = inputs(compiled(f"a\n{settings}", machine).graph, "canvas")
+    assert (canvas["width"], canvas["height"]) == size
+
+
 def test_inpaint_and_image_to_image_of_the_json_calls(machine, validate):
     picture = {
         "prompt": "a",
@@ -239,6 +282,17 @@ def test_data_urls_become_uploads(machine, validate):
     [(name, content)] = found.uploads.items()
     assert content == buffer.getvalue()
     assert inputs(found.graph, "input")["image"] == name
+    # A photo is longer than any text may be.
+    photo = "data:image/jpeg;base64," + base64.b64encode(b"\xff" * 3_000_000).decode()
+    for text in (
+        json.dumps({"prompt": "a", "model_id": "small_sd15", "init_image": photo}),
+        json.dumps({"prompt": "a", "model_id": "small_sd15", "init_image": photo}).replace(
+            "/", "\\/"
+        ),
+        f"a\ninput_image={photo}",
+    ):
+        [content] = compiled(text, machine).uploads.values()
+        assert content == b"\xff" * 3_000_000
     broken = {"prompt": "a", "init_image": "data:image/png;base64,@@@"}
     with pytest.raises(RecipeError, match="not base64"):
         compiled(json.dumps(broken), machine)
