@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from .cache import ROOT, cache_folder
+from .errors import DevError
 
 PACK_FOLDER = "ensemble-portraits"
 ALIASES = ROOT / "dev" / "aliases.json"
@@ -48,7 +49,11 @@ def _write_aliases(path: Path) -> None:
     """Our aliases, with the entries that were already there on top."""
     aliases = json.loads(ALIASES.read_text(encoding="utf-8"))
     if path.exists():
-        for section, entries in json.loads(path.read_text(encoding="utf-8")).items():
-            aliases[section] = {**aliases.get(section, {}), **entries}
+        try:
+            own = json.loads(path.read_text(encoding="utf-8"))
+            for section, entries in own.items():
+                aliases[section] = {**aliases.get(section, {}), **entries}
+        except (ValueError, TypeError, AttributeError) as error:
+            raise DevError(f"{path} cannot be read ({error}); mend or delete it") from error
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(aliases, indent=2) + "\n", encoding="utf-8")

@@ -1,7 +1,10 @@
 import json
 
+import pytest
+
 from dev.base import PACK_FOLDER, make_base
 from dev.cache import ROOT
+from dev.errors import DevError
 
 
 def test_a_base_directory_holds_the_pack_and_the_models(tmp_path):
@@ -31,3 +34,14 @@ def test_it_follows_new_models_and_keeps_the_users_files(tmp_path):
     assert merged["loras"]["849330"] == "mine.safetensors"
     assert merged["loras"]["861629"] == "people/ohwx_second.safetensors"
     assert merged["people"] == {"anna": {}}
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"loras": "mine"}'])
+def test_an_alias_file_that_cannot_be_read_is_named_and_kept(tmp_path, text):
+    (tmp_path / "models").mkdir()
+    base = make_base(tmp_path / "base", tmp_path / "models")
+    aliases = base / "user" / "default" / "ensemble" / "aliases.json"
+    aliases.write_text(text)
+    with pytest.raises(DevError, match=r"aliases\.json cannot be read"):
+        make_base(base, tmp_path / "models")
+    assert aliases.read_text() == text
