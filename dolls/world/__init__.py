@@ -6,7 +6,7 @@ NumPy and Pillow only. The same seed gives the same scene and the same picture e
 from .identity import identity_scores
 from .people import IDENTITIES, Identity, Person
 from .picture import draw, person_masks
-from .pose_map import skeleton
+from .pose_map import bodies, skeleton
 from .scenes import SIZES, Scene, make_scene
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "Identity",
     "Person",
     "Scene",
+    "bodies",
     "draw",
     "identity_scores",
     "make_scene",

@@ -24,6 +24,14 @@ PALETTE = np.array([(0, 0, 0), *_DIMMED, *_JOINTS], dtype=np.uint8)
 """`[36,3]`: black, 17 limbs, 18 joints."""
 
 
+def bodies(scene: Scene) -> np.ndarray:
+    """`[people,18,3]`: x and y in pixels and 1, or three zeros for a joint that cannot be seen."""
+    return np.array([
+        [(*point, 1.0) if point else (0.0, 0.0, 0.0) for point in person.joints]
+        for person in scene.people
+    ])  # fmt: skip
+
+
 def skeleton_index(scene: Scene) -> np.ndarray:
     """`[H,W]` uint8, indices into PALETTE: a third of the RGB map's memory."""
     image = Image.new("L", scene.size)

@@ -14,6 +14,9 @@ _PLAIN = 0.3  # part of a limb's ellipse that shows its colour where little lies
 _LEAST = 0.03  # the same, at the least, in a blurred picture
 # Part that may be background: ends are thin, and whole degrees turn a long limb by some pixels.
 _BARE = 0.12
+# In a picture without whole discs: a limb that shows so much is there, though another drawer made it
+# thinner at its ends.
+_SURE = 0.6
 _BARE_INSIDE = 0.02
 _COVERED = 0.01
 # A joint that no limb leads to must show this much: in JPEGs where two colours meet others appear.
@@ -122,7 +125,7 @@ def _evidence(limb: int, a: Candidate, b: Candidate, labels: Labels, radius: int
     own = float((seen == LIMB0 + limb).mean()) if len(seen) else 0.0
     bare = float((seen == BLACK).mean()) if len(seen) else 0.0
     if own >= _PLAIN or not labels.exact:
-        return own if own >= _LEAST and bare <= _BARE else 0.0
+        return own if own >= _SURE or (own >= _LEAST and bare <= _BARE) else 0.0
     # Hardly any of it shows: then all the rest must be covered. Last choice of all.
     return max(own, _COVERED) if bare <= _BARE_INSIDE else 0.0
 
