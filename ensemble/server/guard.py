@@ -11,7 +11,6 @@ import hmac
 import json
 import re
 from typing import Any
-from urllib.parse import urlsplit
 
 from aiohttp import web
 
@@ -40,7 +39,8 @@ def check_source(request: web.Request, config: Config) -> None:
     if request.headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin"):
         raise Refused(403, "requests from pages of other sites are not taken")
     origin = request.headers.get("Origin")
-    if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
+    ours = (f"http://{host}".lower(), f"https://{host}".lower())
+    if origin is not None and origin.lower() not in ours:
         raise Refused(403, "requests from pages of other sites are not taken (Origin)")
     if config.key is None and not is_loopback_host(_name(host)):
         raise Refused(403, "without ENSEMBLE_API_KEY only localhost is answered (Host)")
