@@ -55,6 +55,8 @@ def test_documented_examples_validate_and_match_their_snapshots(name, machine, v
         ("s BREAK c BREAK a BREAK b\ncontrolnet=pose", {"PoseControlInput"}, {"LoadImage"}),
         ("plain\ninput_image=portrait.png\nmask_image=mask.png",
          {"LoadImageMask", "DifferentialDiffusion"}, {"MaskFromPrompt"}),
+        ("BREAK BREAK a BREAK b\ninput_image=portrait.png\nmask_image=mask.png",
+         {"LoadImageMask", "InpaintModelConditioning"}, {"PoseControlInput", "MaskComposite"}),
         ("plain\ncontrolnet=canny\ninput_image=portrait.png", {"Canny"}, {"PoseControlInput"}),
     ],
 )  # fmt: skip
@@ -182,6 +184,25 @@ def test_a_person_of_another_checkpoint_is_painted_in_a_second_pass(machine, val
     assert inputs(graph, "person_1_prompt")["text"] == "ann, c"
     assert inputs(graph, "person_1_composite")["mask"] == ["person_1_mask", 0]
     assert "person_2_checkpoint" not in graph
+
+
+def test_two_people_of_other_checkpoints_lose_their_tags_and_nothing_else(machine):
+    text = "scene BREAK c BREAK ann <lora:small_sd15:1> BREAK bob <lora:small_sd15:0.5>, tall"
+    graph = compiled(text, machine).graph
+    assert inputs(graph, "people")["text"].split() == (
+        ["scene", "BREAK", "c", "BREAK", "ann", "BREAK", "bob", ",", "tall"]
+    )
+    assert inputs(graph, "person_2_prompt")["text"] == "bob, tall, c"
+
+
+def test_several_controlnets_have_a_weight_each(machine, validate):
+    text = "a --controlnets pose pose --controlnet_weights 0.5 0.75 --control_guidance_end 0.6"
+    graph = compiled(text, machine).graph
+    validate(graph)
+    found = [inputs(graph, key) for key in ("control_1", "control_2")]
+    assert [each["strength"] for each in found] == [0.5, 0.75]
+    assert [each["end_percent"] for each in found] == [0.6, 0.6]
+    assert found[1]["positive"] == ["control_1", 0]
 
 
 def test_everything_missing_comes_in_one_answer(machine):
