@@ -17,7 +17,7 @@ from comfy.ldm.modules.attention import optimized_attention
 from torch import nn
 
 from ..regions.weights import reduce_to
-from .gates import TokenCountError
+from .gates import grid_of
 from .stack import LayerStack
 
 DENSE = 0.7
@@ -67,12 +67,13 @@ class RegionalAttention:
             def of(q, k, v):
                 return attend(q, k, v, options)
 
-            return self._combine(block, q, k, v, of, inner is None)
+            grid = grid_of(q, options, self.grids)
+            return self._combine(block, q, k, v, of, grid, inner is None)
 
         return replaced
 
-    def _combine(self, block: Block, q, k, v, attend, may_pick: bool) -> torch.Tensor:
-        base, people = self._places(q)
+    def _combine(self, block: Block, q, k, v, attend, grid, may_pick: bool) -> torch.Tensor:
+        base, people = self._places(grid, q)
         out = attend(q, k, v) * base
         for person, (weight, picked, weight_there) in enumerate(people):
             if picked is not None and not len(picked):
@@ -111,21 +112,18 @@ class RegionalAttention:
             )
         return self.pairs[key]
 
-    def _places(self, q: torch.Tensor):
+    def _places(self, grid: tuple[int, int], q: torch.Tensor):
         """The base's weight per row `[B,T,1]`, and for each person the weight `[1,T,1]`, the indices of
         the tokens where it is not zero (None when that is nearly everywhere), and the weight there."""
-        count = q.shape[1]
-        key = (count, q.dtype, q.device)
+        key = (grid, q.dtype, q.device)
         if key not in self.places:
-            if count not in self.grids:
-                raise TokenCountError(count, sorted(self.grids))
-            weights = reduce_to(self.weights, *self.grids[count]).flatten(1)
+            weights = reduce_to(self.weights, *grid).flatten(1)
             ours = torch.tensor([kind is not None for kind in self.kinds])
             base = torch.where(ours[:, None], weights[:1], torch.ones(1))[..., None]
             people = []
             for weight in weights[1:]:
                 picked = weight.nonzero()[:, 0]
-                few = picked.to(q.device) if len(picked) < DENSE * count else None
+                few = picked.to(q.device) if len(picked) < DENSE * q.shape[1] else None
                 weight = weight[None, :, None].to(q)
                 people.append((weight, few, weight if few is None else weight[:, few]))
             self.places[key] = (base.to(q), people)

@@ -62,6 +62,7 @@ class Fused:
             ("rows", id(unet), height, width, kinds, hooked),
             lambda: self._plan(kinds, height, width, {} if hooked else self._pairs_of(unet)),
         )
+        gate.options = options
         if hooked:  # keyframes change the layers that made these K and V
             attention.pairs.clear()
         replace = dict(options.get("patches_replace", {}))

@@ -3,6 +3,7 @@ holds the whole picture, and people own places in it."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import torch
@@ -11,11 +12,11 @@ from ..regions.weights import reduce_to
 
 
 class TokenCountError(RuntimeError):
-    def __init__(self, tokens: int, known: list[int]):
+    def __init__(self, rows: int, tokens: int):
         super().__init__(
-            f"BreakRegionalPrompt: a layer got {tokens} tokens where this latent has {known}. "
-            f"Another node merges or tiles tokens (token merging, HyperTile); remove it, or "
-            f"choose method = exact."
+            f"BreakRegionalPrompt: a layer got {rows} rows of {tokens} tokens, which are not the "
+            f"places of this picture. Another node merges or tiles tokens (token merging, "
+            f"HyperTile); remove it, or choose method = exact."
         )
 
 
@@ -30,26 +31,41 @@ def token_grids(height: int, width: int) -> dict[int, tuple[int, int]]:
         height, width = (height + 1) // 2, (width + 1) // 2
 
 
+def grid_of(x: torch.Tensor, options: Mapping, grids: Mapping[int, tuple[int, int]]):
+    """(rows, columns) of the tokens of x `[B,T,C]`. Core tells every transformer's shape; where a
+    wrapper of others keeps that from us, the count must be one that `grids` knows. Counting alone
+    is not enough: a quarter of the picture has as many tokens as the whole of it one level down."""
+    shape = options.get("activations_shape")
+    if shape is None:
+        grid = grids.get(x.shape[1])
+    else:
+        batch, _, height, width = shape
+        grid = (height, width) if x.shape[:2] == (batch, height * width) else None
+    if grid is None:
+        raise TokenCountError(*x.shape[:2])
+    return grid
+
+
 @dataclass
 class PlaceGate:
     """G for fused: the person's gate at the token's place, times 1 for our rows and 0 for others'.
 
-    gates `[N,H,W]`; ours `[B]` (1.0 or 0.0), or None when every row of the batch is ours.
+    gates `[N,H,W]`; ours `[B]` (1.0 or 0.0), or None when every row of the batch is ours. options:
+    the transformer options of the forward pass that runs.
     """
 
     gates: torch.Tensor
-    grids: dict[int, tuple[int, int]]
+    grids: Mapping[int, tuple[int, int]]
     ours: torch.Tensor | None
+    options: Mapping = field(default_factory=dict)
     cache: dict = field(default_factory=dict)
 
-    def tokens(self, count: int, owners: tuple[int, ...], like: torch.Tensor) -> torch.Tensor:
-        """`[1 or B, count, R]` for a layer over a token sequence: the place gate, seen as tokens."""
-        key = (count, owners, like.dtype, like.device)
+    def tokens(self, owners: tuple[int, ...], like: torch.Tensor) -> torch.Tensor:
+        """`[1 or B, T, R]` for a layer that got `like` `[B,T,C]`: the place gate, seen as tokens."""
+        grid = grid_of(like, self.options, self.grids)
+        key = (grid, owners, like.dtype, like.device)
         if key not in self.cache:
-            if count not in self.grids:
-                raise TokenCountError(count, sorted(self.grids))
-            places = self.places(self.grids[count], owners, like)
-            self.cache[key] = places.flatten(2).transpose(1, 2)
+            self.cache[key] = self.places(grid, owners, like).flatten(2).transpose(1, 2)
         return self.cache[key]
 
     def places(self, grid: tuple[int, int], owners: tuple[int, ...], like: torch.Tensor):

@@ -34,10 +34,10 @@ def _add_linear(layer: nn.Module, stack: LayerStack, gate: PlaceGate, x, y) -> t
     tokens = x.ndim == 3
     if owners:
         z = F.linear(x, stack.down.to(x))
-        z *= gate.tokens(x.shape[1], owners, x) if tokens else gate.vectors(owners, x)
+        z *= gate.tokens(owners, x) if tokens else gate.vectors(owners, x)
     if stack.gain is not None or stack.bias is not None:
         everyone = tuple(range(_people(stack)))
-        people = gate.tokens(x.shape[1], everyone, x) if tokens else gate.vectors(everyone, x)
+        people = gate.tokens(everyone, x) if tokens else gate.vectors(everyone, x)
         y = _add_per_person(layer, stack, people, y)
     if owners:
         y.view(-1, y.shape[-1]).addmm_(z.view(-1, z.shape[-1]), stack.up.to(x))

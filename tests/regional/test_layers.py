@@ -140,7 +140,17 @@ def test_rows_of_others_are_left_alone(scene):
 def test_a_merged_token_count_is_refused_by_name():
     gate = PlaceGate(torch.ones(2, 8, 12), token_grids(8, 12), None)
     with pytest.raises(RuntimeError, match=r"50 tokens.*method = exact"):
-        gate.tokens(50, (0, 1), torch.zeros(1))
+        gate.tokens((0, 1), torch.zeros(1, 50, 4))
+
+
+def test_a_part_of_the_picture_is_not_taken_for_a_level_of_it():
+    """A quarter of 8x12 has as many tokens as the whole of it one level down."""
+    gate = PlaceGate(torch.ones(2, 8, 12), token_grids(8, 12), None)
+    gate.options = {"activations_shape": [2, 320, 8, 12]}
+    assert gate.tokens((0, 1), torch.zeros(2, 96, 4)).shape == (1, 96, 2)
+    for shape in ((2, 24, 4), (8, 24, 4), (4, 96, 4)):
+        with pytest.raises(RuntimeError, match="merges or tiles tokens"):
+            gate.tokens((0, 1), torch.zeros(shape))
 
 
 def test_the_plain_weight_is_read_under_a_loaded_patch():

@@ -2,6 +2,7 @@
 
 import dataclasses
 import gc
+import random
 
 import comfy.hooks
 import comfy.model_management
@@ -208,6 +209,53 @@ def test_attention_replacements_of_others_take_part(model, states, method, after
     if after:
         add(run.model)
     assert tiny.relative(tiny.sample(*run[:3]), wanted) < TOLERANCE
+
+
+def test_tiled_tokens_are_refused_by_fused_and_right_in_exact(model, states):
+    """HyperTile: a quarter of the picture per row, as many tokens as there are one level down."""
+    from comfy_extras.nodes_hypertile import HyperTile
+
+    def tiled(patcher):
+        random.seed(0)
+        return HyperTile.execute(patcher, 64, 1, 0, False)[0]
+
+    size = {"size": (16, 16)}
+    one = {"base_strength": 0.0, "method": Method.EXACT}
+    people = tiny.people(model, states[:1], torch.ones(1, 64, 96), **one)
+    person = people.people[0]
+    merged = model.clone()
+    merged.add_patches(tiny.parsed(model, states[0]), 1.0)
+    texts = (person.positive.conditioning, person.negative.conditioning)
+    wanted = tiny.sample(tiled(merged), *texts, **size)
+    assert tiny.relative(tiny.sample(merged, *texts, **size), wanted) > 0.01
+    run = build(people)
+    ours = tiny.sample(tiled(run.model), run.positive, run.negative, **size)
+    assert tiny.relative(ours, wanted) < TOLERANCE
+    fused = build(dataclasses.replace(people, method=Method.FUSED))
+    with pytest.raises(RuntimeError, match="method = exact"):
+        tiny.sample(tiled(fused.model), fused.positive, fused.negative, **size)
+    assert not wrapped(model)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_another_size_inside_the_model(model, states, method):
+    """Deep shrink: levels of sizes that halving the latent does not give."""
+    from comfy_extras.nodes_model_downscale import PatchModelAddDownscale
+
+    def shrunk(patcher):
+        settings = (1, 1.5, 0.0, 1.0, True, "bicubic", "bicubic")
+        return PatchModelAddDownscale.execute(patcher, *settings)[0]
+
+    people = tiny.people(model, states[:1], torch.ones(1, 64, 96), base_strength=0.0, method=method)
+    person = people.people[0]
+    merged = model.clone()
+    merged.add_patches(tiny.parsed(model, states[0]), 1.0)
+    texts = (person.positive.conditioning, person.negative.conditioning)
+    wanted = tiny.sample(shrunk(merged), *texts)
+    assert tiny.relative(tiny.sample(merged, *texts), wanted) > 0.01
+    run = build(people)
+    ours = tiny.sample(shrunk(run.model), run.positive, run.negative)
+    assert tiny.relative(ours, wanted) < TOLERANCE
 
 
 @pytest.mark.parametrize("method", METHODS)
