@@ -13,7 +13,8 @@ _SEEDS = ("seed", "noise_seed")
 
 @dataclass(frozen=True)
 class Input:
-    """One input as the editor sees it; `extra` are values of widgets the editor adds behind it."""
+    """One input as the editor sees it; `extra` are values of widgets the editor adds behind it, and
+    `last` of those it adds behind all inputs."""
 
     name: str
     kind: str
@@ -21,6 +22,7 @@ class Input:
     default: object = None
     multiline: bool = False
     extra: tuple[str, ...] = ()
+    last: tuple[str, ...] = ()
 
 
 def is_link(value: object) -> bool:
@@ -50,13 +52,11 @@ def _input(name: str, kind: Any, options: Mapping[str, Any]) -> Input:
     choices = kind if isinstance(kind, list) else options.get("options")
     kind = "COMBO" if isinstance(kind, list) else kind
     widget = kind in _WIDGETS and not options.get("forceInput")
-    extra: tuple[str, ...] = ()
-    if kind == "INT" and (name in _SEEDS or options.get("control_after_generate")):
-        extra = ("fixed",)
-    elif options.get("image_upload"):
-        extra = ("image",)
+    seeded = kind == "INT" and (name in _SEEDS or options.get("control_after_generate"))
+    extra = ("fixed",) if seeded else ()
+    last = ("image",) if options.get("image_upload") else ()
     default = options.get("default", choices[0] if kind == "COMBO" and choices else None)
-    return Input(name, kind, widget, default, bool(options.get("multiline")), extra)
+    return Input(name, kind, widget, default, bool(options.get("multiline")), extra, last)
 
 
 def complete(graph: ApiGraph, definitions: Mapping[str, Any]) -> None:

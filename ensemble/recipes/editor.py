@@ -54,11 +54,13 @@ def _node(number: int, node: dict[str, Any], info: Mapping[str, Any]) -> dict[st
     values = node["inputs"]
     sockets: list[dict[str, Any]] = []
     widgets: list[object] = []
+    last: list[object] = []
     height = _HEADER
     for each in inputs_of(values, info):
         value = values.get(each.name, each.default)
         if each.widget:
             widgets += [each.default if is_link(value) else value, *each.extra]
+            last += each.last
             height += _TEXT_BOX if each.multiline else _ROW
         if not each.widget or is_link(value):
             socket: dict[str, Any] = {"name": each.name, "type": each.kind, "link": None}
@@ -83,7 +85,7 @@ def _node(number: int, node: dict[str, Any], info: Mapping[str, Any]) -> dict[st
         "inputs": sockets,
         "outputs": outputs,
         "properties": {"Node name for S&R": node["class_type"]},
-        "widgets_values": widgets,
+        "widgets_values": widgets + last,
     }
 
 

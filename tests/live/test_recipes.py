@@ -217,8 +217,10 @@ def test_the_editor_turns_the_workflow_back_into_the_graph(machine):
         page.goto(machine.url)
         page.wait_for_function("window.app && window.app.graph && window.app.canvas")
         page.wait_for_timeout(2000)
-        for name in NAMES:
-            text = (EXAMPLES / name).read_text()
+        inpaint = {"init_image": "skeleton.png", "mask_image": "skeleton.png", "width": 256}
+        texts = [(EXAMPLES / name).read_text() for name in NAMES]
+        texts.append(json.dumps({"prompt": "a", "model_id": "f222-diffusion", **inpaint}))
+        for text in texts:
             answer = compiled(machine, text, skip_missing=True, workflow=True)
             found = page.evaluate(
                 "async workflow => { await app.loadGraphData(workflow);"

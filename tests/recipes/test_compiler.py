@@ -6,6 +6,7 @@ from io import BytesIO
 import pytest
 from ensemble_portraits.ensemble.recipes.build import Options, OutputSize
 from ensemble_portraits.ensemble.recipes.compiler import Compiled, compile_recipe
+from ensemble_portraits.ensemble.recipes.editor import to_editor
 from ensemble_portraits.ensemble.recipes.library import MissingError
 from ensemble_portraits.ensemble.recipes.problems import RecipeError
 from ensemble_portraits.ensemble.recipes.reading import read_recipe
@@ -433,6 +434,23 @@ def test_shrinking_changes_size_and_steps_and_nothing_else(machine):
     small, changes = shrink_recipe(recipe, Shrink(192, 128, 2))
     assert small == replace(recipe, width=192, height=128, steps=2)
     assert changes == {"width": "768 -> 192", "height": "512 -> 128", "steps": "default -> 2"}
+    assert shrink_recipe(small, Shrink(192, 128, 2)) == (small, {})
     one = compile_recipe(recipe, machine, SEEDED).graph
     two = compile_recipe(small, machine, SEEDED).graph
     assert classes(one) == classes(two)
+
+
+def test_the_editor_form_keeps_values_in_the_editors_order_and_links_run_right(machine):
+    text = "a --mask_prompt face\ninput_image=portrait.png\nmask_image=mask.png"
+    graph = compiled(text, machine).graph
+    nodes = dict(zip(graph, to_editor(graph, machine.nodes)["nodes"], strict=True))
+    # The upload button stands behind all other widgets.
+    assert nodes["mask"]["widgets_values"] == ["mask.png", "red", "image"]
+    assert nodes["sampler"]["widgets_values"][:3] == [True, 7, "fixed"]
+    column = {key: node["pos"][0] for key, node in nodes.items()}
+    for key, node in graph.items():
+        sources = [value[0] for value in node["inputs"].values() if isinstance(value, list)]
+        assert all(column[source] < column[key] for source in sources)
+    # Loaders stand beside what they feed, not all at the start.
+    assert column["mask"] == column["mask_size"] - column["people"]
+    assert len({(node["pos"][0], node["pos"][1]) for node in nodes.values()}) == len(nodes)
