@@ -144,6 +144,12 @@ def test_the_key_lets_in_from_anywhere(talk, sent, headers):
     assert (status, answer["message"]) == (200, UNKNOWN)
 
 
+@pytest.mark.parametrize("host", ["pictures.example@evil.example", "evil.example/a", "a b", "[::1"])
+def test_a_host_that_is_none_never_begins_a_link(talk, host):
+    status, _ = posted(talk, {"key": KEY, "request_id": 5}, {"Host": host}, key=KEY)
+    assert status == 403
+
+
 @pytest.mark.parametrize("path", [GENERATE, RUN])
 def test_a_full_queue_is_told_as_documented(talk, path):
     async def scenario(client, desk):

@@ -42,7 +42,10 @@ def noise(mode="RGB"):
 def test_pixels_stay_and_nothing_else(mode, kind):
     text = PngInfo()
     text.add_text("secret", "where I live")
+    exif = Image.Exif()
+    exif[0x010E] = "where I live"
     options = {"pnginfo": text} if kind == "PNG" else {"lossless": True, "exact": True}
+    options |= {"exif": exif, "icc_profile": b"where I live"}
     upload = read_data_url(data_url(encoded(noise(mode), kind, **options), kind.lower()))
     found = Image.open(io.BytesIO(upload.png))
     assert found.format == "PNG"

@@ -213,6 +213,15 @@ def test_a_call_is_made_once(journal):
     assert made.hook_tries == 1
 
 
+def test_proxies_of_the_environment_are_not_used(journal, monkeypatch):
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")  # nobody listens there
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    seen, _ = run_target(journal, fine, Hook.SENT, delays=())
+    assert len(seen) == 1
+
+
 def test_a_target_that_answers_500_is_tried_again_and_given_up(journal):
     seen, made = run_target(journal, broken, Hook.GIVEN_UP)
     assert seen == [{"id": made.id}] * 3
