@@ -12,7 +12,7 @@ from ensemble_portraits.ensemble.prompt.emphasis import (
     parse_a1111,
 )
 from ensemble_portraits.ensemble.prompt.errors import PromptError
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 
@@ -82,6 +82,7 @@ bracketed = st.lists(
 ).map("".join)
 
 
+@example("\\\\(a")
 @given(bracketed)
 def test_comfy_reads_the_converted_text_with_a1111s_weights(text):
     assert comfy_reads(a1111_to_comfy(text)) == parse_a1111(text)
