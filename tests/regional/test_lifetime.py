@@ -259,6 +259,26 @@ def test_another_size_inside_the_model(model, states, method):
 
 
 @pytest.mark.parametrize("method", METHODS)
+def test_a_forward_that_others_replaced_takes_part_and_stays(model, states, method):
+    """Core's bypass LoRAs and many custom nodes set `forward` on a layer of the model."""
+    layer = model.model.diffusion_model.get_submodule("input_blocks.1.1.proj_in")
+    people = tiny.people(model, states, tiny.columns(2), method=method)
+    plain = tiny.sample(*build(people)[:3])
+    original, calls = layer.forward, []
+
+    def theirs(x):
+        calls.append(1)
+        return original(x) * 1.1
+
+    layer.forward = theirs
+    changed = tiny.sample(*build(people)[:3])
+    assert layer.forward is theirs and len(calls) == 3
+    assert tiny.relative(changed, plain) > 1e-3
+    del layer.forward
+    assert torch.equal(tiny.sample(*build(people)[:3]), plain)
+
+
+@pytest.mark.parametrize("method", METHODS)
 def test_loras_of_others_before_and_after_ours(model, states, method):
     other = tiny.parsed(model, tiny.lora(model, 9))
     people = tiny.people(model, states[:1], torch.ones(1, 64, 96), base_strength=0.0, method=method)
