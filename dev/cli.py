@@ -107,7 +107,7 @@ def where() -> int:
 
 def serve(port: int | None) -> int:
     if port is not None and not is_free(port):
-        raise DevError(f"port {port} is taken; choose another with --port")
+        raise DevError(f"port {port} is taken or none; choose another with --port")
     engine = prepare_engine()
     base = prepare_base(engine)
     if port is None and is_free(SERVE_PORT):

@@ -34,6 +34,7 @@ def test_where_prints_one_json_object_and_nothing_else():
         (["bench", "nonsense"], "no benchmark is called 'nonsense'"),
         (["demo", "nonsense"], "workflows"),
         (["demo", "--checkpoint", "nonsense.safetensors"], "nonsense.safetensors is not a file"),
+        (["serve", "--port", "99999"], "port 99999 is taken or none"),
         (["recipe", "nonsense.txt"], "nonsense.txt is not a file"),
         (["recipe", str(ROOT / "docs" / "editor.png")], "is not UTF-8 text"),
         (["recipe", __file__, "--url", "http://127.0.0.1:9"], "no ComfyUI answers"),
