@@ -1,5 +1,7 @@
 """The end of the chain: put the region back, grade the colours, add grain."""
 
+from pathlib import Path
+
 import folder_paths
 from comfy import model_management
 from comfy_api.latest import io, ui
@@ -180,6 +182,12 @@ class EnsembleColorGrade(io.ComfyNode):
             ],
             outputs=[io.Image.Output("IMAGE", tooltip="The graded picture.")],
         )
+
+    @classmethod
+    def fingerprint_inputs(cls, lut=None, **_):
+        """Changes when the table is edited; a linked name is None here."""
+        path = None if lut in (None, NO_CHOICE) else folder_paths.get_full_path("luts", lut)
+        return str(Path(path).stat().st_mtime_ns) if path else ""
 
     @classmethod
     def execute(

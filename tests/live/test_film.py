@@ -116,6 +116,24 @@ def test_look_and_table(server, name, photo):
 
 
 @pytest.mark.usefixtures("tables")
+def test_an_edited_table_is_applied_though_the_graph_is_the_same(server, name):
+    inputs = {**GRADE, "lut": "half_blue.cube"}
+    graph = {
+        "load": node("LoadImage", image=name),
+        "g": node("EnsembleColorGrade", image=["load", 0], **inputs),
+        "save": node("SaveImage", images=["g", 0], filename_prefix="live/film"),
+    }
+    first = server.run(graph)
+    assert server.run(graph).executed == []
+    file = server.base / "models" / "luts" / "half_blue.cube"
+    file.write_text("LUT_1D_SIZE 2\n0 0 0\n1 1 .25\n")
+    second = server.run(graph)
+    assert "g" in second.executed
+    blue = [np.asarray(r.images[-1].convert("RGB"))[..., 2].mean() for r in (first, second)]
+    assert blue[1] == pytest.approx(blue[0] / 2, rel=0.05)
+
+
+@pytest.mark.usefixtures("tables")
 def test_a_broken_table_fails_with_its_line(server, name):
     graph = {
         "load": node("LoadImage", image=name),
