@@ -6,7 +6,6 @@ import random
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ..networks.layers import Context
@@ -33,7 +32,8 @@ def region_weights(boxes: Tensor, h: int, w: int, grow: float | None, base: floa
         middle = ((boxes[..., 0] + boxes[..., 2]) / 2)[..., None]
         # Who is not there is far away.
         nearest = (xs - torch.where(present[..., 0], middle, 9.0)).abs().argmin(1)
-        masks = F.one_hot(nearest, PEOPLE).permute(0, 2, 1)[:, :, None, :].expand(-1, -1, h, -1)
+        people = torch.arange(PEOPLE, device=boxes.device)[:, None]
+        masks = (nearest[:, None] == people)[:, :, None].expand(-1, -1, h, -1)
     else:
         left, top, right, bottom = (boxes[..., i, None, None] for i in range(4))
         across = (xs > left - grow) & (xs < right + grow)

@@ -4,6 +4,7 @@ import multiprocessing
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from multiprocessing.pool import IMapIterator
 from types import TracebackType
 
 import numpy as np
@@ -16,6 +17,7 @@ from ..world.words import tokens
 VARIANTS, PEOPLE = 3, 3
 SLOTS = 2 + PEOPLE
 """Captions of a scene in one wording: all of it, what holds everywhere, each person."""
+_PATIENCE = 60.0  # seconds; a scene takes milliseconds
 _SHARES = {"portrait": 0.36, "landscape": 0.36, "square": 0.28}
 
 
@@ -106,4 +108,13 @@ class Drawers:
         """In order."""
         if self._pool is None:
             return map(render, wanted)
-        return self._pool.imap(render, wanted, chunksize=16)
+        return self._answers(self._pool.imap(render, wanted))
+
+    @staticmethod
+    def _answers(results: IMapIterator) -> Iterator[Rendered]:
+        """A drawer that was killed never answers: multiprocessing.TimeoutError then."""
+        while True:
+            try:
+                yield results.next(_PATIENCE)
+            except StopIteration:
+                return

@@ -207,6 +207,18 @@ def test_a_compact_file_goes_on_where_it_was(tmp_path):
     )
 
 
+def test_the_compact_file_leaves_out_what_the_control_net_shares_and_what_is_untrained():
+    nets = {"vae": Low(6, 5, 3), "unet": UNet(), "control": ControlNet()}
+    state = State(nets, torch.device("cpu"))
+    assert state.compact().parts == {}
+    state.spent["control"] = 1.0
+    kept, whole = state.compact().parts["control"], nets["control"].state_dict()
+    shared = set(whole) - set(kept)
+    assert "input_blocks.0.0.weight" in kept and "zero_convs.0.0.b" in kept
+    assert shared < set(nets["unet"].state_dict())
+    assert any("transformer_blocks" in key for key in shared)
+
+
 def test_a_loss_that_is_no_number_does_not_spoil_what_was_saved(tmp_path):
     state = little_state()
     assert not little_run(state, tmp_path, 60, averaged=False)
