@@ -7,14 +7,17 @@ import pytest
 import scenes
 import tiny
 import torch
-from ensemble_portraits.ensemble.faces.boxes import Face
+from ensemble_portraits.ensemble.faces.boxes import Face, bounding_boxes
 from ensemble_portraits.ensemble.faces.choices import Source, Unmatched
 from ensemble_portraits.ensemble.faces.composite import drift, put_back
 from ensemble_portraits.ensemble.faces.crop import Oval, mask, resized, square
 from ensemble_portraits.ensemble.faces.detect import Sources
-from ensemble_portraits.ensemble.faces.inpaint import FaceSettings, face_inpaint
+from ensemble_portraits.ensemble.faces.inpaint import FaceSettings, face_inpaint, look
+from ensemble_portraits.ensemble.faces.landmarks import FaceInputs
+from ensemble_portraits.ensemble.faces.match import face_of_head
 from ensemble_portraits.ensemble.faces.painters import PeoplePainter, PlainPainter
 from ensemble_portraits.ensemble.faces.redraw import RedrawSettings, crop_size
+from ensemble_portraits.ensemble.faces.swap import Repaint, redraw_faces
 from ensemble_portraits.ensemble.regional.people import HeadBox
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -102,6 +105,22 @@ def test_people_are_told_apart_and_strangers_left(patcher):
     assert not torch.equal(common.image[:, 12:32, 104:116], image[:, 12:32, 104:116])
     own = (slice(None), slice(60, 110), slice(150, 190))
     assert torch.allclose(common.image[own], done.image[own], atol=1e-4)
+
+
+def test_swapping_by_redraw_leaves_strangers(patcher):
+    people = tiny.people(patcher, [tiny.lora(patcher, 1)], tiny.columns(1))
+    head = HeadBox(0.05, 0.1, 0.3, 0.55)
+    people = replace(people, people=(replace(people.people[0], head=head),))
+    boxes = bounding_boxes([PAIR[0], PAIR[1]], ["", ""])
+    repaint = Repaint(VAE, PeoplePainter.of(people, None, None), QUICK.redraw)
+    image = picture(channels=4)
+    whole, half = (
+        redraw_faces(image, FaceInputs(boxes=boxes, people=people), repaint, strength).image
+        for strength in (1.0, 0.5)
+    )
+    assert torch.equal(whole[:, :, 130:], image[:, :, 130:])
+    assert not torch.allclose(whole[:, 40:70, 30:50], image[:, 40:70, 30:50], atol=1e-2)
+    assert torch.allclose(half, (whole + image) / 2, atol=1e-6)
 
 
 def test_denoise_zero_only_looks(painter):
@@ -224,6 +243,15 @@ def test_of_too_many_faces_the_largest_are_redrawn(painter, caplog):
     redrawn = [b for b in done.boxes[0] if b["label"] == "face"]
     assert [(b["x"], b["y"]) for b in redrawn] == [(100, 125)]
     assert not done.mask[:, :100].any()
+
+
+def test_somebodys_small_face_comes_before_a_large_stranger(patcher):
+    people = tiny.people(patcher, [{}], tiny.columns(1))
+    head = HeadBox(0.05, 0.1, 0.2, 0.4)
+    people = replace(people, people=(replace(people.people[0], head=head),))
+    small = face_of_head(head, 192, 160)
+    seen = look([small, Face(90, 40, 170, 130)], people, replace(QUICK, max_faces=1), 192, 160)
+    assert seen.owners == (0, None) and seen.redrawn == (True, False)
 
 
 def test_a_face_at_the_border_and_a_picture_smaller_than_a_crop(painter):

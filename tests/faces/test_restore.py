@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 from astronaut import BOX, face, face_through, picture, seen_through, turned
+from comfy.model_patcher import ModelPatcher
 from ensemble_portraits.ensemble.faces import choices
 from ensemble_portraits.ensemble.faces.align import (
     CROP,
@@ -15,7 +16,7 @@ from ensemble_portraits.ensemble.faces.align import (
     moved,
 )
 from ensemble_portraits.ensemble.faces.boxes import Face
-from ensemble_portraits.ensemble.faces.restore import load_restorer, restore_faces
+from ensemble_portraits.ensemble.faces.restore import Restorer, load_restorer, restore_faces
 from safetensors.torch import save_file
 
 
@@ -83,6 +84,24 @@ def test_restoreformer_is_spandrels_own(folders, weights, extension):
     inner = (slice(170, 400), slice(170, 340))
     assert (result[0, 30:542, 40:552][inner] - expected[inner]).abs().max() < 1e-3
     assert (expected[inner] - image[0, 30:542, 40:552][inner]).abs().mean() > 0.05
+
+
+def test_a_network_that_draws_noise_gives_one_picture(folders):
+    """GFPGAN's decoder does; the noise of others is not spent on it."""
+
+    class Noisy(torch.nn.Module):
+        def forward(self, x):
+            return (x + torch.randn(x.shape),)
+
+    cpu = torch.device("cpu")
+    restorer = Restorer(ModelPatcher(Noisy(), load_device=cpu, offload_device=cpu), "GFPGAN")
+    crop, state = torch.full((3, CROP, CROP), 0.5), torch.random.get_rng_state()
+    first = restorer(crop)
+    torch.rand(1)
+    assert torch.equal(restorer(crop), first) and first.std() > 0.1
+    torch.random.set_rng_state(state)
+    restorer(crop)
+    assert torch.equal(torch.random.get_rng_state(), state)
 
 
 def test_files_are_read_once(folders, weights):
