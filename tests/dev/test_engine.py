@@ -71,7 +71,8 @@ def test_missing_packages_are_named(tmp_path):
     assert missing_packages(Path(sys.executable), wishes) == ["no-such-package"]
 
 
-def test_nothing_is_written_into_a_given_install(install):
+def test_nothing_is_written_into_a_given_install(install, monkeypatch):
+    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
     environment = Engine(Path(sys.executable), install, given=True).environment()
     assert environment["PYTHONDONTWRITEBYTECODE"] == "1"
     server = Server(Engine(Path(sys.executable), install, given=True), install.parent / "base")
