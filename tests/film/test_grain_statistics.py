@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 import torch
 from ensemble_portraits.ensemble.film.boolean import pixel_correlation, variance
-from ensemble_portraits.ensemble.film.grain import GrainSettings, film_grain, mix_weights
+from ensemble_portraits.ensemble.film.grain import (
+    GrainSettings,
+    film_grain,
+    mix_weights,
+    pixel_scale,
+)
 from ensemble_portraits.ensemble.film.kernel import make_kernel, spread
 from ensemble_portraits.ensemble.film.stocks import STOCKS, Stock
 from scipy import integrate
@@ -168,6 +173,15 @@ def test_chroma_keeps_the_energy_and_sets_the_correlation(chroma):
     assert correlation[0, 2].item() == pytest.approx(wanted, abs=0.02)
     grey = film_grain(flat[..., :1], GrainSettings(stock, chroma=0.0), clamp=False) - 0.5
     assert grain.std().item() == pytest.approx(grey.std().item(), rel=0.02)
+
+
+def test_every_layer_of_dye_has_its_own_amplitude():
+    stock = Stock(36.0, 8.0, 12.0, 1.0, (1.0, 0.8, 1.3))
+    flat = torch.full((1, 300, 300, 3), 0.5)
+    grain = film_grain(flat, GrainSettings(stock), clamp=False)[0] - 0.5
+    radius, blur = pixel_scale(GrainSettings(stock), 300)
+    wanted = [math.sqrt(variance(np.array([0.5]), radius * f, blur)[0]) for f in stock.layers]
+    assert grain.std((0, 1)).tolist() == pytest.approx(wanted, rel=0.03)
 
 
 def test_two_frames_and_two_seeds_are_uncorrelated():
