@@ -62,6 +62,31 @@ def test_boxes_that_are_dragged_arrive_as_masks(editor, keys):
     assert found == pytest.approx(wanted, abs=1)
 
 
+def test_boxes_are_made_as_many_as_people(editor):
+    first = [0.1, 0.2, 0.3, 0.4]
+    boxes = json.dumps([first, [0.5, 0, 0.5, 1]])
+    node = editor.add("BreakRegionalPrompt", text="a BREAK b BREAK c BREAK d BREAK e", boxes=boxes)
+    expect(editor.page.locator(".ensemble-notes"), "2 boxes and the prompt has 3 people")
+    editor.page.get_by_role("button", name="A box for each of 3").click()
+    drawn = json.loads(editor.value(node, "boxes"))
+    assert len(drawn) == 3 and drawn[0] == first
+    editor.page.locator(".ensemble-notes p").wait_for(state="detached")
+    editor.set(node, "text", "a BREAK b BREAK c")
+    editor.page.get_by_role("button", name="A box for each of 1").click()
+    assert json.loads(editor.value(node, "boxes")) == [first]
+
+
+def test_keys_in_a_panel_are_not_the_editors(both):
+    boxes = "[[0, 0, 0.5, 1], [0.5, 0, 0.5, 1]]"
+    node = both.add("BreakRegionalPrompt", text="a BREAK b BREAK c BREAK d", boxes=boxes)
+    both.js("id => app.canvas.selectItems([app.graph.getNodeById(id)])", node)
+    both.page.locator(".ensemble-box").first.focus()
+    for key in ("Delete", "Backspace", "Control+b", "c"):
+        both.page.keyboard.press(key)
+    state = both.js("app.graph.nodes.map(n => [n.mode, !!n.flags.collapsed])")
+    assert state == [[0, False]] and both.value(node, "boxes") == boxes
+
+
 def test_linked_boxes_are_drawn_where_they_are_typed(editor):
     boxes = "[[0, 0, 0.5, 1], [0.5, 0, 0.5, 1]]"
     node = editor.add("BreakRegionalPrompt", text="a BREAK b BREAK c BREAK d", y=60)

@@ -1,7 +1,11 @@
 """What people do to graphs, recipes that become graphs, and pictures that bring them back."""
 
+import base64
 import json
+from io import BytesIO
 from pathlib import Path
+
+from PIL import Image
 
 from dev.cache import ROOT
 
@@ -153,6 +157,28 @@ def test_a_recipe_pasted_becomes_a_graph_that_finishes(editor):
     editor.drop("picture.png", "image/png", picture)
     expect(editor.chip("person-1"), "ohwx_first 0.8")
     assert values(editor) == sent
+    editor.run_command("Workspace.ToggleSidebarTab.ensemble.recipe")
+
+
+def test_a_picture_in_a_recipe_is_put_where_its_graph_looks(editor):
+    picture = BytesIO()
+    Image.new("RGB", (64, 64), "teal").save(picture, "PNG")
+    url = "data:image/png;base64," + base64.b64encode(picture.getvalue()).decode()
+    body = {"prompt": "a", "model_id": "small_sd15", "init_image": url, "lora_model": "nobody"}
+    editor.run_command("Ensemble.PasteRecipe")
+    panel = editor.page.locator(".ensemble-recipe")
+    panel.get_by_role("textbox", name="Recipe").fill(json.dumps(body))
+    panel.get_by_role("button", name="Read").click()
+    expect(panel.locator(".ensemble-told"), "nobody")
+    assert panel.get_by_role("button", name="Open as graph").is_disabled()
+    panel.get_by_label("leave out what is missing").check()
+    panel.get_by_role("button", name="Read").click()
+    expect(panel.locator(".ensemble-told"), "Understood")
+    panel.get_by_role("button", name="Open as graph").click()
+    editor.page.wait_for_function("app.graph.nodes.some(n => n.type === 'LoadImage')")
+    name = values(editor)["LoadImage"]["image"]
+    stored = editor.page.request.get(f"{editor.url}/view?filename={name}&type=input")
+    assert stored.body() == picture.getvalue()
     editor.run_command("Workspace.ToggleSidebarTab.ensemble.recipe")
 
 

@@ -180,6 +180,22 @@ def test_text_that_is_no_body_is_told_and_can_be_cleared(editor):
     expect(hint, "run the graph once")
 
 
+def test_linked_joints_are_moved_where_they_are_typed(editor):
+    body = [[0.5, 0.5]] * 18
+    node = editor.add("PoseControlInput")
+    source = editor.add("PrimitiveString", x=700, value=json.dumps([body]))
+    editor.link(source, 0, node, "joints")
+    editor.changed()
+    dot(editor, 0, L_WRIST).press("ArrowLeft")
+    assert json.loads(editor.value(source, "value"))[0][L_WRIST] == [0.49, 0.5]
+    assert editor.value(node, "joints") == ""
+    unknown = editor.add("StringConcatenate", x=700, y=400)
+    editor.link(unknown, 0, node, "joints")
+    editor.changed()
+    expect(editor.page.locator(".ensemble-bodies .ensemble-hint"), "the joints come from")
+    assert editor.page.locator(".ensemble-joint").count() == 0
+
+
 def test_the_skeleton_and_its_colours_are_those_of_the_map(editor):
     from ensemble_portraits.ensemble.pose.draw import COLOURS, LIMB_COLOURS
     from ensemble_portraits.ensemble.pose.skeleton import LIMBS, Joint

@@ -62,6 +62,27 @@ def test_a_lora_is_searched_for_and_added(both):
     assert both.api()[node]["inputs"]["loras"] == "zed,more_details"
 
 
+def test_a_file_that_is_new_is_offered_after_some_seconds(editor, server):
+    editor.add("MultiLoraLoader")
+    search = editor.page.get_by_role("combobox", name="Add a LoRA")
+    search.fill("zed")
+    options = editor.page.locator(".ensemble-choices [role=option]")
+    options.first.wait_for()
+    loras = server.base.parent / "loras"
+    new = loras / "brand_new.safetensors"
+    new.write_bytes((loras / "zed.safetensors").read_bytes())
+    try:
+        for _ in range(20):
+            editor.page.wait_for_timeout(500)
+            search.fill("brand_")
+            search.fill("brand_new")
+            if options.count() and "brand_new" in options.first.inner_text():
+                break
+        assert "brand_new" in options.first.inner_text()
+    finally:
+        new.unlink()
+
+
 def test_quick_keys_act_on_what_the_last_one_did(editor):
     names = [f"n{i}" for i in range(8)]
     node = editor.add("MultiLoraLoader", loras=",".join(names), strengths="1")

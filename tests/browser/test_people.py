@@ -79,6 +79,28 @@ def test_names_are_completed_by_keys(both):
     assert both.value(node, "text").endswith("<lora:zed:1>")
 
 
+def test_a_name_within_a_tag_is_replaced_and_its_weight_stays(editor):
+    text = "a BREAK b BREAK c <lora:ohwx_fi:0.5>"
+    node = editor.add("BreakRegionalPrompt", text=text)
+    field = editor.text_box()
+    field.evaluate("e => { e.focus(); e.setSelectionRange(28, 28) }")  # behind <lora:ohwx
+    editor.page.keyboard.type("_")
+    editor.page.locator(".ensemble-choices [role=option]").nth(2).wait_for()
+    editor.page.keyboard.press("ArrowDown")
+    editor.page.keyboard.press("Enter")
+    assert editor.value(node, "text") == "a BREAK b BREAK c <lora:ohwx_second:0.5>"
+
+
+def test_a_chip_leads_to_its_words(both):
+    text = "\U0001f600 a BREAK b BREAK the one <lora:zed> BREAK d"
+    both.add("BreakRegionalPrompt", text=text)
+    both.chip("person-1").locator(".ensemble-chip-head").click()
+    selected = both.text_box().evaluate(
+        "e => document.activeElement === e && e.value.slice(e.selectionStart, e.selectionEnd)"
+    )
+    assert selected.strip() == "the one <lora:zed>"
+
+
 def test_a_completion_can_be_undone_in_the_text_box(editor):
     editor.add("BreakRegionalPrompt", text="")
     editor.text_box().click()
@@ -113,6 +135,19 @@ def test_one_break_is_explained_and_mended(both):
     notes.get_by_role("button").click()
     expect(both.chip("person-1"), "a woman")
     assert both.value(node, "text") == "a park BREAK BREAK a woman <lora:zed:1>"
+
+
+def test_while_a_tag_is_typed_the_last_reading_stays(editor):
+    node = editor.add("BreakRegionalPrompt", text="a BREAK b BREAK c <lora:zed:1>")
+    chips = editor.page.locator(".ensemble-chips")
+    expect(editor.chip("person-1"), "zed 1")
+    editor.set(node, "text", "a BREAK b BREAK c <lora:zed:x>")
+    expect(editor.page.locator(".ensemble-notes"), "zed:x")
+    assert "ensemble-stale" in chips.get_attribute("class")
+    expect(editor.chip("person-1"), "zed 1")
+    editor.set(node, "text", "a BREAK b BREAK c <lora:zed:2>")
+    expect(editor.chip("person-1"), "zed 2")
+    assert "ensemble-stale" not in chips.get_attribute("class")
 
 
 def test_a_break_without_a_person_is_explained(editor):
