@@ -50,11 +50,14 @@ def _work_size(long_side: int, job: Job) -> tuple[int, int]:
 
 def _cut_at(long_side: int, job: Job, faces: list[list[Box]]) -> torch.Tensor:
     """`[B,1,h,w]`, cut with the pictures' long side at so many pixels."""
+    from comfy import model_management
+
     small = _work_size(long_side, job)
     scale = long_side / max(job.size)
     pictures = F.interpolate(job.image.movedim(-1, 1), small, mode="bilinear", antialias=True)
     masks = []
     for picture, found in zip(pictures, faces, strict=True):
+        model_management.throw_exception_if_processing_interrupted()
         boxes = [(x * scale, y * scale, w * scale, h * scale) for x, y, w, h in found]
         masks.append(torch.from_numpy(cut(picture.movedim(0, -1).cpu().numpy(), boxes)))
     return torch.stack(masks)[:, None]
