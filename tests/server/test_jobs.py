@@ -4,6 +4,8 @@ import asyncio
 
 import numpy as np
 import pytest
+from ensemble_portraits.ensemble.server.answers import links
+from ensemble_portraits.ensemble.server.draft import request_hash
 from ensemble_portraits.ensemble.server.jobs import MOST_CRASHES, new_ticket
 from ensemble_portraits.ensemble.server.journal import FullError, Outcome, State
 from ensemble_portraits.ensemble.server.queue import GraphError, read_history
@@ -32,6 +34,27 @@ def test_a_job_runs_and_its_pictures_are_its_own(talk):
         assert done[0].seconds is not None
 
     talk(scenario, worker=True)
+
+
+def test_a_jobs_pictures_are_found_by_their_links_and_no_others(talk):
+    async def scenario(client, desk):
+        made, _ = await desk.jobs.submit(job(color=0xFF0000, pictures=2), ())
+        promised = links(made, "")
+        done = await ended(desk, made.id)
+        assert links(done, "") == promised
+        assert len(promised) == 2
+        for link, status in ((promised[1], 200), (promised[1].replace("/1-", "/2-"), 404)):
+            async with client.get(link) as answer:
+                assert answer.status == status
+
+    talk(scenario, worker=True)
+
+
+def test_the_key_is_no_part_of_what_was_asked():
+    asked = request_hash("/path", {"key": "old", "prompt": "a"})
+    assert asked == request_hash("/path", {"prompt": "a", "key": "new"})
+    assert asked != request_hash("/path", {"key": "old", "prompt": "b"})
+    assert asked != request_hash("/other", {"key": "old", "prompt": "a"})
 
 
 def test_waiting_jobs_run_after_a_restart_in_their_order(talk):
