@@ -7,6 +7,7 @@ import pytest
 import scenes
 import tiny
 import torch
+from ensemble_portraits.ensemble.faces import inpaint
 from ensemble_portraits.ensemble.faces.boxes import Face, bounding_boxes
 from ensemble_portraits.ensemble.faces.choices import Source, Unmatched
 from ensemble_portraits.ensemble.faces.composite import drift, put_back
@@ -160,6 +161,21 @@ def test_the_model_may_change_all_that_is_taken_from_it():
     assert (taken <= changed).all() and (taken == 1)[50:70, 40:80].any()
 
 
+def test_the_node_gives_the_model_that_room(painter, monkeypatch):
+    seen = []
+
+    def spy(pixels, masks, targets, *_):
+        seen.extend(zip(masks, targets, strict=True))
+        return pixels
+
+    monkeypatch.setattr(inpaint, "redraw", spy)
+    face_inpaint(picture(), VAE, painter, Sources(spots(PAIR)), QUICK)
+    assert len(seen) == 2
+    for free, target in seen:
+        taken = mask(target.face, target.crop, QUICK.redraw.oval, len(free))
+        assert free[taken > 0.5].min() > 0.95 and (free >= taken).all()
+
+
 BACKGROUNDS = {
     "flat": lambda y, x: torch.full_like(x, 0.5),
     "gradient": lambda y, x: 0.2 + 0.5 * x + 0.1 * y,
@@ -202,6 +218,16 @@ def test_a_bright_face_keeps_its_contrast():
     done = old.clone()
     put_back(done, new, mask(face, crop, Oval(), 96), kept)
     assert torch.allclose(done[40:56, 40:56], new[40:56, 40:56], atol=1e-4)
+
+
+def test_over_the_ring_no_colour_is_left_over():
+    """The drift is smoothed; what smoothing loses of its mean is put back."""
+    generator = torch.Generator().manual_seed(2)
+    old = torch.rand(72, 72, 3, generator=generator)
+    new = old + torch.linspace(-0.3, 0.5, 72)[:, None, None] ** 3
+    ring = (torch.rand(72, 72, generator=generator) > 0.7).float()
+    left = ((old - new - drift(new, old, ring)) * ring[..., None]).sum((0, 1)) / ring.sum()
+    assert left.abs().max() < 1e-6
 
 
 def test_a_crop_full_of_face_is_not_matched():

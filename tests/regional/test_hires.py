@@ -190,7 +190,9 @@ def test_a_controlnet_sees_its_part_of_the_hint(controlnet):
     first = controlnet.copy().set_cond_hint(hint * 0.5, 0.3, (0.1, 0.9))
     second = controlnet.copy().set_cond_hint(hint, 0.7, (0.0, 1.0))
     second.set_previous_controlnet(first)
+    second.extra_concat_orig = [hint[:, :1]]  # the mask of an inpainting ControlNet
     cropped = crop_control(second, Box(0.5, 0.25, 1.0, 0.75))
+    assert torch.equal(cropped.extra_concat_orig[0], hint[:, :1, 16:48, 48:])
     assert torch.equal(cropped.cond_hint_original, hint[:, :, 16:48, 48:])
     assert torch.equal(cropped.previous_controlnet.cond_hint_original, hint[:, :, 16:48, 48:] * 0.5)
     assert (cropped.strength, cropped.timestep_percent_range) == (0.7, (0.0, 1.0))

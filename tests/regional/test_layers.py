@@ -5,11 +5,12 @@ import re
 import pytest
 import tiny
 import torch
+from ensemble_portraits.ensemble.regional.factors import Factors
 from ensemble_portraits.ensemble.regional.gates import PlaceGate, token_grids
 from ensemble_portraits.ensemble.regional.layers import with_adapters
 from ensemble_portraits.ensemble.regional.lifetime import replaced_forwards
 from ensemble_portraits.ensemble.regional.own_rows import RowOwners, with_own_adapters
-from ensemble_portraits.ensemble.regional.stack import build_stack, plain_weight
+from ensemble_portraits.ensemble.regional.stack import LayerStack, build_stack, plain_weight
 
 TOLERANCE = 1e-5  # one layer, float32
 
@@ -97,6 +98,37 @@ def test_a_person_without_this_layer_and_frames_laid_into_the_batch():
         assert tiny.relative(layer(x), wanted) < TOLERANCE
         with pytest.raises(RuntimeError):
             layer(x[:4])  # no whole number of frames
+
+
+@pytest.mark.parametrize("shape", [(4, 7, 6), (4, 6), (4, 6, 3, 5)])
+def test_gains_and_biases_are_each_rows_own(shape):
+    """DoRA's form, `y + (y - b) gain + up down x + difference of b`, for linear layers and
+    convolutions; rows that are nobody's stay."""
+    generator = torch.Generator().manual_seed(4)
+
+    def random(*size):
+        return torch.randn(*size, generator=generator)
+
+    layer = torch.nn.Linear(6, 5) if len(shape) < 4 else torch.nn.Conv2d(6, 5, 1)
+    ends = () if len(shape) < 4 else (1, 1)
+    mine = [Factors(random(5, 2), random(2, 6, *ends), random(5), random(5)) for _ in range(2)]
+    layer_stack = LayerStack(2, [(i, 0.5, f) for i, f in enumerate(mine)], torch.float32)
+    x, owners = random(*shape), (1, -1, 0, 1)
+    plain = layer(x)
+
+    def last(y):
+        return y.movedim(1, -1) if len(shape) == 4 else y
+
+    with replaced_forwards([(layer, with_own_adapters(layer, layer_stack, RowOwners(owners)))]):
+        ours = last(layer(x))
+    for row, owner in enumerate(owners):
+        wanted = last(plain)[row]
+        if owner >= 0:
+            f = mine[owner]
+            assert f.gain is not None and f.bias is not None
+            product = last(x)[row] @ f.down.flatten(1).T @ f.up.T
+            wanted = wanted + 0.5 * ((wanted - layer.bias) * f.gain + f.bias + product)
+        assert tiny.relative(ours[row], wanted) < TOLERANCE
 
 
 def test_channels_last_pictures(scene):
