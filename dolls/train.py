@@ -26,7 +26,7 @@ def parser() -> argparse.ArgumentParser:
     add("--pictures", type=int, default=48_000)
     add("--batch", type=int, default=256)
     add("--autoencoder-batch", type=int, default=64)
-    add("--rate", type=float, default=1.5e-3, help="learning rate of UNet and ControlNet")
+    add("--rate", type=float, default=1e-3, help="learning rate of UNet and ControlNet")
     add("--workers", type=int, default=os.cpu_count() or 1, help="processes that draw")
     add("--seed", type=int, default=1)
     add("--compile", action="store_true", help="torch.compile the UNet (needs a C compiler)")

@@ -40,7 +40,7 @@ class Settings:
     pictures: int = 48_000
     batch: int = 256
     autoencoder_batch: int = 64
-    rate: float = 1.5e-3
+    rate: float = 1e-3
     seed: int = 1
     compiled: bool = False
 

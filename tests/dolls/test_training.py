@@ -202,8 +202,8 @@ def test_a_compact_file_goes_on_where_it_was(tmp_path):
     assert little_run(restored, tmp_path / "on", ENDLESS, averaged=True)
     loss = little_loss(restored.nets["unet"])
     before = little_loss(state.nets["unet"])
-    assert sum(float(loss(1000 + i)) for i in range(9)) < sum(
-        float(before(1000 + i)) for i in range(9)
+    assert sum(float(loss(1000 + i).detach()) for i in range(9)) < sum(
+        float(before(1000 + i).detach()) for i in range(9)
     )
 
 
