@@ -10,6 +10,7 @@ export const app: {
   registerExtension(extension: object): void
   loadGraphData(workflow: object, clean?: boolean, view?: boolean, name?: string): Promise<void>
   handleFile(file: File): Promise<void>
+  refreshComboInNodes(): Promise<void>
   graph: { nodes: any[] }
   canvas: any
   canvasContainer: HTMLElement

@@ -179,6 +179,9 @@ def test_a_picture_in_a_recipe_is_put_where_its_graph_looks(editor):
     name = values(editor)["LoadImage"]["image"]
     stored = editor.page.request.get(f"{editor.url}/view?filename={name}&type=input")
     assert stored.body() == picture.getvalue()
+    # The node knows the file, or the editor would call it missing.
+    load = "app.graph.nodes.find(n => n.type === 'LoadImage')"
+    assert name in editor.js(f"{load}.widgets.find(w => w.name === 'image').options.values")
     editor.run_command("Workspace.ToggleSidebarTab.ensemble.recipe")
 
 
@@ -248,4 +251,7 @@ def test_a_template_gets_its_sample_picture(both):
     both.page.wait_for_function(f"{find}.widgets[0].value === 'astronaut.jpg'")
     both.page.wait_for_function(f"{buttons}.length === 0")
     listed = both.js("async () => (await (await fetch('/object_info/LoadImage')).json())")
+    # Nothing is left of the editor's complaint about the missing picture.
+    missing = "document.querySelector('#vue-app').__vue_app__.config.globalProperties.$pinia"
+    both.page.wait_for_function(f"!{missing}._s.get('missingMedia').hasMissingMedia")
     assert "astronaut.jpg" in listed["LoadImage"]["input"]["required"]["image"][0]

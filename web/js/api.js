@@ -113,6 +113,9 @@ export async function ownFile(path) {
  */
 export const openWorkflow = (workflow, name) => app.loadGraphData(workflow, true, true, name)
 
+/** Asks for the files that nodes choose among anew. */
+export const refreshChoices = () => app.refreshComboInNodes()
+
 /** @param {File} file */
 export const openFile = (file) => app.handleFile(file)
 
@@ -165,11 +168,13 @@ export const widgetOf = (node, name) => node.widgets?.find((widget) => widget.na
  * @param {string} value
  */
 export function writeWidget(node, widget, value) {
-  if (widget.value === value) return
+  const before = widget.value
+  if (before === value) return
   asOneStep(() => {
     widget.value = value
     // A DOM widget has called it already when its value was set.
     if (!widget.element) widget.callback?.(value, app.canvas, node)
+    node.onWidgetChanged?.(widget.name, value, before, widget)
   })
   node.setDirtyCanvas(true, true)
 }

@@ -1,6 +1,6 @@
 /** A text area for a recipe, what was understood of it, and the way into a graph. */
 
-import { checkpoints, compileRecipe, openWorkflow, toast, uploadPicture } from './api.js'
+import { checkpoints, compileRecipe, openWorkflow, refreshChoices, toast, uploadPicture } from './api.js'
 import { button, el, keepKeys } from './dom.js'
 import { t } from './texts.js'
 
@@ -60,10 +60,13 @@ export function createRecipePanel() {
   async function open() {
     if (!compiled) return
     try {
-      for (const [name, data] of Object.entries(compiled.uploads)) {
+      const uploads = Object.entries(compiled.uploads)
+      for (const [name, data] of uploads) {
         const bytes = Uint8Array.from(atob(String(data)), (c) => c.charCodeAt(0))
         await uploadPicture(name, new Blob([bytes]))
       }
+      // Else Load Image calls a picture missing that came after the page.
+      if (uploads.length) await refreshChoices()
       await openWorkflow(compiled.workflow, t('recipe.name'))
     } catch (error) {
       toast('error', t('recipe.failed'), String(error))

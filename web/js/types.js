@@ -23,6 +23,7 @@
  * @property {(type: string, name: string, value: any, callback: () => void) => Widget} addWidget
  * @property {(widget: Widget) => void} removeWidget
  * @property {(dirty: boolean, background?: boolean) => void} setDirtyCanvas
+ * @property {(name: string, value: any, before: any, widget: Widget) => void} [onWidgetChanged]
  * @property {(...args: any[]) => any} [onAdded]
  * @property {(...args: any[]) => any} [onRemoved]
  * @property {(...args: any[]) => any} [onConfigure]
