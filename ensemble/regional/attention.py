@@ -84,7 +84,8 @@ class RegionalAttention:
                 if picked is None or not may_pick:
                     into.addcmul_(attend(mine, keys, values), weight)
                 else:
-                    into[:, picked] += attend(mine[:, picked], keys, values) * weight_there
+                    part = attend(mine.index_select(1, picked), keys, values)
+                    into.index_add_(1, picked, part * weight_there)
         return out
 
     def _row_groups(self, person: int) -> list[tuple[slice, tuple]]:
