@@ -13,7 +13,7 @@ from .engine import Engine
 from .setup import prepare_base, prepare_engine
 from .tools import with_tools
 
-QUICK = "not live and not browser and not slow"
+QUICK = "not live and not browser and not slow and not long"
 
 
 def run(quick: bool, slow: bool, pytest_arguments: list[str]) -> int:

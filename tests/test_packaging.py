@@ -104,6 +104,7 @@ def load_once() -> dict:
     return json.loads(answer.stdout.splitlines()[-1])
 
 
+@pytest.mark.long
 def test_the_pack_loads_at_once():
     """Under 0.1 s is the aim, of processor time because the machine may be busy. The bound is twice
     that, in the best of three, because a busy processor is slower too; a heavy package alone costs

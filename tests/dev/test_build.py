@@ -40,6 +40,7 @@ def archive(tmp_path, monkeypatch) -> Path:
     return path
 
 
+@pytest.mark.long
 def test_a_build_killed_halfway_recovers(cache, archive, monkeypatch, capsys):
     """Only the packages are left out: they take minutes and have a job of their own in CI."""
     monkeypatch.setattr(dev.build, "check_disk", lambda cache: None)

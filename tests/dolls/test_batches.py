@@ -14,6 +14,8 @@ from dolls.training.stages import autoencoder_jobs
 from dolls.world import identity_scores, person_masks
 from dolls.world.scenes import make_scene
 
+pytestmark = pytest.mark.long
+
 CPU = torch.device("cpu")
 
 

@@ -15,6 +15,8 @@ from dolls.compact import read_compact, write_compact
 from dolls.networks.unet import lora_layers
 from dolls.world.words import tokens
 
+pytestmark = pytest.mark.long
+
 SHARE = 0.02  # of the output's spread; a wrong layer costs far more than 0.3
 
 

@@ -12,6 +12,8 @@ from dolls.networks.unet import timestep_embedding
 from dolls.training.batches import region_weights
 from dolls.world.words import END, LENGTH, START, VOCABULARY, tokens
 
+pytestmark = pytest.mark.long
+
 
 def close(ours: torch.Tensor, theirs: torch.Tensor, share: float) -> bool:
     """The largest difference is below `share` of their spread."""

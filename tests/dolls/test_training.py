@@ -23,6 +23,8 @@ from dolls.training.render import jobs, render
 from dolls.training.stages import Crops, autoencoder_loss, noise_loss, trained
 from dolls.training.state import State
 
+pytestmark = pytest.mark.long
+
 ENDLESS = 1e9
 
 

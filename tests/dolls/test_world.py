@@ -11,6 +11,8 @@ from dolls.sheet import contact_sheet
 from dolls.world import IDENTITIES, SIZES, draw, identity_scores, make_scene, person_masks, skeleton
 from dolls.world.words import PLACES, VOCABULARY
 
+pytestmark = pytest.mark.long
+
 SEEDS = range(60)
 
 

@@ -15,6 +15,8 @@ from ensemble_portraits.ensemble.pose.skeleton import Pose, Skeleton, write_pose
 
 from dolls.world import Person, Scene, bodies
 
+pytestmark = pytest.mark.long
+
 
 def true_face(person: Person) -> Face:
     """Brows to chin, ear to ear."""

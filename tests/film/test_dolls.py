@@ -4,11 +4,14 @@ import random
 from dataclasses import replace
 
 import numpy as np
+import pytest
 import torch
 from ensemble_portraits.ensemble.film.paste import paste_back
 from scipy.ndimage import distance_transform_edt
 
 from dolls.world import draw, identity_scores, make_scene, person_masks
+
+pytestmark = pytest.mark.long
 
 FEATHER = 6
 

@@ -103,6 +103,7 @@ def sample(model, clip) -> torch.Tensor:
     )
 
 
+@pytest.mark.long
 def test_a_whole_run_equals_a_chain_of_core_loaders(small_model):
     choices = [EVERY[0], EVERY[1], EVERY[2], EVERY[5]]
     expected = sample(*core_chain(*small_model, choices))
@@ -114,6 +115,7 @@ def test_a_whole_run_equals_a_chain_of_core_loaders(small_model):
     assert (plain - expected).abs().max() > 0.05 * expected.abs().max()
 
 
+@pytest.mark.long
 def test_the_model_that_came_in_is_left_alone(small_model):
     model, clip = small_model
     before = sample(model, clip)

@@ -3,11 +3,14 @@
 import random
 
 import numpy as np
+import pytest
 from ensemble_portraits.ensemble.pose.read import read
 from scipy.optimize import linear_sum_assignment
 
 from dolls.world import bodies, make_scene, skeleton
 from dolls.world.pose_map import skeleton_index
+
+pytestmark = pytest.mark.long
 
 
 def test_everybody_is_read_back_with_their_own_joints():

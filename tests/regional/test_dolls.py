@@ -1,9 +1,12 @@
 """Regions and heads that come from pose maps, on pictures where everybody's pixels are known."""
 
 import numpy as np
+import pytest
 from drawn import group, places
 
 from dolls.world import person_masks
+
+pytestmark = pytest.mark.long
 
 
 def test_a_persons_visible_pixels_are_in_their_own_region():

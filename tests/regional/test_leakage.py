@@ -67,6 +67,7 @@ def elsewhere(effect: torch.Tensor) -> float:
     return float(effect[~torch.eye(PEOPLE, dtype=torch.bool)].mean())
 
 
+@pytest.mark.long
 def test_fused_leaks_no_more_than_hooks_by_half(effects):
     assert elsewhere(effects["fused"]) <= 1.5 * elsewhere(effects["hooks"])
 

@@ -11,6 +11,8 @@ from ensemble_portraits.ensemble.segment.backend import Job, Sockets
 
 from dolls.world import draw, make_scene, person_masks
 
+pytestmark = pytest.mark.long
+
 pytest.importorskip("cv2")
 
 

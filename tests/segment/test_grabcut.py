@@ -50,6 +50,7 @@ def test_the_astronaut_is_cut_along_her_outline(astronaut, size):
     assert overlap(found, np.asarray(drawn) > 0) > 0.96
 
 
+@pytest.mark.long
 def test_the_same_photo_at_twice_the_size_gives_the_same_mask(astronaut):
     """Percent scale exactly (tests/regions); GrabCut sees both at its own sizes."""
     found = []
@@ -61,6 +62,7 @@ def test_the_same_photo_at_twice_the_size_gives_the_same_mask(astronaut):
     assert overlap(*found) >= 0.99
 
 
+@pytest.mark.long
 def test_the_same_picture_gives_the_same_mask(astronaut):
     import cv2
 
