@@ -1,10 +1,10 @@
 """Somebody's own face in the place of another: painted by their LoRA, or warped from a picture."""
 
-from comfy.samplers import KSampler
 from comfy_api.latest import io
 
 from ..ensemble.faces.choices import Mode
 from .face_fix import FaceLandmarks, answer, where
+from .sampling import sampling, without_people
 from .types import PoseKeypoint
 
 
@@ -37,19 +37,7 @@ class EnsembleFaceSwap(io.ComfyNode):
                 ),
                 *where(),
                 io.Vae.Input("vae", optional=True, tooltip="VAE of the model that paints."),
-                io.Model.Input(
-                    "model", optional=True, tooltip="Model, where no people are linked."
-                ),
-                io.Conditioning.Input(
-                    "positive",
-                    optional=True,
-                    tooltip="Prompt for model. Beside people only its ControlNets are taken.",
-                ),
-                io.Conditioning.Input(
-                    "negative",
-                    optional=True,
-                    tooltip="Negative for model. Beside people only its ControlNets are taken.",
-                ),
+                *without_people(),
                 *_painting(),
                 *_warping(),
             ],
@@ -89,13 +77,14 @@ class EnsembleFaceSwap(io.ComfyNode):
         reference_landmarks=None,
     ) -> io.NodeOutput:  # fmt: skip
         from ..ensemble.faces.landmarks import FaceInputs
+        from ..ensemble.faces.painters import painter_of
         from ..ensemble.faces.redraw import RedrawSettings
         from ..ensemble.faces.references import linked_references, named_references
         from ..ensemble.faces.swap import Repaint, lay_faces, redraw_faces
         from ..ensemble.faces.warp import Warp
 
         inputs = FaceInputs(boxes, landmarks, people, face_detection)
-        painter = _painter(people, model, positive, negative) if vae is not None else None
+        painter = painter_of(people, model, positive, negative) if vae is not None else None
 
         def repaint(share: float):
             settings = RedrawSettings(seed, steps, cfg, sampler, scheduler, share, size)
@@ -115,32 +104,9 @@ def _told(swapped) -> io.NodeOutput:
     return answer(swapped.image, swapped.notes)
 
 
-def _painter(people, model, positive, negative):
-    from ..ensemble.faces.painters import PeoplePainter, PlainPainter
-
-    if people is not None:
-        return PeoplePainter.of(people, positive, negative)
-    if model is None or positive is None or negative is None:
-        return None
-    return PlainPainter.of(model, positive, negative)
-
-
 def _painting() -> list[io.Input]:
     return [
-        io.Int.Input(
-            "seed",
-            default=0,
-            min=0,
-            max=0xFFFFFFFFFFFFFFFF,
-            control_after_generate=True,
-            tooltip="With each person the noise of their face, whoever else is there.",
-        ),
-        io.Int.Input("steps", default=20, min=1, max=1000, tooltip="Steps at denoise 1."),
-        io.Float.Input("cfg", default=7.0, min=0.0, max=100.0, step=0.1, tooltip="Guidance."),
-        io.Combo.Input("sampler", options=KSampler.SAMPLERS, default="euler", tooltip="Sampler."),
-        io.Combo.Input(
-            "scheduler", options=KSampler.SCHEDULERS, default="karras", tooltip="Scheduler."
-        ),
+        *sampling("With each person the noise of their face, whoever else is there."),
         io.Float.Input(
             "denoise",
             default=0.5,

@@ -1,23 +1,13 @@
 """Every face redrawn at full resolution, as the right person."""
 
-from comfy.samplers import KSampler
 from comfy_api.latest import io, ui
 
 from ..ensemble.faces.choices import Source, Unmatched, yunet_files
 from .mask import FaceDetection
+from .sampling import sampling, without_people
 from .types import People, PoseKeypoint
 
 FIRST_FILE = "first in folder"
-
-
-def _painter(people, model, positive, negative):
-    from ..ensemble.faces.painters import PeoplePainter, PlainPainter
-
-    if people is not None:
-        return PeoplePainter.of(people, positive, negative)
-    if model is None or positive is None or negative is None:
-        raise ValueError("Link people, or model, positive and negative.")
-    return PlainPainter.of(model, positive, negative)
 
 
 class FaceInpaint(io.ComfyNode):
@@ -39,7 +29,7 @@ class FaceInpaint(io.ComfyNode):
                 "face restore",
                 "yunet",
             ],
-            inputs=[*_linked(), *_sampling(), *_faces()],
+            inputs=[*_linked(), *_repainting(), *_faces()],
             outputs=[
                 io.Image.Output("IMAGE", tooltip="The picture with its faces redrawn."),
                 io.Mask.Output("MASK", tooltip="How much of each pixel is new."),
@@ -65,9 +55,12 @@ class FaceInpaint(io.ComfyNode):
         from ..ensemble.faces.crop import Oval
         from ..ensemble.faces.detect import Sources
         from ..ensemble.faces.inpaint import FaceSettings, face_inpaint
+        from ..ensemble.faces.painters import painter_of
         from ..ensemble.faces.redraw import RedrawSettings
 
-        painter = _painter(people, model, positive, negative)
+        painter = painter_of(people, model, positive, negative)
+        if painter is None:
+            raise ValueError("Link people, or model, positive and negative.")
         yunet = "" if yunet_model == FIRST_FILE else yunet_model
         sources = Sources(mask, face_detection, yunet, pose, people)
         redraw = RedrawSettings(
@@ -89,17 +82,7 @@ def _linked() -> list:
             tooltip="People of BREAK Regional Prompt: each face gets its person's text, negative "
             "and LoRA. Wins over model.",
         ),
-        io.Model.Input("model", optional=True, tooltip="Model, where no people are linked."),
-        io.Conditioning.Input(
-            "positive",
-            optional=True,
-            tooltip="Prompt for all faces. Beside people only its ControlNets are taken.",
-        ),
-        io.Conditioning.Input(
-            "negative",
-            optional=True,
-            tooltip="Negative for all faces. Beside people only its ControlNets are taken.",
-        ),
+        *without_people("Prompt for all faces", "Negative for all faces"),
         FaceDetection.Input(
             "face_detection",
             optional=True,
@@ -114,26 +97,11 @@ def _linked() -> list:
     ]
 
 
-def _sampling() -> list:
+def _repainting() -> list:
     return [
-        io.Int.Input(
-            "seed",
-            default=0,
-            min=0,
-            max=0xFFFFFFFFFFFFFFFF,
-            control_after_generate=True,
-            tooltip="Each person's noise follows from this and the person, whoever else is there.",
-        ),
-        io.Int.Input("steps", default=20, min=1, max=1000, tooltip="Steps at denoise 1."),
-        io.Float.Input("cfg", default=7.0, min=0.0, max=100.0, step=0.1, tooltip="Guidance."),
-        io.Combo.Input(
-            "sampler",
-            options=KSampler.SAMPLERS,
-            default="euler",
-            tooltip="Sampler. dpm_adaptive is refused: its faces would change each other.",
-        ),
-        io.Combo.Input(
-            "scheduler", options=KSampler.SCHEDULERS, default="karras", tooltip="Scheduler."
+        *sampling(
+            "Each person's noise follows from this and the person, whoever else is there.",
+            "Sampler. dpm_adaptive is refused: its faces would change each other.",
         ),
         io.Float.Input(
             "denoise",

@@ -1,10 +1,10 @@
 """Hires fix: more pixels, then a light repaint of them."""
 
-from comfy.samplers import KSampler
 from comfy_api.latest import io
 
 from ..ensemble.regional.crops import ForCrop, from_model, from_people
 from ..ensemble.regional.hires import HiresSettings, hires
+from .sampling import sampling, without_people
 from .types import People
 
 
@@ -41,19 +41,7 @@ class EnsembleHires(io.ComfyNode):
                     tooltip="People of BREAK Regional Prompt: each tile gets those who stand there, "
                     "with their text and LoRA. Wins over model.",
                 ),
-                io.Model.Input(
-                    "model", optional=True, tooltip="Model, where no people are linked."
-                ),
-                io.Conditioning.Input(
-                    "positive",
-                    optional=True,
-                    tooltip="Prompt for model. Beside people only its ControlNets are taken.",
-                ),
-                io.Conditioning.Input(
-                    "negative",
-                    optional=True,
-                    tooltip="Negative for model. Beside people only its ControlNets are taken.",
-                ),
+                *without_people(),
                 io.UpscaleModel.Input(
                     "upscale_model", optional=True, tooltip="Enlarges first. Without: Lanczos."
                 ),
@@ -89,24 +77,7 @@ class EnsembleHires(io.ComfyNode):
                     step=0.01,
                     tooltip="How much is repainted. 0 only enlarges.",
                 ),
-                io.Int.Input(
-                    "seed",
-                    default=0,
-                    min=0,
-                    max=0xFFFFFFFFFFFFFFFF,
-                    control_after_generate=True,
-                    tooltip="One noise for the whole picture; every tile takes its part of it.",
-                ),
-                io.Int.Input("steps", default=20, min=1, max=1000, tooltip="Steps at denoise 1."),
-                io.Float.Input(
-                    "cfg", default=7.0, min=0.0, max=100.0, step=0.1, tooltip="Guidance."
-                ),
-                io.Combo.Input(
-                    "sampler", options=KSampler.SAMPLERS, default="euler", tooltip="Sampler."
-                ),
-                io.Combo.Input(
-                    "scheduler", options=KSampler.SCHEDULERS, default="karras", tooltip="Scheduler."
-                ),
+                *sampling("One noise for the whole picture; every tile takes its part of it."),
                 io.Int.Input(
                     "tile",
                     default=1024,

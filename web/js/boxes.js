@@ -1,6 +1,7 @@
 /** A box per person, dragged or moved by keys over a picture; written as JSON in parts of it. */
 
 import { backdrop, button, el, replace } from './dom.js'
+import { ARROWS, follow } from './drag.js'
 import { tint } from './palette.js'
 import { t } from './texts.js'
 
@@ -11,8 +12,6 @@ const SMALLEST = 0.03
 /** Which of x, y, width, height a handle moves: 1 with the pointer, -1 against it. */
 /** @type {Record<string, [number, number, number, number]>} */
 const HANDLES = { nw: [1, 1, -1, -1], ne: [0, 1, 1, -1], sw: [1, 0, -1, 1], se: [0, 0, 1, 1] }
-/** @type {Record<string, [number, number]>} */
-const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }
 
 /** @param {(value: string) => void} write what was drawn, into the input `boxes` */
 export function createBoxes(write) {
@@ -81,25 +80,19 @@ export function createBoxes(write) {
    */
   function drag(event, element, index) {
     const handle = HANDLES[/** @type {HTMLElement} */ (event.target).dataset.handle ?? ''] ?? [1, 1, 0, 0]
-    const area = stage.getBoundingClientRect()
     const before = boxes[index]
     let now = before
     dragging = true
-    event.preventDefault()
-    event.stopPropagation()
-    element.focus({ preventScroll: true })
-    element.setPointerCapture(event.pointerId)
-    element.onpointermove = (/** @type {PointerEvent} */ move) => {
-      const dx = (move.clientX - event.clientX) / area.width
-      const dy = (move.clientY - event.clientY) / area.height
-      now = moved(before, handle, dx, dy)
-      lay(element, now)
-    }
-    element.onpointerup = element.onpointercancel = () => {
-      element.onpointermove = element.onpointerup = element.onpointercancel = null
-      dragging = false
-      if (now !== before) save(changed(index, now))
-    }
+    follow(event, element, stage, {
+      move: (dx, dy) => {
+        now = moved(before, handle, dx, dy)
+        lay(element, now)
+      },
+      end: () => {
+        dragging = false
+        if (now !== before) save(changed(index, now))
+      },
+    })
   }
 
   /**

@@ -1,6 +1,7 @@
 /** The joints of bodies, dragged or moved by keys over a picture; JSON in parts of it. */
 
 import { backdrop, button, el, replace, svg } from './dom.js'
+import { ARROWS, follow } from './drag.js'
 import { tint } from './palette.js'
 import { t } from './texts.js'
 
@@ -20,8 +21,6 @@ export const LIMBS = [
 const STEP = 0.01
 /** As far outside the picture as the node takes joints, in pictures. */
 const FAR = 2
-/** @type {Record<string, [number, number]>} */
-const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }
 const REMOVE = ['Delete', 'Backspace']
 
 /** The colours of pose maps (ensemble/pose/draw.py): limbs are darker than joints. */
@@ -121,25 +120,19 @@ export function createJoints(write) {
    * @param {number} joint
    */
   function drag(event, element, number, joint) {
-    const area = stage.getBoundingClientRect()
     const before = bodies
     let now = before
     dragging = true
-    event.preventDefault()
-    event.stopPropagation()
-    element.focus({ preventScroll: true })
-    element.setPointerCapture(event.pointerId)
-    element.onpointermove = (/** @type {PointerEvent} */ move) => {
-      const dx = (move.clientX - event.clientX) / area.width
-      const dy = (move.clientY - event.clientY) / area.height
-      now = movedJoint(before, number, joint, dx, dy, move.shiftKey)
-      lay(now)
-    }
-    element.onpointerup = element.onpointercancel = () => {
-      element.onpointermove = element.onpointerup = element.onpointercancel = null
-      dragging = false
-      if (now !== before) save(now)
-    }
+    follow(event, element, stage, {
+      move: (dx, dy, shift) => {
+        now = movedJoint(before, number, joint, dx, dy, shift)
+        lay(now)
+      },
+      end: () => {
+        dragging = false
+        if (now !== before) save(now)
+      },
+    })
   }
 
   /**

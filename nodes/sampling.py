@@ -1,0 +1,34 @@
+"""Inputs that every node which paints has in common."""
+
+from comfy.samplers import KSampler
+from comfy_api.latest import io
+
+
+def without_people(prompt: str = "Prompt for model", negative: str = "Negative for model") -> list:
+    """model, positive and negative, beside a socket for people."""
+    lent = "Beside people only its ControlNets are taken."
+    return [
+        io.Model.Input("model", optional=True, tooltip="Model, where no people are linked."),
+        io.Conditioning.Input("positive", optional=True, tooltip=f"{prompt}. {lent}"),
+        io.Conditioning.Input("negative", optional=True, tooltip=f"{negative}. {lent}"),
+    ]
+
+
+def sampling(seed: str, sampler: str = "Sampler.") -> list:
+    """seed to scheduler; `seed` and `sampler` are those inputs' tooltips."""
+    return [
+        io.Int.Input(
+            "seed",
+            default=0,
+            min=0,
+            max=0xFFFFFFFFFFFFFFFF,
+            control_after_generate=True,
+            tooltip=seed,
+        ),
+        io.Int.Input("steps", default=20, min=1, max=1000, tooltip="Steps at denoise 1."),
+        io.Float.Input("cfg", default=7.0, min=0.0, max=100.0, step=0.1, tooltip="Guidance."),
+        io.Combo.Input("sampler", options=KSampler.SAMPLERS, default="euler", tooltip=sampler),
+        io.Combo.Input(
+            "scheduler", options=KSampler.SCHEDULERS, default="karras", tooltip="Scheduler."
+        ),
+    ]
