@@ -24,9 +24,8 @@ from unittest import mock
 import requests
 
 sys.path.append(str(Path(__file__).parent.parent))
-from dev.base import make_base
+from dev.base import engine_of_this_python, make_base, prepare_base
 from dev.server import Server, free_port
-from dev.setup import engine_of_this_python, prepare_base
 
 SMALL = {"width": 64, "height": 64, "num_inference_steps": 1, "samples": 1}
 PLAIN = {"enhance_prompt": "no", "tomesd": "no", "safety_checker": "no"}

@@ -130,9 +130,8 @@ def main(argv: list[str] | None = None) -> None:
         return
     from playwright.sync_api import sync_playwright
 
-    from dev.base import make_base
+    from dev.base import engine_of_this_python, make_base, prepare_base
     from dev.server import Server
-    from dev.setup import engine_of_this_python, prepare_base
 
     this = engine_of_this_python()
     models = Path(os.environ.get("ENSEMBLE_BASE") or prepare_base(this)) / "models"

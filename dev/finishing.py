@@ -85,13 +85,9 @@ def definition(object_info: Mapping[str, Any]) -> dict[str, Any]:
     """The subgraph as the editor stores it: its nodes, and what its two ends are linked to."""
     face, (last, slot) = chain()["face"], chain()["output"]
     ends = {
-        FACE: {"class_type": FACE, "inputs": {}, "_meta": {"title": ""}},
+        FACE: _end(FACE, {}),
         **_numbered_links(chain()["nodes"], list(face)),
-        OUTPUT: {
-            "class_type": OUTPUT,
-            "inputs": {"IMAGE": [last, slot]},
-            "_meta": {"title": ""},
-        },
+        OUTPUT: _end(OUTPUT, {"IMAGE": [last, slot]}),
     }
     kinds = [each["type"] for each in face.values()]
     known = {
@@ -108,22 +104,22 @@ def definition(object_info: Mapping[str, Any]) -> dict[str, Any]:
     links = [
         {
             "id": number,
-            "origin_id": numbers[source],
-            "origin_slot": out,
-            "target_id": numbers[target],
-            "target_slot": at,
+            "origin_id": numbers[source], "origin_slot": out,
+            "target_id": numbers[target], "target_slot": at,
             "type": kind,
         }
         for number, source, out, target, at, kind in whole["links"]
+    ]  # fmt: skip
+    last_node, last_link = FIRST_ID + len(nodes) - 1, whole["last_link_id"]
+    inputs = [
+        _socket("input", name, each["type"], first["outputs"][index]["links"])
+        for index, (name, each) in enumerate(face.items())
     ]
     return {
         "id": identity("definition"),
         "version": 1,
         "state": {
-            "lastGroupId": 0,
-            "lastNodeId": FIRST_ID + len(nodes) - 1,
-            "lastLinkId": whole["last_link_id"],
-            "lastRerouteId": 0,
+            "lastGroupId": 0, "lastNodeId": last_node, "lastLinkId": last_link, "lastRerouteId": 0,
         },
         "revision": 0,
         "config": {},
@@ -132,29 +128,18 @@ def definition(object_info: Mapping[str, Any]) -> dict[str, Any]:
         "category": chain()["category"],
         "inputNode": {"id": _INPUT_NODE, "bounding": [*first["pos"], 200, 20 * len(face) + 40]},
         "outputNode": {"id": _OUTPUT_NODE, "bounding": [*end["pos"], 120, 60]},
-        "inputs": [
-            {
-                "id": identity(f"input {name}"),
-                "name": name,
-                "type": each["type"],
-                "linkIds": first["outputs"][index]["links"],
-            }
-            for index, (name, each) in enumerate(face.items())
-        ],
-        "outputs": [
-            {
-                "id": identity("output IMAGE"),
-                "name": "IMAGE",
-                "type": "IMAGE",
-                "linkIds": [end["inputs"][0]["link"]],
-            }
-        ],
+        "inputs": inputs,
+        "outputs": [_socket("output", "IMAGE", "IMAGE", [end["inputs"][0]["link"]])],
         "widgets": [],
         "nodes": nodes,
         "groups": [],
         "links": links,
         "extra": {},
-    }
+    }  # fmt: skip
+
+
+def _socket(side: str, name: str, kind: str, links: list[int]) -> dict[str, Any]:
+    return {"id": identity(f"{side} {name}"), "name": name, "type": kind, "linkIds": links}
 
 
 def host_info() -> dict[str, Any]:
@@ -208,30 +193,27 @@ def blueprint(object_info: Mapping[str, Any]) -> dict[str, Any]:
     host["type"] = identity("definition")
     dress(host)
     return {
-        "revision": 0,
-        "last_node_id": whole["last_node_id"],
-        "last_link_id": 0,
-        "nodes": [host],
-        "links": [],
-        "version": 0.4,
-        "definitions": {"subgraphs": [definition(object_info)]},
+        "revision": 0, "last_node_id": whole["last_node_id"], "last_link_id": 0, "nodes": [host],
+        "links": [], "version": 0.4, "definitions": {"subgraphs": [definition(object_info)]},
         "extra": {},
-    }
+    }  # fmt: skip
 
 
 def _is_face(value: object) -> bool:
     return isinstance(value, list) and value[0] == FACE
 
 
+def _end(name: str, inputs: dict[str, Any]) -> dict[str, Any]:
+    return {"class_type": name, "inputs": inputs, "_meta": {"title": ""}}
+
+
 def _numbered_links(nodes: ApiGraph, names: list[str]) -> ApiGraph:
     """Links to the face by its slots' numbers instead of their names."""
+
+    def numbered(value: Any) -> Any:
+        return [FACE, names.index(value[1])] if _is_face(value) else value
+
     return {
-        key: {
-            **node,
-            "inputs": {
-                name: [FACE, names.index(value[1])] if _is_face(value) else value
-                for name, value in node["inputs"].items()
-            },
-        }
+        key: {**node, "inputs": {name: numbered(value) for name, value in node["inputs"].items()}}
         for key, node in nodes.items()
     }

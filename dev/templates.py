@@ -13,10 +13,11 @@ from ensemble.recipes.editor import to_editor
 from ensemble.recipes.graph import ApiGraph
 
 from . import finishing
+from .base import prepare_base
 from .cache import ROOT
 from .client import Client, read_graph
+from .engine import Engine
 from .server import Server
-from .setup import prepare_base, prepare_engine
 
 WORKFLOWS = ROOT / "workflows"
 BLUEPRINT = ROOT / "subgraphs" / "Finishing.json"
@@ -86,26 +87,15 @@ def editor_form(name: str, object_info: dict[str, Any]) -> dict[str, Any]:
 
 def _note(number: int, text: str) -> dict[str, Any]:
     return {
-        "id": number,
-        "type": "MarkdownNote",
-        "title": "Read me",
-        "pos": [-NOTE_SIZE[0] - 60, 0],
-        "size": NOTE_SIZE,
-        "flags": {},
-        "order": number - 1,
-        "mode": 0,
-        "inputs": [],
-        "outputs": [],
-        "properties": {},
-        "widgets_values": [text],
-        "color": "#432",
-        "bgcolor": "#653",
-    }
+        "id": number, "type": "MarkdownNote", "title": "Read me",
+        "pos": [-NOTE_SIZE[0] - 60, 0], "size": NOTE_SIZE, "flags": {}, "order": number - 1,
+        "mode": 0, "inputs": [], "outputs": [], "properties": {}, "widgets_values": [text],
+        "color": "#432", "bgcolor": "#653",
+    }  # fmt: skip
 
 
-def run() -> int:
+def run(engine: Engine, *_: object) -> int:
     """Write every bundled form anew."""
-    engine = prepare_engine()
     with Server(engine, prepare_base(engine)) as server:
         info = Client(server.url).object_info()
     _write(BLUEPRINT, finishing.blueprint(info), 1)

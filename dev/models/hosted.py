@@ -1,47 +1,61 @@
-"""Safety checker and translator folders: the libraries' own classes, small and random."""
+"""Safety checker and translator folders, small and random."""
 
 from pathlib import Path
 
 import torch
+from safetensors.torch import save_file
 
 
+class _Checker(torch.nn.Module):
+    """The layout of diffusers' StableDiffusionSafetyChecker; the tests hold it to that class."""
+
+    def __init__(self, config) -> None:
+        from transformers import CLIPVisionModel
+
+        super().__init__()
+        size = config.projection_dim
+        self.vision_model = CLIPVisionModel(config.vision_config)
+        self.visual_projection = torch.nn.Linear(config.vision_config.hidden_size, size, bias=False)
+        for name, shape in {"concept_embeds": (17, size), "special_care_embeds": (3, size)}.items():
+            self.register_parameter(name, torch.nn.Parameter(torch.randn(shape)))
+            self.register_parameter(f"{name}_weights", torch.nn.Parameter(torch.ones(shape[0])))
+
+
+@torch.no_grad()
 def make_safety_checker(folder: Path, threshold: float, pictures: list | None = None) -> None:
     """`threshold` on the cosine above which a concept counts: -1 flags all, 1 nothing.
 
     With `pictures` (uint8 arrays) it is set so that some of them are flagged.
     """
-    from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
     from transformers import CLIPConfig, CLIPImageProcessor
 
     torch.manual_seed(0)
     small = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1}
+    small |= {"num_attention_heads": 2}
     config = CLIPConfig(
-        vision_config={**small, "num_attention_heads": 2, "image_size": 32, "patch_size": 8},
-        text_config={**small, "num_attention_heads": 2, "vocab_size": 100},
+        vision_config={**small, "image_size": 32, "patch_size": 8},
+        text_config={**small, "vocab_size": 100},
         projection_dim=16,
+        architectures=["StableDiffusionSafetyChecker"],
     )
-    net = StableDiffusionSafetyChecker(config)
-    with torch.no_grad():
-        # transformers' own start values give all pictures nearly the same embedding.
-        net.vision_model.embeddings.patch_embedding.weight.normal_()
-        net.concept_embeds.normal_()
-        net.special_care_embeds.normal_()
-        net.concept_embeds_weights.fill_(threshold)
-        net.special_care_embeds_weights.fill_(1)
+    net = _Checker(config)
+    # transformers' own start values give all pictures nearly the same embedding.
+    net.vision_model.get_input_embeddings().weight.normal_()
+    net.concept_embeds_weights.fill_(threshold)
     processor = CLIPImageProcessor(
         size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32}
     )
     if pictures is not None:
         pixels = processor(pictures, return_tensors="pt").pixel_values
-        with torch.no_grad():
-            embeds = net.visual_projection(net.vision_model(pixels)[1])
-            cosines = torch.nn.functional.cosine_similarity(
-                embeds[:, None], net.concept_embeds[None], dim=-1
-            )
-            net.concept_embeds_weights.fill_(1)
-            net.concept_embeds_weights[0] = cosines[:, 0].mean()
-    net.save_pretrained(folder)
+        embeds = net.visual_projection(net.vision_model(pixels)[1])
+        cosines = torch.nn.functional.cosine_similarity(
+            embeds[:, None], net.concept_embeds[None], dim=-1
+        )
+        net.concept_embeds_weights.fill_(1)
+        net.concept_embeds_weights[0] = cosines[:, 0].mean()
+    config.save_pretrained(folder)
     processor.save_pretrained(folder)
+    save_file(net.state_dict(), folder / "model.safetensors", {"format": "pt"})
 
 
 def make_translator(folder: Path) -> None:
@@ -54,17 +68,10 @@ def make_translator(folder: Path) -> None:
     tokenizer = MBart50Tokenizer(vocab=vocab + [(letter, -3.0) for letter in letters])
     tokenizer.save_pretrained(folder)
     config = MBartConfig(
-        vocab_size=len(tokenizer),
-        d_model=32,
-        encoder_layers=1,
-        decoder_layers=1,
-        encoder_attention_heads=2,
-        decoder_attention_heads=2,
-        encoder_ffn_dim=32,
-        decoder_ffn_dim=32,
-        max_position_embeddings=128,
-        max_length=24,
-    )
+        vocab_size=len(tokenizer), d_model=32, encoder_layers=1, decoder_layers=1,
+        encoder_attention_heads=2, decoder_attention_heads=2, encoder_ffn_dim=32,
+        decoder_ffn_dim=32, max_position_embeddings=128, max_length=24,
+    )  # fmt: skip
     MBartForConditionalGeneration(config).save_pretrained(folder)
 
 

@@ -1,5 +1,4 @@
-"""The settings tables of docs/recipes.md, from the table the parsers read: `python -m dev.recipe_table`
-in an engine's Python prints them."""
+"""The settings tables of docs/recipes.md, as they follow from the table that the parsers read."""
 
 from collections.abc import Iterable
 from typing import Any
