@@ -81,7 +81,7 @@ def _write_aliases(path: Path) -> None:
 def small_models(engine: Engine) -> Path:
     """The small models, made once per state of their makers and shared by every clone. Only a whole
     set gets its name; half of one is thrown away."""
-    sources = sorted(MAKERS.glob("*.py"))
+    sources = sorted((*MAKERS.glob("*.py"), *MAKERS.glob("*.json")))
     key = digest(*(part for path in sources for part in (path.name.encode(), path.read_bytes())))
     folder = cache_folder() / f"models-{key}"
     if not folder.is_dir():

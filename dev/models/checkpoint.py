@@ -5,18 +5,24 @@ read from the weights. The VAE is TAESD's layout, which core also detects, at a 
 cost of the full one.
 """
 
+import copy
+import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
 
-CHANNELS = 320
-SMALL_UNET = {
-    "image_size": 32, "in_channels": 4, "model_channels": CHANNELS, "num_res_blocks": [1, 1],
-    "channel_mult": [1, 1], "transformer_depth": [1, 1], "transformer_depth_middle": 1,
-    "context_dim": 768, "num_heads": 8, "num_head_channels": -1, "use_spatial_transformer": True,
-    "use_linear_in_transformer": False, "legacy": False, "adm_in_channels": None,
-}  # fmt: skip
+CONFIGS = json.loads(Path(__file__).with_name("configs.json").read_text(encoding="utf-8"))
+SMALL_UNET = CONFIGS["small_unet"]
+CHANNELS = SMALL_UNET["model_channels"]
+
+
+def config(name: str, **more: Any) -> Any:
+    """A configuration of transformers' for the small model of that name."""
+    import transformers
+
+    return transformers.AutoConfig.for_model(**copy.deepcopy(CONFIGS[name]), **more)
 
 
 def random_weights(module: torch.nn.Module) -> dict[str, torch.Tensor]:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from .checkpoint import SMALL_UNET, half, random_weights, save
+from .checkpoint import CONFIGS, SMALL_UNET, half, random_weights, save
 
 FEATURES = 16
 
@@ -44,10 +44,7 @@ def restorers(models: Path) -> None:
     """facerestore_models/small_restoreformer.safetensors: paints nothing like a face"""
     from spandrel.architectures.RestoreFormer import RestoreFormer
 
-    net = RestoreFormer(
-        n_embed=16, embed_dim=32, ch=32, ch_mult=(1, 1, 1, 1, 1, 1), num_res_blocks=1,
-        attn_resolutions=(16,), resolution=512, z_channels=32, double_z=False,
-    )  # fmt: skip
+    net = RestoreFormer(**CONFIGS["restoreformer"])
     save(models / "facerestore_models/small_restoreformer.safetensors", net.state_dict())
 
 

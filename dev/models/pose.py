@@ -5,6 +5,8 @@ from typing import Any
 
 import torch
 
+from .checkpoint import config
+
 # COCO's 17 joints of an upright figure, in eighths of its box down and sixths across.
 _FIGURE = [
     (0.7, 3.0), (0.5, 3.2), (0.5, 2.8), (0.6, 3.6), (0.6, 2.4), (1.6, 4.2), (1.6, 1.8), (2.6, 4.6),
@@ -23,15 +25,11 @@ def randomise(model: torch.nn.Module, seed: int) -> None:
 
 
 def _vitpose(patch: int, hidden: int) -> Any:
-    from transformers import VitPoseBackboneConfig, VitPoseConfig, VitPoseForPoseEstimation
+    from transformers import VitPoseForPoseEstimation
 
-    backbone = VitPoseBackboneConfig(
-        image_size=[64, 48], patch_size=[patch, patch], hidden_size=hidden, num_hidden_layers=2,
-        num_attention_heads=2, mlp_ratio=2, out_indices=[2],
-    )  # fmt: skip
-    return VitPoseForPoseEstimation(
-        VitPoseConfig(backbone_config=backbone, num_labels=17, use_simple_decoder=True)
-    )
+    shape = config("vitpose")
+    shape.backbone_config.update({"patch_size": [patch, patch], "hidden_size": hidden})
+    return VitPoseForPoseEstimation(shape)
 
 
 def _save_vitpose(folder: Path, model: Any) -> None:
@@ -51,18 +49,7 @@ def make_vitpose(folder: Path) -> None:
 def make_rtdetr(folder: Path) -> None:
     import transformers
 
-    backbone = transformers.RTDetrResNetConfig(
-        embedding_size=8, hidden_sizes=[8, 16, 16, 16], depths=[1, 1, 1, 1], layer_type="basic",
-        out_features=["stage2", "stage3", "stage4"],
-    )  # fmt: skip
-    config = transformers.RTDetrConfig(
-        backbone_config=backbone, encoder_in_channels=[16, 16, 16], encoder_hidden_dim=32,
-        encoder_ffn_dim=32, encoder_attention_heads=2, decoder_in_channels=[32, 32, 32], d_model=32,
-        decoder_ffn_dim=32, decoder_attention_heads=2, decoder_layers=2, num_queries=6,
-        num_labels=3, id2label={0: "bicycle", 1: "person", 2: "car"},
-        label2id={"bicycle": 0, "person": 1, "car": 2}, anchor_image_size=None,
-    )  # fmt: skip
-    model = transformers.RTDetrForObjectDetection(config)
+    model = transformers.RTDetrForObjectDetection(config("rt_detr"))
     randomise(model, 2)
     model.save_pretrained(folder)
     images = transformers.RTDetrImageProcessor(size={"height": 64, "width": 64})
