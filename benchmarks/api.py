@@ -9,6 +9,7 @@ accepted request has one picture, and no other picture was written.
 import os
 import random
 import signal
+import sys
 import tempfile
 import threading
 import time
@@ -18,9 +19,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from unittest import mock
 
-import engine
 import requests
 
+sys.path.append(str(Path(__file__).parent.parent))
 from dev.base import engine_of_this_python, make_base, prepare_base
 from dev.server import Server, free_port
 
@@ -169,6 +170,8 @@ def row(kind: str, seconds: list[float]) -> dict[str, object]:
 
 
 def main(argv: list[str] | None = None) -> int:
+    import engine  # here, because a test takes the rest of this file
+
     arguments = engine.options(__doc__, "30 requests of 6 clients").parse_args(argv)
     clients, each = (6, 5) if arguments.quick else (20, 10)
     models = (prepare_base(engine_of_this_python()) / "models").resolve()

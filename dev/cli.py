@@ -153,13 +153,15 @@ def where(engine: Engine) -> int:
 
     with redirect_stdout(sys.stderr):
         base = prepare_base(engine)
-    places = {
-        "python": str(engine.python),
-        "comfyui": str(engine.comfyui),
-        "base_directory": str(base),
-        "models": str(base / "models"),
-    }
-    print(json.dumps(places, indent=2))
+    print(
+        json.dumps(
+            {
+                "python": str(engine.python), "comfyui": str(engine.comfyui),
+                "base_directory": str(base), "models": str(base / "models"),
+            },
+            indent=2,
+        )
+    )  # fmt: skip
     return 0
 
 
