@@ -38,11 +38,11 @@ def prepare_base(engine: Engine) -> Path:
         return make_base(cache_folder() / "clones" / name, models)
 
 
-def make_base(base: Path, models: Path) -> Path:
-    """Create or refresh `base`; files of the user's own in it stay."""
+def make_base(base: Path, models: Path, pack: Path = ROOT) -> Path:
+    """Create or refresh `base` with `pack` as its custom node; files of the user's own stay."""
     for name in ("custom_nodes", "input", "output", "temp"):
         (base / name).mkdir(parents=True, exist_ok=True)
-    link_folder(base / "custom_nodes" / PACK_FOLDER, ROOT)
+    link_folder(base / "custom_nodes" / PACK_FOLDER, pack)
     link_folder(base / "models", models)
     _write_aliases(base / "user" / "default" / "ensemble" / "aliases.json")
     return base

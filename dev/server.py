@@ -2,6 +2,7 @@
 started it."""
 
 import json
+import os
 import shutil
 import socket
 import subprocess
@@ -85,6 +86,9 @@ class Server:
         arguments += ["--database-url", f"sqlite:///{(self._folder / 'comfyui.db').as_posix()}"]
         arguments += ["--disable-all-custom-nodes", "--whitelist-custom-nodes", PACK_FOLDER]
         arguments += ["--disable-api-nodes"]
+        # A front end other than the installed one, for tests of newer ones.
+        if front_end := os.environ.get("ENSEMBLE_FRONT_END"):
+            arguments += ["--front-end-root", front_end]
         if self._models:
             arguments += ["--extra-model-paths-config", str(self._write_model_paths())]
         return arguments if sees_gpu() else [*arguments, "--cpu"]

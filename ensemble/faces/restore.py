@@ -80,7 +80,7 @@ def _read(path: Path, shown: str) -> Restorer:
         raise ValueError(
             f"model: {shown} {kind}. GFPGAN v1.3, v1.4 and RestoreFormer will do.{hint}"
         )
-    net = found.model.eval()
+    net = found.model.train(False)
     patcher = model_patcher.ModelPatcher(
         net,
         load_device=model_management.get_torch_device(),

@@ -50,7 +50,7 @@ def manage(net: torch.nn.Module, processor: Any = None) -> Loaded:
     """Put a model under ComfyUI's memory management."""
     from comfy import model_management, model_patcher
 
-    held = _Held(net.eval())
+    held = _Held(net.train(False))
     patcher = model_patcher.ModelPatcher(
         held,
         load_device=model_management.text_encoder_device(),

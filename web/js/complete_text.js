@@ -83,7 +83,7 @@ function attach(field) {
 /** @param {HTMLTextAreaElement} field */
 function typedName(field) {
   if (field.selectionStart !== field.selectionEnd) return null
-  return OPEN_TAG.exec(field.value.slice(0, field.selectionStart))?.[1] ?? null
+  return field.value.slice(0, field.selectionStart).match(OPEN_TAG)?.[1] ?? null
 }
 
 /**
@@ -93,7 +93,7 @@ function typedName(field) {
 function insert(field, name) {
   const caret = field.selectionStart
   const typed = typedName(field) ?? ''
-  const [, rest, end] = REST.exec(field.value.slice(caret)) ?? ['', '', '']
+  const [, rest, end] = field.value.slice(caret).match(REST) ?? ['', '', '']
   // Text behind a tag that was never closed is no part of its name.
   const closed = end !== ''
   field.setSelectionRange(caret - typed.length, closed ? caret + rest.length : caret)

@@ -84,7 +84,7 @@ def _state(path: Path) -> dict[str, torch.Tensor]:
 def _part(kind: Any, network: Any, path: Path | None) -> Any:
     """One of the package's estimators round a network that ComfyUI manages.
 
-    Their constructors unpickle the file themselves, hence the round-about way.
+    Their constructors read the file themselves, and not safely, hence the round-about way.
     """
     if path is None:
         return None
