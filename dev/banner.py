@@ -14,7 +14,10 @@ FILE = ROOT / "docs" / "banner.png"
 WIDTH, HEIGHT, PEOPLE = 1260, 540, 4
 GROUND = np.array((27, 30, 46))
 TINTS = np.array(((241, 132, 86), (247, 214, 109), (80, 178, 192), (176, 108, 152)))
-NAME, LINE = "Ensemble Portraits", "several people, one picture: each their own words, LoRA, pose, face"
+NAME, LINE = (
+    "Ensemble Portraits",
+    "several people, one picture: each their own words, LoRA, pose, face",
+)
 
 
 def picture() -> Image.Image:

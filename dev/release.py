@@ -36,7 +36,9 @@ def check(tag: str) -> str:
         raise DevError(f"CHANGELOG.md has no entry for {version}")
     heading, _, text = entry.partition("\n")
     if not re.fullmatch(rf"{re.escape(version)} \(\d{{4}}-\d\d-\d\d\)", heading):
-        raise DevError(f"CHANGELOG.md: write `## {version} (YYYY-MM-DD)` in place of `## {heading}`")
+        raise DevError(
+            f"CHANGELOG.md: write `## {version} (YYYY-MM-DD)` in place of `## {heading}`"
+        )
     return text.strip()
 
 
@@ -55,7 +57,9 @@ def wait_for_status(registry: str, patience: float = 1800, pause: float = 30) ->
         if status == GOOD:
             return
         if status not in (STILL_SCANNED, "not listed"):
-            raise DevError(f"{version} is {status}: {mine.get('status_reason') or 'no reason given'}")
+            raise DevError(
+                f"{version} is {status}: {mine.get('status_reason') or 'no reason given'}"
+            )
         time.sleep(pause)
     raise DevError(f"{version} is {status} after {patience:.0f} s; look again later")
 

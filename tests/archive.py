@@ -12,7 +12,9 @@ from dev.cache import ROOT
 def archive_files() -> list[str]:
     """Files under version control that .comfyignore leaves, read as comfy-cli 1.23 reads it."""
     lines = (ROOT / ".comfyignore").read_text(encoding="utf-8").splitlines()
-    patterns = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
+    patterns = [
+        line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")
+    ]
     left_out = PathSpec.from_lines("gitwildmatch", patterns)
     asked = subprocess.run(
         ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True

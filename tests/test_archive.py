@@ -31,7 +31,9 @@ def test_the_archive_is_what_it_was():
 
 
 def test_everything_a_user_opens_is_in_it():
-    asked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True)
+    asked = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     folders = ("ensemble/", "nodes/", "web/", "locales/", "workflows/", "subgraphs/")
     shipped = {name for name in asked.stdout.splitlines() if name.startswith(folders)}
     shipped = {name for name in shipped if (ROOT / name).is_file()}

@@ -27,7 +27,9 @@ POSIX_ONLY = {"fcntl", "grp", "pwd", "resource", "termios", "pty", "posix"}
 
 
 def test_every_name_is_one_that_windows_and_macos_keep():
-    asked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True)
+    asked = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     names = asked.stdout.splitlines()
     for name in names:
         for part in name.split("/"):
@@ -47,8 +49,12 @@ def test_a_file_of_code_fits_every_platform(name):
     """It parses on 3.10, names no module of POSIX alone, and says in what encoding it reads text:
     Windows would take the user's code page."""
     tree = ast.parse((ROOT / name).read_text(encoding="utf-8"), feature_version=(3, 10))
-    imported = {alias.name for n in ast.walk(tree) if isinstance(n, ast.Import) for alias in n.names}
-    imported |= {n.module or "" for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and not n.level}
+    imported = {
+        alias.name for n in ast.walk(tree) if isinstance(n, ast.Import) for alias in n.names
+    }
+    imported |= {
+        n.module or "" for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and not n.level
+    }
     assert not {each.split(".")[0] for each in imported} & POSIX_ONLY
     for call in calls(tree):
         target = call.func
@@ -64,7 +70,11 @@ def pythons() -> dict[str, str]:
     found = {}
     for minor in range(10, 14):
         version = f"3.{minor}"
-        homes = sorted(Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"), "versions").glob(f"{version}.*"))
+        homes = sorted(
+            Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"), "versions").glob(
+                f"{version}.*"
+            )
+        )
         candidates = [str(home / "bin" / "python") for home in homes]
         candidates += [shutil.which(f"python{version}") or ""]
         if sys.version_info[:2] == (3, minor):
@@ -132,7 +142,10 @@ def test_prompts_and_recipes_are_read_alike_on_every_python(python, tmp_path):
     """Without a package: these rooms are pure Python."""
     link_folder(tmp_path / "pack" / "ensemble", ROOT / "ensemble")
     folder = ROOT / "tests" / "fixtures" / "recipes"
-    files = [str(folder / name) for name in ("multi_person.txt", "masked_portrait.txt", "lora_multi.json")]
+    files = [
+        str(folder / name)
+        for name in ("multi_person.txt", "masked_portrait.txt", "lora_multi.json")
+    ]
     done = run(python, "-S", "-c", READ, str(tmp_path), *files)
     assert done.returncode == 0, done.stderr
     here = run(sys.executable, "-c", READ, str(tmp_path), *files)

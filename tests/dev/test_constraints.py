@@ -24,7 +24,9 @@ def pins() -> set[str]:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}/{path.name}")
 def test_whatever_is_asked_for_is_pinned(path):
-    found = re.findall(r"^([A-Za-z0-9._-]+)(==\S+)?", path.read_text(encoding="utf-8"), re.MULTILINE)
+    found = re.findall(
+        r"^([A-Za-z0-9._-]+)(==\S+)?", path.read_text(encoding="utf-8"), re.MULTILINE
+    )
     assert found
     # Only the test tools pin for themselves; their reason stands in the file.
     own = {name for name, pin in found if pin and path.name == "requirements-test.txt"}

@@ -149,5 +149,7 @@ def test_the_workflow_as_a_dry_run(tmp_path):
         )
         assert done.returncode == 0, f"{step['name']}: {done.stdout}{done.stderr}"
         assert "warning" not in done.stdout.lower(), done.stdout
+        if "validate" in line:
+            assert "All validation checks passed" in done.stdout + done.stderr
     with zipfile.ZipFile(clone / "node.zip") as archive:
         assert sorted(archive.namelist()) == archive_files()

