@@ -45,7 +45,7 @@ class Target:
         """What its noise follows from: the person, or the place where nobody is known."""
         if self.person is not None:
             return f"person {self.person}"
-        x, y = self.face.centre
+        x, y = self.face.box.centre
         return f"face at {round(x)},{round(y)}"
 
 

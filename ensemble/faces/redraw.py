@@ -12,6 +12,7 @@ import comfy.utils
 import torch
 from comfy.model_patcher import ModelPatcher
 
+from ..regional.sampling import SamplingSettings
 from .crop import Oval
 from .noise import FaceNoise, face_seed, sampler_for
 from .painters import FacePainter, Painter, Target
@@ -19,18 +20,14 @@ from .painters import FacePainter, Painter, Target
 _MOST_OF_FREE = 0.8
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RedrawSettings:
-    """size: px of a crop as the model sees it, 0 for the model's own; context: side of a crop in
-    sides of the face."""
+    """How the crop of a face is painted."""
 
-    seed: int = 0
-    steps: int = 20
-    cfg: float = 7.0
-    sampler: str = "euler"
-    scheduler: str = "karras"
-    denoise: float = 0.5
+    sampling: SamplingSettings = field(default_factory=lambda: SamplingSettings(denoise=0.5))
+    # Pixels of a crop's side as the model sees it; 0: the model's own.
     size: int = 0
+    # Side of a crop in sides of the face.
     context: float = 2.0
     oval: Oval = field(default_factory=Oval)
 
@@ -78,7 +75,7 @@ def redraw(
             try:
                 samples = _sample(
                     latent[part], pixels[at[part]], masks[at[part]], group[part], vae, painter,
-                    settings,
+                    settings.sampling,
                 )  # fmt: skip
             except Exception as error:
                 comfy.model_management.raise_non_oom(error)
@@ -94,7 +91,7 @@ def redraw(
     return result
 
 
-def _sample(latent, pixels, masks, targets, vae, painter: FacePainter, settings: RedrawSettings):
+def _sample(latent, pixels, masks, targets, vae, painter: FacePainter, by: SamplingSettings):
     """One sampler run; LATENT in and out."""
     from comfy_extras.nodes_differential_diffusion import DifferentialDiffusion
     from latent_preview import prepare_callback
@@ -104,16 +101,16 @@ def _sample(latent, pixels, masks, targets, vae, painter: FacePainter, settings:
         painted = _with_masked_picture(painted, pixels, masks, vae)
     model = DifferentialDiffusion.execute(painted.model)[0]
     sigmas = comfy.samplers.KSampler(
-        model, settings.steps, model.load_device, settings.sampler, settings.scheduler,
-        settings.denoise, model.model_options,
+        model, by.steps, model.load_device, by.sampler, by.scheduler, by.denoise,
+        model.model_options,
     ).sigmas  # fmt: skip
-    seeds = tuple(face_seed(settings.seed + painter.seed_offset(t), t.who) for t in targets)
+    seeds = tuple(face_seed(by.seed + painter.seed_offset(t), t.who) for t in targets)
     noise = FaceNoise(seeds).generate_noise({"samples": latent})
     return comfy.sample.sample_custom(
-        model, noise, settings.cfg, sampler_for(settings.sampler, seeds, noise, sigmas), sigmas,
+        model, noise, by.cfg, sampler_for(by.sampler, seeds, noise, sigmas), sigmas,
         painted.positive, painted.negative, latent, noise_mask=masks[:, None],
         callback=prepare_callback(model, len(sigmas) - 1),
-        disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED, seed=settings.seed,
+        disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED, seed=by.seed,
     )  # fmt: skip
 
 

@@ -11,9 +11,10 @@ import torch
 from comfy.controlnet import ControlBase
 
 from ..regional.build import CHUNK_LIMIT
-from ..regional.crops import CONTROL_KEYS, Box
+from ..regional.crops import CONTROL_KEYS
 from ..regional.exact import Exact
 from ..regional.patch import Row
+from ..regions.rect import Rect
 
 
 @dataclass
@@ -68,7 +69,7 @@ class FaceControls:
     copy, so that core runs it once for the entries of both sides.
     """
 
-    boxes: Sequence[Box]
+    boxes: Sequence[Rect]
     pictures: Sequence[int]
     size: int
 
@@ -91,7 +92,7 @@ class FaceControls:
         plain = field[:, None] if field.ndim == 3 else field
         parts = [
             comfy.utils.common_upscale(
-                box.of(plain[i % plain.shape[0]][None]), self.size, self.size, method, "disabled"
+                box.cut(plain[i % plain.shape[0]][None]), self.size, self.size, method, "disabled"
             )
             for box, i in zip(self.boxes, self.pictures, strict=True)
         ]
