@@ -21,8 +21,17 @@ def sampling(seed: str, sampler: str = "Sampler.") -> list:
     """The widgets of SamplingSettings but denoise; `seed` and `sampler` are those inputs' tooltips."""
     return [
         widgets.seed(seed),
-        io.Int.Input("steps", default=20, min=1, max=1000, tooltip="Steps at denoise 1."),
-        io.Float.Input("cfg", default=7.0, min=0.0, max=100.0, step=0.1, tooltip="Guidance."),
+        io.Int.Input(
+            "steps", default=20, min=1, max=1000, tooltip="Sampling steps; as many at any denoise."
+        ),
+        io.Float.Input(
+            "cfg",
+            default=7.0,
+            min=0.0,
+            max=100.0,
+            step=0.1,
+            tooltip="Guidance: how closely the prompt is followed.",
+        ),
         io.Combo.Input("sampler", options=KSampler.SAMPLERS, default="euler", tooltip=sampler),
         io.Combo.Input(
             "scheduler", options=KSampler.SCHEDULERS, default="karras", tooltip="Scheduler."
