@@ -3,6 +3,8 @@
 from comfy.samplers import KSampler
 from comfy_api.latest import io
 
+from ..ensemble.regional.sampling import SamplingSettings as SamplingSettings
+
 
 def without_people(prompt: str = "Prompt for model", negative: str = "Negative for model") -> list:
     """model, positive and negative, beside a socket for people."""
@@ -15,7 +17,7 @@ def without_people(prompt: str = "Prompt for model", negative: str = "Negative f
 
 
 def sampling(seed: str, sampler: str = "Sampler.") -> list:
-    """seed to scheduler; `seed` and `sampler` are those inputs' tooltips."""
+    """The widgets of SamplingSettings but denoise; `seed` and `sampler` are those inputs' tooltips."""
     return [
         io.Int.Input(
             "seed",
