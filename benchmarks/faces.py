@@ -58,9 +58,9 @@ class Scene:
         from ensemble_portraits.ensemble.faces.crop import Oval, mask, square
         from ensemble_portraits.ensemble.faces.painters import Target
         from ensemble_portraits.ensemble.faces.redraw import RedrawSettings
+        from ensemble_portraits.ensemble.regional.changes import LoraPatch
         from ensemble_portraits.ensemble.regional.people import People, Person, Text
         from ensemble_portraits.ensemble.regional.sampling import SamplingSettings
-        from ensemble_portraits.ensemble.regional.stack import PersonPatches
 
         wide = 2048 if model == "sdxl" else 768
 
@@ -81,7 +81,7 @@ class Scene:
         members = tuple(
             Person(
                 text(10 + i), text(30 + i), (str(i),),
-                PersonPatches({k: ((v, 1.0),) for k, v in lora.items()}), torch.ones(8, 8),
+                {k: (LoraPatch(v, 1.0),) for k, v in lora.items()}, torch.ones(8, 8),
             )
             for i, lora in enumerate(self.loras)
         )  # fmt: skip

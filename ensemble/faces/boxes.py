@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..regional.tiles import Tile, cover
+from ..regional.tiles import cover
 from ..regions.bounding_box import BoundingBox
 from ..regions.rect import Rect
 
@@ -78,14 +78,14 @@ def levels(height: int, width: int, smallest: int) -> list[int]:
     return sides
 
 
-def tiles(height: int, width: int, smallest: int) -> Iterator[Tile]:
+def tiles(height: int, width: int, smallest: int) -> Iterator[Rect]:
     """Every level's tiles; they overlap by a third, so that a face up to a third of a tile lies
     whole in one, and larger ones do one level up."""
     for side in levels(height, width, smallest):
         yield from cover(height, width, side, side // 3)
 
 
-def is_cut(face: Rect, tile: Tile, height: int, width: int) -> bool:
+def is_cut(face: Rect, tile: Rect, height: int, width: int) -> bool:
     """Whether a border of the tile, not of the picture, seems to cut the face."""
     margin = 0.04 * face.side
     return (

@@ -12,6 +12,7 @@ import comfy.utils
 import torch
 from comfy.model_patcher import ModelPatcher
 
+from ..regional.families import family_of
 from ..regional.sampling import SamplingSettings
 from .crop import Oval
 from .noise import FaceNoise, face_seed, sampler_for
@@ -33,11 +34,9 @@ class RedrawSettings:
 
 
 def crop_size(model: ModelPatcher, wanted: int, ratio: int) -> int:
-    """Pixels of a crop's side, a multiple of the VAE's `ratio`: 512 for SD 1 and 2, else 1024."""
-    import comfy.model_base as base
-
-    small = isinstance(model.model, base.BaseModel) and type(model.model) is base.BaseModel
-    side = wanted or (512 if small else 1024)
+    """Pixels of a crop's side, a multiple of the VAE's `ratio`: those that the model was trained
+    on, unless others are wanted."""
+    side = wanted or family_of(model).picture_side
     return max(ratio, round(side / ratio) * ratio)
 
 
@@ -97,7 +96,7 @@ def _sample(latent, pixels, masks, targets, vae, painter: FacePainter, by: Sampl
     from latent_preview import prepare_callback
 
     painted = painter.paint(targets, pixels.shape[1])
-    if takes_masked_picture(painted.model):
+    if family_of(painted.model).takes_masked_picture(painted.model.model):
         painted = _with_masked_picture(painted, pixels, masks, vae)
     model = DifferentialDiffusion.execute(painted.model)[0]
     sigmas = comfy.samplers.KSampler(
@@ -112,14 +111,6 @@ def _sample(latent, pixels, masks, targets, vae, painter: FacePainter, by: Sampl
         callback=prepare_callback(model, len(sigmas) - 1),
         disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED, seed=by.seed,
     )  # fmt: skip
-
-
-def takes_masked_picture(model: ModelPatcher) -> bool:
-    """Whether it is an inpainting model: one that sees the rest of the picture beside the noise."""
-    if getattr(model.model, "concat_keys", ()):
-        return True
-    channels = model.model.model_config.unet_config.get("in_channels")
-    return channels is not None and channels > model.model.latent_format.latent_channels
 
 
 def _with_masked_picture(painted: Painter, pixels, masks, vae) -> Painter:

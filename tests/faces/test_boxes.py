@@ -8,7 +8,6 @@ import tiny
 import torch
 from ensemble_portraits.ensemble.faces.boxes import Face, distinct, is_cut, tiles
 from ensemble_portraits.ensemble.faces.match import REACH, assign, face_of_head, match
-from ensemble_portraits.ensemble.regional.people import HeadBox
 from ensemble_portraits.ensemble.regions.rect import Rect, Unit
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -96,7 +95,7 @@ def test_the_clear_pair_wins_over_the_sum():
     assert match(costs, reach=1.5) == [0, None]
 
 
-def people(heads: list[HeadBox | None], width=400):
+def people(heads: list[Rect | None], width=400):
     patcher = tiny.model()
     masks = tiny.columns(len(heads), 64, width // 4)
     made = tiny.people(patcher, [{}] * len(heads), masks)
@@ -106,7 +105,7 @@ def people(heads: list[HeadBox | None], width=400):
 
 @pytest.fixture(scope="module")
 def three():
-    return people([HeadBox(0.02, 0.1, 0.22, 0.3), None, HeadBox(0.7, 0.1, 0.9, 0.3)])
+    return people([Rect.fractions(0.02, 0.1, 0.22, 0.3), None, Rect.fractions(0.7, 0.1, 0.9, 0.3)])
 
 
 def test_heads_and_regions_tell_who(three):

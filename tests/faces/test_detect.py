@@ -46,12 +46,11 @@ def test_heads_of_a_pose_are_the_faces(crowd):
 
 
 def test_heads_of_people_are_the_faces(crowd, patcher):
-    from ensemble_portraits.ensemble.regional.places import place
-    from ensemble_portraits.ensemble.regions.layout import Layout
+    from ensemble_portraits.ensemble.regional.placement import PlacementRequest, place
 
     image, truth, pose = crowd
     people = tiny.people(patcher, [{}] * 3, tiny.columns(3))
-    heads = place(3, Layout.COLUMNS, 0.06, "", None, pose).heads
+    heads = place(PlacementRequest(people=3, pose=pose)).heads
     members = tuple(replace(p, head=h) for p, h in zip(people.people, heads, strict=True))
     people = replace(people, people=members)
     found = find_faces(image, Sources(people=people), Source.PEOPLE)[0]

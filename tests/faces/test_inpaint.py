@@ -24,7 +24,6 @@ from ensemble_portraits.ensemble.faces.match import face_of_head
 from ensemble_portraits.ensemble.faces.painters import PeoplePainter, PlainPainter
 from ensemble_portraits.ensemble.faces.redraw import RedrawSettings, crop_size
 from ensemble_portraits.ensemble.faces.swap import Repaint, redraw_faces
-from ensemble_portraits.ensemble.regional.people import HeadBox
 from ensemble_portraits.ensemble.regional.sampling import SamplingSettings
 from ensemble_portraits.ensemble.regions.bounding_box import BoundingBox
 from ensemble_portraits.ensemble.regions.rect import Rect, Unit
@@ -108,7 +107,7 @@ def test_pictures_of_a_batch_are_as_they_are_alone(painter):
 def test_people_are_told_apart_and_strangers_left(patcher):
     states = [tiny.lora(patcher, 1), tiny.lora(patcher, 2)]
     people = tiny.people(patcher, states, tiny.columns(2))
-    heads = (HeadBox(0.6, 0.3, 0.82, 0.7), HeadBox(0.05, 0.1, 0.3, 0.55))
+    heads = (Rect.fractions(0.6, 0.3, 0.82, 0.7), Rect.fractions(0.05, 0.1, 0.3, 0.55))
     members = tuple(replace(p, head=h) for p, h in zip(people.people, heads, strict=True))
     people = replace(people, people=members)
     stranger = Face.at(100, 10, 120, 34)
@@ -127,7 +126,7 @@ def test_people_are_told_apart_and_strangers_left(patcher):
 
 def test_swapping_by_redraw_leaves_strangers(patcher):
     people = tiny.people(patcher, [tiny.lora(patcher, 1)], tiny.columns(1))
-    head = HeadBox(0.05, 0.1, 0.3, 0.55)
+    head = Rect.fractions(0.05, 0.1, 0.3, 0.55)
     people = replace(people, people=(replace(people.people[0], head=head),))
     boxes = [BoundingBox(face.box).as_core() for face in PAIR]
     repaint = Repaint(vae=VAE, painter=PeoplePainter.of(people, None, None), settings=QUICK.redraw)
@@ -291,7 +290,7 @@ def test_of_too_many_faces_the_largest_are_redrawn(painter, caplog):
 
 def test_somebodys_small_face_comes_before_a_large_stranger(patcher):
     people = tiny.people(patcher, [{}], tiny.columns(1))
-    head = HeadBox(0.05, 0.1, 0.2, 0.4)
+    head = Rect.fractions(0.05, 0.1, 0.2, 0.4)
     people = replace(people, people=(replace(people.people[0], head=head),))
     small = face_of_head(head, 192, 160)
     seen = look([small, Face.at(90, 40, 170, 130)], people, replace(QUICK, max_faces=1), 192, 160)

@@ -39,7 +39,7 @@ from ensemble_portraits.ensemble.faces.warp import (
     match_colour,
     warp_faces,
 )
-from ensemble_portraits.ensemble.regional.people import HeadBox, People, Person
+from ensemble_portraits.ensemble.regional.people import People, Person
 from ensemble_portraits.ensemble.regions.rect import Rect, Unit
 from hypothesis import given
 from hypothesis import strategies as st
@@ -210,7 +210,7 @@ def test_a_face_of_13_pixels():
     assert (result - target).abs()[changed].mean() < 6 / 255
 
 
-def people(heads: list[HeadBox | None]) -> People:
+def people(heads: list[Rect | None]) -> People:
     everybody = tuple(
         Person(None, None, (), None, torch.zeros(8, 8), head)  # type: ignore[arg-type]
         for head in heads
@@ -228,7 +228,7 @@ def at(x: float, y: float = 100.0, landmarks: bool = True) -> Face:
 def test_a_reference_follows_its_person(order):
     """Whatever order faces come in, person k's reference goes to person k's head."""
     places = [100.0, 250.0, 400.0]
-    group = people([HeadBox((x - 30) / 512, 0.1, (x + 30) / 512, 0.3) for x in places])
+    group = people([Rect.fractions((x - 30) / 512, 0.1, (x + 30) / 512, 0.3) for x in places])
     faces = [at(places[k]) for k in order]
     assert owners_of(faces, group, 512, 512, 3) == list(order)
     # One face is missed: the others keep theirs.

@@ -1,5 +1,7 @@
 """The rectangle: units that do not mix, and the one rule by which edges become pixels."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 from ensemble_portraits.ensemble.regions.rect import WHOLE, Rect, Unit
@@ -30,8 +32,7 @@ def test_neighbours_share_their_edges_and_nothing_is_lost(edges, width):
     """Strips side by side cover every column, and overlap only where they were kept at a pixel."""
     edges = [0.0, *sorted(edges), 1.0]
     parts = [
-        Rect.fractions(a, 0, b, 1).slices(width=width, height=1)[1]
-        for a, b in zip(edges, edges[1:], strict=False)
+        Rect.fractions(a, 0, b, 1).slices(width=width, height=1)[1] for a, b in pairwise(edges)
     ]
     assert {x for part in parts for x in range(part.start, part.stop)} == set(range(width))
     for before, after, edge in zip(parts, parts[1:], edges[1:], strict=False):
