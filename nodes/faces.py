@@ -3,7 +3,7 @@
 from comfy_api.latest import io, ui
 
 from ..ensemble.faces.choices import Source, Unmatched, yunet_files
-from .sampling import SamplingSettings, sampling, without_people
+from .sampling import NO_PAINTER, SamplingSettings, painter_of, sampling, without_people
 from .types import FaceDetection, People, PoseKeypoint
 from .widgets import choice, share
 
@@ -54,12 +54,19 @@ class FaceInpaint(io.ComfyNode):
         from ..ensemble.faces.crop import Oval
         from ..ensemble.faces.detect import Sources
         from ..ensemble.faces.inpaint import FaceSettings, face_inpaint, numbered_faces
-        from ..ensemble.faces.painters import painter_of
+        from ..ensemble.faces.painters import PeoplePainter, PlainPainter
         from ..ensemble.faces.redraw import RedrawSettings
 
-        painter = painter_of(people, model, positive, negative)
+        painter = painter_of(
+            people,
+            model,
+            positive,
+            negative,
+            from_people=PeoplePainter.of,
+            from_model=PlainPainter.of,
+        )
         if painter is None:
-            raise ValueError("Link people, or model, positive and negative.")
+            raise ValueError(NO_PAINTER)
         sources = Sources(
             mask=mask,
             face_detection=face_detection,

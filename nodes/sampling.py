@@ -1,10 +1,15 @@
 """Inputs that every node which paints has in common."""
 
+from collections.abc import Callable
+from typing import TypeVar
+
 from comfy.samplers import KSampler
 from comfy_api.latest import io
 
 from ..ensemble.regional.sampling import SamplingSettings as SamplingSettings
 from . import widgets
+
+T = TypeVar("T")
 
 
 def without_people(prompt: str = "Prompt for model", negative: str = "Negative for model") -> list:
@@ -15,6 +20,27 @@ def without_people(prompt: str = "Prompt for model", negative: str = "Negative f
         io.Conditioning.Input("positive", optional=True, tooltip=f"{prompt}. {lent}"),
         io.Conditioning.Input("negative", optional=True, tooltip=f"{negative}. {lent}"),
     ]
+
+
+NO_PAINTER = "Link people, or model, positive and negative."
+
+
+def painter_of(
+    people,
+    model,
+    positive,
+    negative,
+    *,
+    from_people: Callable[..., T],
+    from_model: Callable[..., T],
+) -> T | None:
+    """What paints for a node with these sockets: people before model; None where neither is linked
+    whole."""
+    if people is not None:
+        return from_people(people, positive, negative)
+    if model is None or positive is None or negative is None:
+        return None
+    return from_model(model, positive, negative)
 
 
 def sampling(seed: str, sampler: str = "Sampler.") -> list:

@@ -167,13 +167,3 @@ class PeoplePainter:
             row = Row(patch.identity, None, kind)
             sides.append(marked([entry], row, **crop.lent(self.lent[side])))
         return Painter(model, *sides)
-
-
-def painter_of(people: People | None, model, positive, negative) -> FacePainter | None:
-    """Who paints the faces of a node with these sockets: people before model; None where neither is
-    linked whole."""
-    if people is not None:
-        return PeoplePainter.of(people, positive, negative)
-    if model is None or positive is None or negative is None:
-        return None
-    return PlainPainter.of(model, positive, negative)
