@@ -3,8 +3,8 @@
 from comfy_api.latest import io
 
 from ..ensemble.faces.choices import Mode
-from .face_fix import answer, where
-from .sampling import SamplingSettings, painter_of, sampling, without_people
+from .face_fix import answer, face_painter, where
+from .sampling import SamplingSettings, sampling, without_people
 from .types import FaceLandmarks, PoseKeypoint
 from .widgets import choice, share
 
@@ -67,7 +67,6 @@ class EnsembleFaceSwap(io.ComfyNode):
         reference=None, reference_landmarks=None, **sampling,
     ) -> io.NodeOutput:  # fmt: skip
         from ..ensemble.faces.landmarks import FaceInputs
-        from ..ensemble.faces.painters import PeoplePainter, PlainPainter
         from ..ensemble.faces.redraw import RedrawSettings
         from ..ensemble.faces.references import linked_references, named_references
         from ..ensemble.faces.swap import Repaint, lay_faces, redraw_faces
@@ -76,16 +75,7 @@ class EnsembleFaceSwap(io.ComfyNode):
         inputs = FaceInputs(
             boxes=boxes, landmarks=landmarks, people=people, face_detection=face_detection
         )
-        painter = None
-        if vae is not None:
-            painter = painter_of(
-                people,
-                model,
-                positive,
-                negative,
-                from_people=PeoplePainter.of,
-                from_model=PlainPainter.of,
-            )
+        painter = face_painter(people, model, positive, negative) if vae is not None else None
 
         def repaint(denoise: float) -> Repaint | None:
             if painter is None or denoise == 0:

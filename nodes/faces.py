@@ -3,7 +3,8 @@
 from comfy_api.latest import io, ui
 
 from ..ensemble.faces.choices import Source, Unmatched, yunet_files
-from .sampling import NO_PAINTER, SamplingSettings, painter_of, sampling, without_people
+from .face_fix import face_painter
+from .sampling import NO_PAINTER, SamplingSettings, sampling, without_people
 from .types import FaceDetection, People, PoseKeypoint
 from .widgets import choice, share
 
@@ -54,17 +55,9 @@ class FaceInpaint(io.ComfyNode):
         from ..ensemble.faces.crop import Oval
         from ..ensemble.faces.detect import Sources
         from ..ensemble.faces.inpaint import FaceSettings, face_inpaint, numbered_faces
-        from ..ensemble.faces.painters import PeoplePainter, PlainPainter
         from ..ensemble.faces.redraw import RedrawSettings
 
-        painter = painter_of(
-            people,
-            model,
-            positive,
-            negative,
-            from_people=PeoplePainter.of,
-            from_model=PlainPainter.of,
-        )
+        painter = face_painter(people, model, positive, negative)
         if painter is None:
             raise ValueError(NO_PAINTER)
         sources = Sources(
