@@ -44,7 +44,7 @@ def on_tiles(
     found: list[list[Face]] = [[] for _ in image]
     for tile in tiles(height, width, smallest):
         comfy.model_management.throw_exception_if_processing_interrupted()
-        part = tile.of(planes)
+        part = tile.cut(planes)
         scale = _VIEW / max(part.shape[-2:])
         size = [max(1, round(side * scale)) for side in part.shape[-2:]]
         views = F.interpolate(part, size, mode="bilinear", antialias=True).movedim(1, -1)
