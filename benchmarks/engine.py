@@ -163,13 +163,13 @@ def random_text(model: str, seed: int):
 
 def random_people(patcher, model: str, loras: list[dict], masks, **options):
     """People with a random text and one of the (parsed) LoRAs each, in the regions of `masks`."""
+    from ensemble_portraits.ensemble.regional.changes import LoraPatch
     from ensemble_portraits.ensemble.regional.people import People, Person
-    from ensemble_portraits.ensemble.regional.stack import PersonPatches
 
     people = tuple(
         Person(
             random_text(model, 10 + i), random_text(model, 30 + i), (str(i),),
-            PersonPatches({key: ((adapter, 1.0),) for key, adapter in lora.items()}), mask,
+            {key: (LoraPatch(adapter, 1.0),) for key, adapter in lora.items()}, mask,
         )
         for i, (lora, mask) in enumerate(zip(loras, masks, strict=True))
     )  # fmt: skip

@@ -1,27 +1,10 @@
 """Safety checker and translator folders, small and random."""
 
 from pathlib import Path
-from typing import Any
 
 import torch
-from safetensors.torch import save_file
 
 from .checkpoint import config
-
-
-class _Checker(torch.nn.Module):
-    """The layout of diffusers' StableDiffusionSafetyChecker; the tests hold it to that class."""
-
-    def __init__(self, shape: Any) -> None:
-        from transformers import CLIPVisionModel
-
-        super().__init__()
-        size = shape.projection_dim
-        self.vision_model = CLIPVisionModel(shape.vision_config)
-        self.visual_projection = torch.nn.Linear(shape.vision_config.hidden_size, size, bias=False)
-        for name, shape in {"concept_embeds": (17, size), "special_care_embeds": (3, size)}.items():
-            self.register_parameter(name, torch.nn.Parameter(torch.randn(shape)))
-            self.register_parameter(f"{name}_weights", torch.nn.Parameter(torch.ones(shape[0])))
 
 
 @torch.no_grad()
@@ -32,11 +15,16 @@ def make_safety_checker(folder: Path, threshold: float, pictures: list | None = 
     """
     from transformers import CLIPImageProcessor
 
+    from ensemble.safety.net import SafetyChecker
+
     torch.manual_seed(0)
-    net = _Checker(shape := config("safety_checker"))
+    net = SafetyChecker(config("safety_checker"))
     # transformers' own start values give all pictures nearly the same embedding.
-    net.vision_model.get_input_embeddings().weight.normal_()
+    net.vision_model.embeddings.patch_embedding.weight.normal_()
+    net.concept_embeds.normal_()
+    net.special_care_embeds.normal_()
     net.concept_embeds_weights.fill_(threshold)
+    net.special_care_embeds_weights.fill_(1)
     processor = CLIPImageProcessor(
         size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32}
     )
@@ -48,9 +36,8 @@ def make_safety_checker(folder: Path, threshold: float, pictures: list | None = 
         )
         net.concept_embeds_weights.fill_(1)
         net.concept_embeds_weights[0] = cosines[:, 0].mean()
-    shape.save_pretrained(folder)
+    net.save_pretrained(folder)
     processor.save_pretrained(folder)
-    save_file(net.state_dict(), folder / "model.safetensors", {"format": "pt"})
 
 
 def make_translator(folder: Path) -> None:

@@ -7,10 +7,11 @@ far as it lies in the picture, shows its colour; what is hidden stays missing.
 
 import numpy as np
 
+from ..regions.body18 import BODY_POINTS
 from . import discs, palette, raster
 from .assemble import Candidate, assemble
 from .palette import Labels
-from .skeleton import BODY_POINTS, Pose
+from .skeleton import Pose
 
 _MAX_RADIUS = 64
 

@@ -198,7 +198,8 @@ def test_linked_joints_are_moved_where_they_are_typed(editor):
 
 def test_the_skeleton_and_its_colours_are_those_of_the_map(editor):
     from ensemble_portraits.ensemble.pose.draw import COLOURS, LIMB_COLOURS
-    from ensemble_portraits.ensemble.pose.skeleton import LIMBS, Joint
+    from ensemble_portraits.ensemble.pose.skeleton import LIMBS
+    from ensemble_portraits.ensemble.regions.body18 import Joint
 
     names, limbs = editor.js(
         "async () => { const src = [...document.querySelectorAll('link')]"

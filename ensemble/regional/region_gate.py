@@ -1,5 +1,5 @@
-"""The G of fused's `y += up (G * (down x))`: whose rows act on which tokens. One row of the batch
-holds the whole picture, and people own places in it."""
+"""The G of fused's `y += up (G * (down x))`: how strongly each person's adapters act at each token.
+One row of the batch holds the whole picture, and people own places in it."""
 
 from __future__ import annotations
 
@@ -20,17 +20,6 @@ class TokenCountError(RuntimeError):
         )
 
 
-def token_grids(height: int, width: int) -> dict[int, tuple[int, int]]:
-    """Token count -> (rows, columns) at every level of a UNet for a latent of this size. Each level
-    halves with rounding up, as its strided convolutions do, so odd sizes are right too."""
-    grids = {}
-    while True:
-        grids.setdefault(height * width, (height, width))
-        if height == width == 1:
-            return grids
-        height, width = (height + 1) // 2, (width + 1) // 2
-
-
 def grid_of(x: torch.Tensor, options: Mapping, grids: Mapping[int, tuple[int, int]]):
     """(rows, columns) of the tokens of x `[B,T,C]`. Core tells every transformer's shape; where a
     wrapper of others keeps that from us, the count must be one that `grids` knows. Counting alone
@@ -47,11 +36,12 @@ def grid_of(x: torch.Tensor, options: Mapping, grids: Mapping[int, tuple[int, in
 
 
 @dataclass
-class PlaceGate:
+class RegionGate:
     """G for fused: the person's gate at the token's place, times 1 for our rows and 0 for others'.
 
-    gates `[N,H,W]`; ours `[B]` (1.0 or 0.0), or None when every row of the batch is ours. options:
-    the transformer options of the forward pass that runs.
+    gates `[N,H,W]`, see `adapter_gates`. grids: token count -> (rows, columns). ours `[B]` (1.0 or
+    0.0), or None when every row of the batch is ours. options: the transformer options of the
+    forward pass that runs.
     """
 
     gates: torch.Tensor
@@ -61,16 +51,16 @@ class PlaceGate:
     cache: dict = field(default_factory=dict)
 
     def tokens(self, owners: tuple[int, ...], like: torch.Tensor) -> torch.Tensor:
-        """`[1 or B, T, R]` for a layer that got `like` `[B,T,C]`: the place gate, seen as tokens."""
+        """`[1 or B, T, R]` for a layer that got `like` `[B,T,C]`; owners `[R]`: person indices."""
         grid = grid_of(like, self.options, self.grids)
         key = (grid, owners, like.dtype, like.device)
         if key not in self.cache:
-            self.cache[key] = self.places(grid, owners, like).flatten(2).transpose(1, 2)
+            self.cache[key] = self.pixels(grid, owners, like).flatten(2).transpose(1, 2)
         return self.cache[key]
 
-    def places(self, grid: tuple[int, int], owners: tuple[int, ...], like: torch.Tensor):
+    def pixels(self, grid: tuple[int, int], owners: tuple[int, ...], like: torch.Tensor):
         """`[1 or B, R, h, w]` for a convolution whose output has this grid."""
-        return self._cached(("place", grid, owners), like, lambda: reduce_to(self.gates, *grid))
+        return self._cached(("pixels", grid, owners), like, lambda: reduce_to(self.gates, *grid))
 
     def vectors(self, owners: tuple[int, ...], like: torch.Tensor) -> torch.Tensor:
         """`[1 or B, R]` for layers without space (time and label embeddings): the mean of the
@@ -84,8 +74,7 @@ class PlaceGate:
             per_row = build()[list(owners)][None]
             if self.ours is not None:
                 per_row = per_row * self.ours.view(-1, *[1] * (per_row.ndim - 1))
-            # Channels last: the token view of a place gate is then contiguous where it is used
-            # most.
+            # Channels last: seen as tokens it is then contiguous, where it is used most.
             if per_row.ndim == 4:
                 per_row = per_row.contiguous(memory_format=torch.channels_last)
             self.cache[key] = per_row.to(like.device, like.dtype)

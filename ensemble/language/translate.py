@@ -6,15 +6,13 @@ between them are translated piece by piece.
 
 import functools
 import re
-from pathlib import Path
 from typing import Any
 
 import torch
 
-from ..models.loading import Loaded
-from .folders import complete, load_folder
+from ..models.loading import Loaded, load_folder, named_folder
 
-KIND = "translation"
+FOLDER = "translation"
 AUTO = "auto"
 ENGLISH = "en"
 # facebook/mbart-large-50: ISO 639-1 -> the model's own codes.
@@ -55,19 +53,15 @@ def _identifier() -> Any:
 
 def load_translator(name: str) -> Loaded:
     """The mBART-50 model in `models/translation/<name>`. Raises ValueError, see load_folder."""
-    return load_folder(KIND, name, _read)
-
-
-def _read(path: Path) -> tuple[torch.nn.Module, object]:
-    from transformers import AutoTokenizer, MBartForConditionalGeneration
-
-    tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True)
-    if not hasattr(tokenizer, "lang_code_to_id"):
-        raise ValueError(f"its tokenizer is a {type(tokenizer).__name__}, not mBART-50's")
-    net = MBartForConditionalGeneration.from_pretrained(
-        path, local_files_only=True, use_safetensors=True, output_loading_info=True
-    )
-    return complete(net), tokenizer
+    folder = named_folder(FOLDER, name)
+    loaded = load_folder(FOLDER, folder, "MBartForConditionalGeneration", "AutoTokenizer")
+    if not hasattr(loaded.processor, "lang_code_to_id"):
+        raise ValueError(
+            f"models/{FOLDER}/{name} is no mBART-50 model: its tokenizer is a "
+            f"{type(loaded.processor).__name__}. Use a folder such as "
+            "facebook/mbart-large-50-many-to-one-mmt."
+        )
+    return loaded
 
 
 def translate(text: str, translator: Loaded, language: str) -> str:

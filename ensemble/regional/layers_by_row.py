@@ -17,8 +17,8 @@ from .stack import LayerStack
 
 
 @dataclass
-class RowOwners:
-    """people `[B]`: whose each row of the batch is, -1 for nobody."""
+class RowPeople:
+    """people `[B]`: person index of each batch row; -1: none."""
 
     people: tuple[int, ...]
     cache: dict = field(default_factory=dict)
@@ -37,18 +37,18 @@ class RowOwners:
             )  # fmt: skip
         return self.cache[key]
 
-    def of(self, table: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
-        """`[N,out]`, a row per person -> `[B,1,out]`, zeros for nobody."""
-        key = (like.dtype, like.device)
+    def of(self, table: torch.Tensor) -> torch.Tensor:
+        """`[N,out]`, a row per person -> `[B,1,out]`; zeros where the person index is -1."""
+        key = (table.dtype, table.device)
         if key not in self.cache:
             people = torch.tensor(self.people)
-            mine = (people >= 0)[:, None].to(like.device, like.dtype)
-            self.cache[key] = people.to(like.device), mine
+            mine = (people >= 0)[:, None].to(table)
+            self.cache[key] = people.to(table.device), mine
         people, mine = self.cache[key]
-        return (table.to(like)[people] * mine)[:, None]
+        return (table[people] * mine)[:, None]
 
 
-def with_own_adapters(layer: nn.Module, stack: LayerStack, rows: RowOwners) -> Callable:
+def with_adapters_by_row(layer: nn.Module, stack: LayerStack, rows: RowPeople) -> Callable:
     """A replacement for `layer.forward`; the wrapped one is the one found at install time."""
     original = layer.forward
     add = _add_convolution if isinstance(layer, nn.Conv2d) else _add_linear
@@ -59,14 +59,14 @@ def with_own_adapters(layer: nn.Module, stack: LayerStack, rows: RowOwners) -> C
     return forward
 
 
-def _add_linear(layer: nn.Module, stack: LayerStack, rows: RowOwners, x, y) -> torch.Tensor:
+def _add_linear(layer: nn.Module, stack: LayerStack, rows: RowPeople, x, y) -> torch.Tensor:
     """x `[B,...,in]`, y `[B,...,out]`, changed in place."""
     count = len(rows.people)
     # Some models lay frames or patches into the batch: they follow each other within a row.
     tokens = x.unflatten(0, (count, -1)).flatten(1, -2)
     out = y.view(*tokens.shape[:2], -1)
     if stack.gain is not None or stack.bias is not None:
-        out = _per_person(layer, stack, rows, out)
+        out = stack.with_gain_and_bias(layer, out, rows.of)
     picked = rows.ranks(stack.owners, x)
     if picked is not None:
         index, taken = picked
@@ -77,11 +77,12 @@ def _add_linear(layer: nn.Module, stack: LayerStack, rows: RowOwners, x, y) -> t
     return out.view_as(y)
 
 
-def _add_convolution(layer: nn.Conv2d, stack: LayerStack, rows: RowOwners, x, y) -> torch.Tensor:
+def _add_convolution(layer: nn.Conv2d, stack: LayerStack, rows: RowPeople, x, y) -> torch.Tensor:
     """x `[B,in,H,W]`, y `[B,out,h,w]`, changed in place."""
     out = y.contiguous().flatten(2)
     if stack.gain is not None or stack.bias is not None:
-        out = _per_person(layer, stack, rows, out.transpose(1, 2)).transpose(1, 2).contiguous()
+        last = stack.with_gain_and_bias(layer, out.transpose(1, 2), rows.of)
+        out = last.transpose(1, 2).contiguous()
     picked = rows.ranks(stack.owners, x)
     if picked is not None:
         index, taken = picked
@@ -102,13 +103,3 @@ def _down(layer: nn.Conv2d, down: torch.Tensor, x: torch.Tensor) -> torch.Tensor
         layer.dilation, count,
     )  # fmt: skip
     return z.view(count, down.shape[1], -1)
-
-
-def _per_person(layer: nn.Module, stack: LayerStack, rows: RowOwners, y: torch.Tensor):
-    """DoRA's gain on the layer's product and differences of its bias; y `[B,T,out]`."""
-    if stack.gain is not None:
-        bias = 0 if layer.bias is None else layer.bias.to(y)
-        y = y + (y - bias) * rows.of(stack.gain, y)
-    if stack.bias is not None:
-        y = y + rows.of(stack.bias, y)
-    return y

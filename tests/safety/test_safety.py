@@ -1,7 +1,9 @@
+import sys
+
 import pytest
 import torch
-from ensemble_portraits.ensemble.hosted.folders import model_folders
-from ensemble_portraits.ensemble.hosted.safety import (
+from ensemble_portraits.ensemble.models.loading import folder_names
+from ensemble_portraits.ensemble.safety.check import (
     Action,
     check_pictures,
     find_flagged,
@@ -34,15 +36,24 @@ def pictures(count: int) -> torch.Tensor:
     return torch.nn.functional.interpolate(coarse, size=(64, 96)).movedim(1, -1)
 
 
+def diffusers_checker(folder):
+    """diffusers' own class over a folder; it must find all of its weights there."""
+    from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
+
+    net, info = StableDiffusionSafetyChecker.from_pretrained(folder, output_loading_info=True)
+    assert not info["missing_keys"]
+    assert not info["unexpected_keys"]
+    return net.eval()
+
+
 def test_verdicts_equal_diffusers_own_pipeline_code(checkers):
     """StableDiffusionPipeline.run_safety_checker over the same folder, picture by picture."""
     from diffusers import StableDiffusionPipeline
     from diffusers.image_processor import VaeImageProcessor
-    from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
     from transformers import CLIPImageProcessor
 
     class Pipeline:
-        safety_checker = StableDiffusionSafetyChecker.from_pretrained(checkers / "middle").eval()
+        safety_checker = diffusers_checker(checkers / "middle")
         feature_extractor = CLIPImageProcessor.from_pretrained(checkers / "middle")
         image_processor = VaeImageProcessor()
         run_safety_checker = StableDiffusionPipeline.run_safety_checker
@@ -54,6 +65,49 @@ def test_verdicts_equal_diffusers_own_pipeline_code(checkers):
     assert find_flagged(load_checker("middle"), images) == theirs
     assert True in theirs
     assert False in theirs
+
+
+def test_special_concepts_lower_every_threshold_as_in_diffusers(checkers):
+    """The same weights in diffusers' class, at thresholds round all the cosines of the pictures: of
+    640 verdicts each must be the same, and a special concept must have turned some."""
+    make_safety_checker(checkers / "special", 0.0)
+    net = load_checker("special").on_device()[0]
+    theirs = diffusers_checker(checkers / "special")
+    pixels = torch.randn((20, 3, 32, 32), generator=torch.Generator().manual_seed(0))
+    turned = 0
+    for step in range(32):
+        verdicts = []
+        for special in (1.0, 0.0):
+            for each in (net, theirs):
+                each.concept_embeds_weights.data.fill_(0.3 + 0.01 * step)
+                each.special_care_embeds_weights.data.fill_(special)
+            _, expected = theirs(pixels, [torch.zeros(1) for _ in pixels])
+            assert net(pixels).tolist() == expected
+            verdicts.append(expected)
+        turned += verdicts[0] != verdicts[1]
+    assert turned
+
+
+def test_the_published_folders_layout_loads(checkers):
+    """CompVis/stable-diffusion-safety-checker, older than transformers' flat vision tower."""
+    from safetensors.torch import load_file, save_file
+
+    weights = load_file(checkers / "middle" / "model.safetensors")
+    make_safety_checker(checkers / "published", 1.0)
+    nested = {
+        name.replace("vision_model.", "vision_model.vision_model.", 1): value
+        for name, value in weights.items()
+    }
+    save_file(nested, checkers / "published" / "model.safetensors", metadata={"format": "pt"})
+    images = pictures(8)
+    flagged = find_flagged(load_checker("published"), images)
+    assert flagged == find_flagged(load_checker("middle"), images)
+    assert True in flagged
+
+
+def test_diffusers_is_not_needed(checkers, monkeypatch):
+    monkeypatch.setitem(sys.modules, "diffusers", None)
+    assert find_flagged(load_checker("all"), pictures(1)) == [True]
 
 
 @pytest.mark.parametrize("action", list(Action))
@@ -91,7 +145,7 @@ def test_off_is_told_apart_from_unflagged(checkers):
 
 
 def test_only_listed_folders_load(checkers):
-    assert [name for name in model_folders("safety_checker") if name in "middle all empty"] == [
+    assert [name for name in folder_names("safety_checker") if name in "middle all empty"] == [
         "all",
         "middle",
     ]

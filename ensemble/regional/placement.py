@@ -12,41 +12,56 @@ from ..pose.skeleton import Pose, read_pose_keypoint
 from ..regions.body import head_circle, torso_centre
 from ..regions.layout import Layout, lay_out
 from ..regions.people import body_regions
-from .people import HeadBox
+from ..regions.rect import Rect
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlacementRequest:
+    """Who is to stand where.
+
+    layout, feather, order: as the inputs of BreakRegionalPrompt. regions `[1 or N,H,W]` and pose (a
+    POSE_KEYPOINT value) as linked, or None.
+    """
+
+    people: int
+    layout: Layout = Layout.COLUMNS
+    feather: float = 0.06
+    order: str = ""
+    regions: torch.Tensor | None = None
+    pose: object = None
 
 
 @dataclass(frozen=True)
-class Places:
-    """In prompt order: regions `[N,H,W]` in 0..1, and heads where they are known."""
+class Placement:
+    """In prompt order: regions `[N,H,W]` in 0..1, and heads, in fractions of the canvas, where they
+    are known."""
 
     regions: torch.Tensor
-    heads: tuple[HeadBox | None, ...]
+    heads: tuple[Rect | None, ...]
 
 
-def place(
-    people: int, layout: Layout, feather: float, order: str, regions: torch.Tensor | None, pose
-) -> Places:
+def place(request: PlacementRequest) -> Placement:
     """Explicit masks win, then the pose's bodies, then the layout; `order` names who stands where
     from left to right in the last two. With masks the pose still tells where the heads are."""
-    standing = read_order(order, people)
-    bodies, canvas = _bodies(pose)
-    if regions is not None:
-        masks = _given(regions, people)
+    people = request.people
+    standing = read_order(request.order, people)
+    bodies, canvas = _bodies(request.pose)
+    if request.regions is not None:
+        masks = _given(request.regions, people)
         heads = _heads_by_mask(bodies, canvas, masks) if canvas else (None,) * people
-        return Places(masks, heads)
+        return Placement(masks, heads)
     prompt_order = [standing.index(i) for i in range(people)]
     if canvas is None:
-        return Places(
-            lay_out(max(people, 1), layout, feather)[:people][prompt_order], (None,) * people
-        )
+        strips = lay_out(max(people, 1), request.layout, request.feather)
+        return Placement(strips[:people][prompt_order], (None,) * people)
     if len(bodies) != people:
         raise ValueError(
             f"Input 'pose' shows {len(bodies)} people and the prompt has {people}. Link the pose "
             f"of PoseControlInput, which can crop or repeat people, or give 'regions'."
         )
     bodies = bodies[prompt_order]
-    masks = body_regions(bodies, canvas.width, canvas.height, feather=feather)
-    return Places(masks, tuple(_head(body, canvas) for body in bodies))
+    masks = body_regions(bodies, canvas.width, canvas.height, feather=request.feather)
+    return Placement(masks, tuple(_head(body, canvas) for body in bodies))
 
 
 def read_order(order: str, people: int) -> list[int]:
@@ -90,7 +105,7 @@ def _given(regions: torch.Tensor, people: int) -> torch.Tensor:
 def _heads_by_mask(bodies: np.ndarray, canvas: Pose, masks: torch.Tensor):
     """Each body belongs to the mask that covers its torso's centre most; a body in no mask to
     nobody."""
-    heads: list[HeadBox | None] = [None] * len(masks)
+    heads: list[Rect | None] = [None] * len(masks)
     if not len(bodies):
         return tuple(heads)
     height, width = masks.shape[1:]
@@ -104,14 +119,10 @@ def _heads_by_mask(bodies: np.ndarray, canvas: Pose, masks: torch.Tensor):
     return tuple(heads)
 
 
-def _head(body: np.ndarray, canvas: Pose) -> HeadBox | None:
+def _head(body: np.ndarray, canvas: Pose) -> Rect | None:
     circle = head_circle(body)
     if circle is None:
         return None
     (x, y), radius = circle
-    return HeadBox(
-        (x - radius) / canvas.width,
-        (y - radius) / canvas.height,
-        (x + radius) / canvas.width,
-        (y + radius) / canvas.height,
-    )
+    head = Rect.pixels(x - radius, y - radius, x + radius, y + radius)
+    return head.as_fractions(width=canvas.width, height=canvas.height)

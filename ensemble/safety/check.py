@@ -1,15 +1,14 @@
-"""diffusers' Stable Diffusion safety checker, and what happens to a flagged picture."""
+"""Pictures through Stable Diffusion's safety checker, and what becomes of a flagged one."""
 
 from enum import Enum
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 
-from ..models.loading import Loaded
-from .folders import complete, load_folder
+from ..models.loading import Loaded, load_folder, named_folder
+from ..pictures import from_bytes, to_bytes
 
-KIND = "safety_checker"
+FOLDER = "safety_checker"
 OFF = "off"
 NOTICE = "Sensitive content"
 
@@ -25,28 +24,17 @@ class Action(Enum):
 
 def load_checker(name: str) -> Loaded:
     """The checker in `models/safety_checker/<name>`. Raises ValueError, see load_folder."""
-    return load_folder(KIND, name, _read)
+    from .net import SafetyChecker
 
-
-def _read(path: Path) -> tuple[torch.nn.Module, object]:
-    from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
-    from transformers import CLIPImageProcessor
-
-    processor = CLIPImageProcessor.from_pretrained(path, local_files_only=True)
-    net = StableDiffusionSafetyChecker.from_pretrained(
-        path, local_files_only=True, use_safetensors=True, output_loading_info=True
-    )
-    return complete(net), processor
+    return load_folder(FOLDER, named_folder(FOLDER, name), SafetyChecker, "CLIPImageProcessor")
 
 
 def find_flagged(checker: Loaded, image: torch.Tensor) -> list[bool]:
     """Which pictures of IMAGE `[B,H,W,3]` the checker flags."""
     net, device = checker.on_device()
-    pictures = list((image * 255).round().clamp(0, 255).to(torch.uint8).cpu().numpy())
+    pictures = list(to_bytes(image).numpy())
     pixels = checker.processor(pictures, return_tensors="pt").pixel_values
-    # The net blackens the pictures it is given; it gets ones nobody needs.
-    _, flagged = net(clip_input=pixels.to(device), images=[torch.zeros(1) for _ in pictures])
-    return [bool(flag) for flag in flagged]
+    return net(pixels.to(device)).tolist()
 
 
 def hide(image: torch.Tensor, flagged: list[bool], action: Action) -> torch.Tensor:
@@ -85,7 +73,7 @@ def _notice(picture: torch.Tensor) -> torch.Tensor:
     canvas = Image.new("RGB", (width, height))
     font = ImageFont.load_default(max(8, width // 16))
     ImageDraw.Draw(canvas).text((width / 2, height / 2), NOTICE, anchor="mm", font=font)
-    return torch.from_numpy(np.asarray(canvas, dtype=np.float32) / 255).to(picture)
+    return from_bytes(np.asarray(canvas)).to(picture)
 
 
 def check_pictures(

@@ -3,8 +3,8 @@ import comfy.samplers
 import pytest
 import torch
 from diffusers import DDIMScheduler
-from ensemble_portraits.ensemble.hosted.sigmas import exact_sigmas, hosted_sampler
 from ensemble_portraits.ensemble.recipes.schedulers import DIFFUSERS, NAMES, choose, find
+from ensemble_portraits.ensemble.sampling.sigmas import exact_sigmas, sigmas_to_walk
 
 
 class Model:
@@ -37,16 +37,16 @@ def test_every_name_runs_exactly_the_steps_asked(name, steps):
         choice = choose(name, karras=karras, allow_approximate=True)
         assert choice.sampler in comfy.samplers.SAMPLER_NAMES
         assert choice.scheduler in comfy.samplers.SCHEDULER_NAMES
-        _, sigmas = hosted_sampler(Model(), choice, steps, 1.0)
+        sigmas = sigmas_to_walk(Model(), choice.scheduler, steps=steps, denoise=1.0)
         assert len(sigmas) == steps + 1
         assert (sigmas[:-1] > sigmas[1:]).all()
 
 
 @pytest.mark.parametrize(("denoise", "run"), [(1.0, 30), (0.8, 24), (0.5, 15), (0.05, 1), (0.0, 0)])
 def test_denoise_runs_the_last_part_of_the_full_schedule(denoise, run):
-    choice = choose("euler")
-    _, full = hosted_sampler(Model(), choice, 30, 1.0)
-    _, part = hosted_sampler(Model(), choice, 30, denoise)
+    scheduler = choose("euler").scheduler
+    full = sigmas_to_walk(Model(), scheduler, steps=30, denoise=1.0)
+    part = sigmas_to_walk(Model(), scheduler, steps=30, denoise=denoise)
     assert len(part) == (run + 1 if run else 0)
     assert torch.equal(part, full[len(full) - len(part) :])
 

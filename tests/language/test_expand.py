@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from ensemble_portraits.ensemble.hosted import expand as module
-from ensemble_portraits.ensemble.hosted.expand import TASK, expand
+from ensemble_portraits.ensemble.language import expand as module
+from ensemble_portraits.ensemble.language.expand import TASK, expand
 
 from .language_model import SMALL, clip_of, library_model
 

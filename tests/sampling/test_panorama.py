@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from ensemble_portraits.ensemble.hosted.panorama import (
+from ensemble_portraits.ensemble.sampling.panorama import (
     circular_in_x,
     panorama_model,
     panorama_vae,
