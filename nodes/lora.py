@@ -4,7 +4,7 @@ from comfy_api.latest import io
 from server import PromptServer
 
 from ..ensemble.lora.cache import TENSORS
-from ..ensemble.lora.choose import OnMissing, check, fingerprint
+from ..ensemble.lora.choose import OnMissing, check, fingerprint, read_stack
 from ..ensemble.lora.stack import load_stack
 
 
@@ -85,7 +85,8 @@ class MultiLoraLoader(io.ComfyNode):
     def fingerprint_inputs(
         cls, model, clip=None, loras="", strengths="", prompt="", on_missing="error"
     ) -> str:
-        return fingerprint(loras, prompt)
+        linked = loras is None or prompt is None
+        return fingerprint(None if linked else read_stack(loras, strengths, prompt).requests)
 
     @classmethod
     def execute(

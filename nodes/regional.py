@@ -1,16 +1,14 @@
 """BREAK prompts: several people, each with their own text, LoRA and region, in one sampling run."""
 
-import json
 from enum import Enum
 from typing import TypeVar
 
 from comfy_api.latest import io
 
 from ..ensemble.lora.cache import TENSORS
-from ..ensemble.lora.files import find_lora
-from ..ensemble.lora.names import UnresolvedNameError
+from ..ensemble.lora.choose import fingerprint, requests_of
 from ..ensemble.prompt.emphasis import Weights
-from ..ensemble.prompt.grammar import parse_break
+from ..ensemble.prompt.reading import read_prompt
 from ..ensemble.regional.build import build
 from ..ensemble.regional.compose import Settings, check, compose
 from ..ensemble.regional.people import Method
@@ -141,7 +139,7 @@ class BreakRegionalPrompt(io.ComfyNode):
             )
             people = None
             if text is not None:
-                people = len(check(text, negative or "", settings).people)
+                people = len(check(text, negative or "", settings).prompt.people)
             read_boxes(boxes or "", people)
         except ValueError as error:
             return str(error)
@@ -150,7 +148,7 @@ class BreakRegionalPrompt(io.ComfyNode):
     @classmethod
     def fingerprint_inputs(cls, text=None, on_missing="error", **_):
         """Changes when a LoRA file named in the text is edited or replaced."""
-        return json.dumps([_identity(tag.name) for tag in _tags(text or "")])
+        return fingerprint(None if text is None else requests_of(read_prompt(text).tags, "text"))
 
     @classmethod
     def execute(
@@ -160,7 +158,7 @@ class BreakRegionalPrompt(io.ComfyNode):
         settings = _settings(
             method, weights, base_strength, feather, layout, order, start, end, on_missing
         )
-        drawn = read_boxes(boxes, len(parse_break(text).people))
+        drawn = read_boxes(boxes, len(check(text, negative, settings).prompt.people))
         if drawn:
             regions = box_masks(drawn, feather)
         people = compose(model, clip, text, negative, settings, regions, pose)
@@ -192,19 +190,6 @@ def _skips(on_missing: str) -> bool:
     if on_missing not in ("error", "skip"):
         raise ValueError(f"Input 'on_missing' is {on_missing!r} and must be error or skip.")
     return on_missing == "skip"
-
-
-def _tags(text: str):
-    prompt = parse_break(text)
-    return [tag for part in (prompt.base, prompt.common, *prompt.people) for tag in part.loras]
-
-
-def _identity(name: str):
-    try:
-        file = find_lora(name)
-    except UnresolvedNameError:
-        return [name]
-    return [file.path, file.mtime_ns, file.size]
 
 
 NODES: list = [BreakRegionalPrompt]

@@ -6,7 +6,7 @@ from typing import Any
 import folder_paths
 import torch
 
-from ..lora.names import Aliases, read_aliases
+from ..lora.aliases import Aliases, read_aliases
 from ..prompt.errors import shown
 from .landmarks import FaceInputs, aligned_faces
 from .warp import Reference

@@ -67,23 +67,23 @@ class Build:
         """Note something that cannot be built whatever is installed."""
         self.refused.append(Problem(Severity.ERROR, setting, message))
 
-    def find(self, kind: str, name: str, setting: str) -> str | None:
+    def find(self, folder: str, name: str, setting: str) -> str | None:
         """The file `name` means, noted for the report; None after noting that it is missing."""
         try:
-            file = self.library.find(name, kind)
+            file = self.library.find(name, folder)
         except ValueError as error:
-            self.missing.append(Missing(setting, kind, name, str(error)))
+            self.missing.append(Missing(setting, folder, name, str(error)))
             return None
-        self.files.append((kind, name, file))
+        self.files.append((folder, name, file))
         return file
 
-    def first(self, kind: str, setting: str, hint: str, *words: str) -> str | None:
+    def first(self, folder: str, setting: str, hint: str, *words: str) -> str | None:
         """The first file of a folder, or of those with one of `words` in its name; or None, noted."""
-        for file in self.library.files.get(kind, ()):
+        for file in self.library.files.get(folder, ()):
             if not words or any(word in file.lower() for word in words):
-                self.files.append((kind, setting, file))
+                self.files.append((folder, setting, file))
                 return file
-        self.missing.append(Missing(setting, kind, "", hint))
+        self.missing.append(Missing(setting, folder, "", hint))
         return None
 
     def has_node(self, node: str, setting: str) -> bool:

@@ -94,4 +94,4 @@ def _check_people(build: Build) -> None:
 def _runs_without(missing: tuple[Missing, ...]) -> bool:
     """Whether leaving out what is missing leaves a graph that can run: not without a checkpoint, an
     input picture or a VAE."""
-    return all(each.kind not in ("checkpoints", "images") for each in missing)
+    return all(each.folder not in ("checkpoints", "images") for each in missing)

@@ -23,7 +23,7 @@ class Missing:
     """One thing the recipe needs and the machine lacks, and what to do about it."""
 
     setting: str
-    kind: str
+    folder: str
     name: str
     hint: str
 

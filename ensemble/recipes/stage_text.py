@@ -119,9 +119,9 @@ def parsed(build: Build) -> BreakPrompt:
     return parse_break(build.recipe.prompt)
 
 
-def _is(build: Build, name: str, kind: str) -> bool:
+def _is(build: Build, name: str, folder: str) -> bool:
     try:
-        build.library.find(name, kind)
+        build.library.find(name, folder)
     except ValueError:
         return False
     return True

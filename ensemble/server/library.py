@@ -8,11 +8,12 @@ import folder_paths
 import nodes
 
 from ..hosted.folders import model_folders
+from ..lora.aliases import read_aliases
 from ..lora.files import open_file, read_hashes
-from ..lora.names import read_aliases, resolve_among
+from ..lora.names import names_among
 from ..recipes.library import Library
 
-FILE_KINDS = (
+FOLDERS_OF_FILES = (
     "checkpoints",
     "loras",
     "embeddings",
@@ -21,7 +22,7 @@ FILE_KINDS = (
     "upscale_models",
     "facerestore_models",
 )
-FOLDER_KINDS = ("safety_checker", "translation")
+FOLDERS_OF_FOLDERS = ("safety_checker", "translation")
 HASHED = ("checkpoints", "loras")
 IMAGES = "images"
 
@@ -29,15 +30,13 @@ IMAGES = "images"
 def this_machine() -> Library:
     """Every file and node of this ComfyUI, now. Raises AliasFileError for a broken alias file."""
     aliases = read_aliases()
-    files = {kind: tuple(folder_paths.get_filename_list(kind)) for kind in FILE_KINDS}
-    files |= {kind: tuple(model_folders(kind)) for kind in FOLDER_KINDS}
+    files = {folder: tuple(folder_paths.get_filename_list(folder)) for folder in FOLDERS_OF_FILES}
+    files |= {folder: tuple(model_folders(folder)) for folder in FOLDERS_OF_FOLDERS}
     inputs, _ = folder_paths.recursive_search(folder_paths.get_input_directory())
     files[IMAGES] = tuple(inputs)
 
-    def find(name: str, kind: str) -> str:
-        return resolve_among(
-            name, files[kind], aliases.of_kind(kind), kind=kind, alias_file=aliases.path
-        )
+    def find(name: str, folder: str) -> str:
+        return names_among(folder, files[folder], aliases).resolve(name)
 
     return Library(files, _Definitions(nodes.NODE_CLASS_MAPPINGS), find)
 

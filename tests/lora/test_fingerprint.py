@@ -41,3 +41,19 @@ def test_a_missing_file_that_is_there_at_last_counts(fingerprint, save):
     before = fingerprint(text)
     save("late.safetensors")
     assert fingerprint(text) != before
+
+
+@pytest.mark.parametrize("linked", ["loras", "prompt"])
+def test_any_input_that_is_linked_in_may_name_any_file(linked, save):
+    texts = {"loras": "mine", "prompt": "a woman", linked: None}
+    save("mine.safetensors")
+    other = save("other.safetensors")
+    before = MultiLoraLoader.fingerprint_inputs(None, **texts)
+    os.utime(other, ns=(7, 7))
+    assert MultiLoraLoader.fingerprint_inputs(None, **texts) != before
+
+
+def test_the_names_themselves_count(save):
+    save("mine.safetensors")
+    one, two = (MultiLoraLoader.fingerprint_inputs(None, loras=n) for n in ("peft", "peft,mine"))
+    assert one != two

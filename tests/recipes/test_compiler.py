@@ -34,7 +34,7 @@ def classes(graph: dict) -> list[str]:
 def test_documented_examples_validate_and_match_their_snapshots(name, machine, validate, snapshot):
     found = compiled((EXAMPLES / name).read_text(), machine)
     validate(found.graph)
-    assert [each.kind for each in found.missing] in ([], ["nodes"] * len(found.missing))
+    assert [each.folder for each in found.missing] in ([], ["nodes"] * len(found.missing))
     assert found.graph == snapshot(name="graph")
     assert found.report == snapshot(name="report")
 
@@ -214,7 +214,7 @@ def test_everything_missing_comes_in_one_answer(machine):
     }  # fmt: skip
     with pytest.raises(MissingError) as error:
         compiled(json.dumps(body), machine, Options())
-    found = {(each.kind, each.name) for each in error.value.missing}
+    found = {(each.folder, each.name) for each in error.value.missing}
     assert found == {
         ("checkpoints", "no-such"),
         ("vae", "none-such"),

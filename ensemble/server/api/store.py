@@ -9,7 +9,7 @@ import json
 import os
 import sqlite3
 import threading
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
@@ -24,8 +24,8 @@ class State(Enum):
     FAILED = "failed"
 
 
-class Hook(Enum):
-    """Where the webhook call of a job stands."""
+class WebhookState(Enum):
+    """How the webhook call of a job stands."""
 
     NONE = ""
     WAITING = "waiting"
@@ -44,34 +44,40 @@ class ReusedError(Exception):
 
 @dataclass(frozen=True)
 class Job:
-    """`id` is what clients know, `prompt_id` ComfyUI's name of it and of its pictures.
+    """A row of the store. Times are seconds since 1970."""
 
-    `claim` is the client's own id for it, `request` the hash of what was asked. `work` is its size in
-    sampled pixels. Times are seconds since 1970; `seconds` is how long it ran. `outputs` are
-    ComfyUI's picture records. `answer` is what the routes need to answer for it.
-    """
-
+    # What clients know it by.
     id: int
+    # ComfyUI's name of it, and of its pictures.
     prompt_id: str
+    # The call, or the service, it came by: jobs of one kind take similar times.
     kind: str
     graph: dict[str, Any]
     pictures: int
+    # Its size in sampled pixels.
     work: float
     prefix: str
+    # What the routes need to answer for it.
     answer: dict[str, Any]
     created: float
+    # Hash of what was asked.
     request: str = ""
-    claim: str | None = None
+    # The client's own id for it.
+    idempotency_key: str | None = None
     temporary: bool = False
     webhook: str | None = None
     state: State = State.WAITING
+    # ComfyUI's picture records.
     outputs: tuple[dict[str, str], ...] = ()
     error: str = ""
     finished: float | None = None
+    # How long it ran.
     seconds: float | None = None
+    # How often ComfyUI ended while it ran.
     crashes: int = 0
-    hook: Hook = Hook.NONE
+    hook: WebhookState = WebhookState.NONE
     hook_tries: int = 0
+    # The order in which jobs were accepted.
     number: int = 0
 
 
@@ -102,7 +108,7 @@ CREATE INDEX IF NOT EXISTS jobs_by_kind ON jobs (kind, number);
 _VERSION = 1
 
 
-class Journal:
+class JobStore:
     """All methods may be called from any thread; each is one transaction."""
 
     def __init__(self, path: Path) -> None:
@@ -131,13 +137,14 @@ class Journal:
             self._db.close()
 
     def add(self, job: Job, most_waiting: int) -> tuple[Job, bool]:
-        """The job as it stands now and whether it is new: a claim that was used before gives its
+        """The job as it stands now and whether it is new: a key that was used before gives its
         first job. Raises ReusedError where that one was asked for differently, and FullError.
         """
         row = _row(job)
         names, marks = ", ".join(row), ", ".join("?" * len(row))
         with self._lock, self._transaction():
-            if job.claim is not None and (known := self._one("claim = ?", job.claim)):
+            key = job.idempotency_key
+            if key is not None and (known := self._one("claim = ?", key)):
                 if known.request != job.request:
                     raise ReusedError
                 return known, False
@@ -152,9 +159,9 @@ class Journal:
         assert added is not None  # noqa: S101 - read in the transaction that wrote it
         return added, True
 
-    def by_claim(self, claim: str) -> Job | None:
+    def by_idempotency_key(self, key: str) -> Job | None:
         with self._lock:
-            return self._one("claim = ?", claim)
+            return self._one("claim = ?", key)
 
     def by_id(self, number: int) -> Job | None:
         with self._lock:
@@ -223,7 +230,9 @@ class Journal:
         due = f"hook = 'due' AND hook_next <= ? AND {free} ORDER BY hook_next LIMIT ?"
         return self._all(due, now, *busy, count)
 
-    def set_hook(self, prompt_id: str, hook: Hook, tries: int, at: float | None = None) -> None:
+    def set_hook(
+        self, prompt_id: str, hook: WebhookState, tries: int, at: float | None = None
+    ) -> None:
         """After a try: how the call stands, and when the next one is."""
         with self._lock:
             self._db.execute(
@@ -262,37 +271,40 @@ class Journal:
         return [_job(row) for row in rows]
 
 
-def hook_host(job: Job) -> str:
+def webhook_host(job: Job) -> str:
     """Host and port of its webhook."""
     return urlsplit(job.webhook or "").netloc
 
 
-_PLAIN: Sequence[str] = (
-    *("id", "prompt_id", "claim", "request", "kind", "pictures", "work", "prefix", "error"),
-    *("created", "crashes", "finished", "seconds", "webhook", "hook_tries"),
-)
+# Fields that are columns as they are, and under which name.
+_PLAIN = {
+    **{name: name for name in ("id", "prompt_id", "request", "kind", "pictures", "work", "prefix")},
+    **{name: name for name in ("error", "created", "crashes", "finished", "seconds", "webhook")},
+    "hook_tries": "hook_tries",
+    "idempotency_key": "claim",
+}
 
 
 def _row(job: Job) -> dict[str, object]:
-    return {name: getattr(job, name) for name in _PLAIN} | {
+    return {column: getattr(job, name) for name, column in _PLAIN.items()} | {
         "graph": json.dumps(job.graph),
         "answer": json.dumps(job.answer),
         "outputs": json.dumps(job.outputs),
         "state": job.state.value,
         "hook": job.hook.value,
-        "hook_host": hook_host(job),
+        "hook_host": webhook_host(job),
         "temporary": int(job.temporary),
     }
 
 
 def _job(row: sqlite3.Row) -> Job:
     return Job(
-        **{name: row[name] for name in _PLAIN},
+        **{name: row[column] for name, column in _PLAIN.items()},
         graph=json.loads(row["graph"]) if row["graph"] else {},
         answer=json.loads(row["answer"]),
         outputs=tuple(json.loads(row["outputs"])),
         state=State(row["state"]),
-        hook=Hook(row["hook"]),
+        hook=WebhookState(row["hook"]),
         temporary=bool(row["temporary"]),
         number=row["number"],
     )

@@ -20,7 +20,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.resolver import ThreadedResolver
 
 from .config import HOSTS
-from .journal import Hook, Job, Journal, hook_host
+from .store import Job, JobStore, WebhookState, webhook_host
 
 logger = logging.getLogger(__name__)
 
@@ -115,12 +115,12 @@ class PublicResolver(AbstractResolver):
         await self._resolver.close()
 
 
-class Courier:
-    """Delivers the calls that the journal has due. `body` makes what is sent for a job."""
+class WebhookSender:
+    """Delivers the calls that the store has due. `body` makes what is sent for a job."""
 
     def __init__(
         self,
-        journal: Journal,
+        store: JobStore,
         hosts: frozenset[str],
         body: Callable[[Job], dict[str, Any]],
         *,
@@ -128,7 +128,7 @@ class Courier:
         timeout: float = TIMEOUT,
         resolver: AbstractResolver | None = None,
     ) -> None:
-        self._journal = journal
+        self._store = store
         self._hosts = hosts
         self._body = body
         self._delays = delays
@@ -144,9 +144,9 @@ class Courier:
             return
         hosts = Counter(host for host, _ in self._calls.values())
         busy = [host for host, count in hosts.items() if count >= AT_ONE_HOST]
-        # Those on their way are still due in the journal.
-        for job in await asyncio.to_thread(self._journal.due_hooks, time.time(), AT_ONCE, busy):
-            host = hook_host(job)
+        # Those on their way are still due in the store.
+        for job in await asyncio.to_thread(self._store.due_hooks, time.time(), AT_ONCE, busy):
+            host = webhook_host(job)
             if job.prompt_id in self._calls or hosts[host] >= AT_ONE_HOST or room == 0:
                 continue
             hosts[host] += 1
@@ -163,14 +163,14 @@ class Courier:
         tries = job.hook_tries + 1
         problem = await self._call(job)
         if problem is None:
-            hook, at = Hook.SENT, None
+            hook, at = WebhookState.SENT, None
         elif tries > len(self._delays):
-            hook, at = Hook.GIVEN_UP, None
+            hook, at = WebhookState.GIVEN_UP, None
         else:
-            hook, at = Hook.DUE, time.time() + self._delays[tries - 1]
+            hook, at = WebhookState.DUE, time.time() + self._delays[tries - 1]
         if problem is not None:
             logger.warning("webhook of job %d, try %d: %s", job.id, tries, problem)
-        await asyncio.to_thread(self._journal.set_hook, job.prompt_id, hook, tries, at)
+        await asyncio.to_thread(self._store.set_hook, job.prompt_id, hook, tries, at)
 
     async def _call(self, job: Job) -> str | None:
         """One try; None where it was taken, else what went wrong."""

@@ -16,9 +16,9 @@ from typing import Any
 
 from aiohttp import web
 
-from .editor_loras import list_loras
-from .editor_read import read_prompt, read_stack
-from .guard import Refused, read_body
+from ..bodies import answer_body
+from .loras import list_loras
+from .readings import tell_prompt, tell_stack
 
 PROMPT_PATH = "/ensemble/v1/prompt/read"
 STACK_PATH = "/ensemble/v1/loras/read"
@@ -27,54 +27,42 @@ MAX_BODY = 1_000_000
 _PROMPT_KEYS = ("text", "negative", "weights", "order", "boxes")
 _STACK_KEYS = ("loras", "strengths", "prompt")
 
-Answer = tuple[int, dict[str, Any]]
-
 
 def register_editor(routes: web.RouteTableDef) -> None:
     """Add the routes to ComfyUI's own."""
 
     @routes.post(PROMPT_PATH)
     async def prompt_route(request: web.Request) -> web.Response:
-        return await _answer(request, read_prompt_body)
+        return await answer_body(request, MAX_BODY, read_prompt_body)
 
     @routes.post(STACK_PATH)
     async def stack_route(request: web.Request) -> web.Response:
-        return await _answer(request, read_stack_body)
+        return await answer_body(request, MAX_BODY, read_stack_body)
 
     @routes.get(LORAS_PATH)
     async def loras_route(_: web.Request) -> web.Response:
         return web.json_response(await asyncio.to_thread(list_loras))
 
 
-def read_prompt_body(body: object) -> Answer:
+def read_prompt_body(body: object) -> tuple[int, dict[str, Any]]:
     """Status and answer of PROMPT_PATH."""
-    texts = _texts(body, _PROMPT_KEYS, "text")
-    return (200, read_prompt(**texts)) if isinstance(texts, dict) else (400, {"error": texts})
+    return _read(body, _PROMPT_KEYS, "text", tell_prompt)
 
 
-def read_stack_body(body: object) -> Answer:
+def read_stack_body(body: object) -> tuple[int, dict[str, Any]]:
     """Status and answer of STACK_PATH."""
-    texts = _texts(body, _STACK_KEYS, "loras")
-    return (200, read_stack(**texts)) if isinstance(texts, dict) else (400, {"error": texts})
+    return _read(body, _STACK_KEYS, "loras", tell_stack)
 
 
-async def _answer(request: web.Request, read: Callable[[object], Answer]) -> web.Response:
-    try:
-        body = await read_body(request, MAX_BODY)
-    except Refused as refused:
-        return web.json_response({"error": refused.message}, status=refused.status)
-    status, answer = await asyncio.to_thread(read, body)
-    return web.json_response(answer, status=status)
-
-
-def _texts(body: object, keys: tuple[str, ...], required: str) -> dict[str, str] | str:
-    """The texts of a body, or what is wrong with it."""
+def _read(
+    body: object, keys: tuple[str, ...], required: str, tell: Callable[..., dict[str, Any]]
+) -> tuple[int, dict[str, Any]]:
     if not isinstance(body, dict) or required not in body:
-        return f"the body must be an object with {required!r}"
+        return 400, {"error": f"the body must be an object with {required!r}"}
     unknown = [str(key)[:40] for key in body if key not in keys]
     if unknown:
-        return f"unknown keys: {', '.join(unknown[:5])}"
+        return 400, {"error": f"unknown keys: {', '.join(unknown[:5])}"}
     for key, value in body.items():
         if not isinstance(value, str):
-            return f"{key} must be a text"
-    return body
+            return 400, {"error": f"{key} must be a text"}
+    return 200, tell(**body)

@@ -1,8 +1,8 @@
-"""What the routes of the API share: letting requests in, accepting jobs, giving pictures out."""
+"""What the routes of the job API share: letting requests in, accepting jobs, giving pictures out."""
 
 import asyncio
 import base64
-import logging
+import json
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -10,35 +10,41 @@ from typing import Any
 
 from aiohttp import web
 
-from ..lora.names import AliasFileError
+from ...lora.aliases import AliasFileError
+from ..bodies import Refused, read_body
+from .access import check_key, check_source
 from .answers import links
 from .config import Config
-from .draft import Draft
-from .guard import Refused, check_key, check_source, read_body
-from .jobs import Jobs, Ticket
-from .journal import FullError, Hook, Job, ReusedError
+from .draft import Draft, read_idempotency_key, read_track_id, request_hash
+from .jobs import JobIds, Jobs, new_ids
 from .pictures import PictureError
 from .queue import GraphError
+from .store import FullError, Job, ReusedError, WebhookState
 from .webhooks import TargetError, check_target
 
-logger = logging.getLogger(__name__)
-
+IDEMPOTENCY_HEADER = "Idempotency-Key"
 RETRY_AFTER = 30
 _HEADERS = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
 Handler = Callable[[web.Request], Awaitable[web.Response]]
 
 
 @dataclass(frozen=True)
-class Terms:
+class JobOptions:
     """What a client wants of its job beside the picture."""
 
-    claim: str | None
+    # The client's own id of the request: the same one again gives the same job.
+    idempotency_key: str | None
+    # Hash of what was asked.
     request: str
+    track_id: str | int | None
     webhook: str | None
+    # What links in the answers begin with.
+    base: str
+    # Whether the pictures are removed after a day.
     temporary: bool = False
 
 
-class Desk:
+class JobService:
     """One for the running server."""
 
     def __init__(self, config: Config, jobs: Jobs) -> None:
@@ -61,46 +67,55 @@ class Desk:
         """What links begin with."""
         return self.config.url or f"{request.scheme}://{request.host}"
 
-    def webhook(self, value: object) -> str | None:
-        """A webhook's address that may be called, None for none. Raises TargetError."""
-        return None if value in (None, "") else check_target(value, self.config.webhook_hosts)
+    def options(
+        self,
+        request: web.Request,
+        path: str,
+        body: dict[str, Any],
+        *,
+        own_id: object = None,
+        track_is_key: bool = False,
+        temporary: bool = False,
+    ) -> JobOptions:
+        """The options of a submission to `path`. `own_id` is an idempotency key out of the body.
 
-    async def known(self, terms: Terms) -> Job | None:
-        """The job of a client's id that was used before. Raises Refused (409) for another request."""
-        if terms.claim is None:
-            return None
-        job = await asyncio.to_thread(self.jobs.journal.by_claim, terms.claim)
-        if job is not None and job.request != terms.request:
-            raise _reused()
-        return job
+        With `track_is_key` the same request under the same `track_id` is a second try: clients use
+        one track_id for many requests. Raises Refused and TargetError.
+        """
+        key = read_idempotency_key(request.headers.get(IDEMPOTENCY_HEADER), own_id)
+        track_id, asked = read_track_id(body.get("track_id")), request_hash(path, body)
+        if key is None and track_is_key and track_id is not None:
+            key = f"track:{json.dumps(track_id)}:{asked}"
+        webhook = body.get("webhook")
+        if webhook in (None, ""):
+            webhook = None
+        else:
+            webhook = check_target(webhook, self.config.webhook_hosts)
+        return JobOptions(key, asked, track_id, webhook, self.base(request), temporary)
 
-    async def check_room(self) -> None:
-        """Raises Refused (429) before any work is put into a job that cannot wait."""
-        if await asyncio.to_thread(self.jobs.journal.count_waiting) >= self.config.queue:
-            raise self._full()
-
-    async def accept(
-        self, draft: Draft, ticket: Ticket, terms: Terms, answer: dict[str, Any]
+    async def submit(
+        self, options: JobOptions, compiled: Callable[[JobIds], tuple[Draft, dict[str, Any]]]
     ) -> tuple[Job, bool]:
-        """The accepted job and whether it is new. Raises Refused and GraphError."""
-        job = Job(
-            id=ticket.id,
-            prompt_id=ticket.prompt_id,
-            kind=draft.kind,
-            graph=draft.graph,
-            pictures=draft.recipe.pictures or 1,
-            work=draft.work,
-            prefix=ticket.prefix,
-            answer=answer,
-            created=time.time(),
-            request=terms.request,
-            claim=terms.claim,
-            temporary=terms.temporary,
-            webhook=terms.webhook,
-            hook=Hook.WAITING if terms.webhook else Hook.NONE,
-        )
+        """The job of a request, and whether it is new.
+
+        `compiled` is called on a thread for a new one: its draft, and what its answers need beside
+        the options. Raises Refused: 409 for a key that was used for another request, 429 where as
+        many jobs wait as may. Raises GraphError, and whatever `compiled` raises.
+        """
+        store = self.jobs.store
+        if options.idempotency_key is not None:
+            known = await asyncio.to_thread(store.by_idempotency_key, options.idempotency_key)
+            if known is not None:
+                if known.request != options.request:
+                    raise _reused()
+                return known, False
+        # Before any work is put into a job that cannot wait.
+        if await asyncio.to_thread(store.count_waiting) >= self.config.queue:
+            raise self._full()
+        ids = new_ids()
+        draft, answer = await asyncio.to_thread(compiled, ids)
         try:
-            return await self.jobs.submit(job, draft.uploads)
+            return await self.jobs.submit(_job(draft, ids, options, answer), draft.uploads)
         except FullError as error:
             raise self._full() from error
         except ReusedError as error:
@@ -112,7 +127,7 @@ class Desk:
             number = int(number)
         if isinstance(number, bool) or not isinstance(number, int) or not 0 < number < 2**53:
             return None
-        return await asyncio.to_thread(self.jobs.journal.by_id, number)
+        return await asyncio.to_thread(self.jobs.store.by_id, number)
 
     async def output(self, job: Job, base: str) -> list[str]:
         """Links to a job's pictures, or the pictures in base64 where that was asked for."""
@@ -130,6 +145,25 @@ class Desk:
             f"Rate limit exceeded. Maximum {self.config.queue} queued requests allowed.",
             retry_after=RETRY_AFTER,
         )
+
+
+def _job(draft: Draft, ids: JobIds, options: JobOptions, answer: dict[str, Any]) -> Job:
+    return Job(
+        id=ids.id,
+        prompt_id=ids.prompt_id,
+        kind=draft.kind,
+        graph=draft.graph,
+        pictures=draft.recipe.pictures or 1,
+        work=draft.work,
+        prefix=ids.prefix,
+        answer=answer | {"base": options.base, "track_id": options.track_id},
+        created=time.time(),
+        request=options.request,
+        idempotency_key=options.idempotency_key,
+        temporary=options.temporary,
+        webhook=options.webhook,
+        hook=WebhookState.WAITING if options.webhook else WebhookState.NONE,
+    )
 
 
 def _reused() -> Refused:
