@@ -64,6 +64,5 @@ def read_prompt(
         if negatives is not None:
             found.attempt("negative", lambda: for_comfy(negative, emphasis))
     standing = found.attempt("order", lambda: read_order(order, people))
-    complete = not found and prompt is not None and negatives is not None
-    value = PeoplePrompt(prompt, negatives) if complete else None
+    value = PeoplePrompt(prompt, negatives) if prompt and negatives and not found else None
     return PromptReading(tuple(parts), standing, tuple(found), value)

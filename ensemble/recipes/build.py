@@ -18,17 +18,17 @@ class OutputSize(Enum):
 
 @dataclass(frozen=True)
 class Options:
-    """Choices that are the user's machine's, not the recipe's.
+    """Choices that are the user's machine's, not the recipe's."""
 
-    `seed` stands in for a seed the recipe leaves open. `skip_missing` leaves out what the machine
-    lacks, and the report says what; `checkpoint` is for recipes that name none.
-    """
-
+    # Stands in for a seed that the recipe leaves open.
     seed: int = 0
+    # For recipes that name none.
     checkpoint: str | None = None
     allow_approximate: bool = False
     output_size: OutputSize = OutputSize.RECIPE
+    # Whether to leave out what the machine lacks; the report says what.
     skip_missing: bool = False
+    # Of the saved pictures' names.
     prefix: str = "ensemble"
 
 
@@ -43,6 +43,7 @@ class Flow:
     negative: Link | None = None
     people: Link | None = None
     regions: Link | None = None
+    # The input picture, and the same at working size.
     original: Link | None = None
     source: Link | None = None
     mask: Link | None = None
@@ -59,8 +60,10 @@ class Build:
     graph: Graph = field(default_factory=Graph)
     missing: list[Missing] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    # Folder, name and file of each file that is used.
     files: list[tuple[str, str, str]] = field(default_factory=list)
     refused: list[Problem] = field(default_factory=list)
+    # File name -> picture, to be put into the input folder before the graph is queued.
     uploads: dict[str, bytes] = field(default_factory=dict)
 
     def refuse(self, setting: str, message: str) -> None:
@@ -85,11 +88,3 @@ class Build:
                 return file
         self.missing.append(Missing(setting, folder, "", hint))
         return None
-
-    def has_node(self, node: str, setting: str) -> bool:
-        """Whether a node is registered; noted as missing where it is not."""
-        if node in self.library.nodes:
-            return True
-        hint = f"the node {node} is not installed; update Ensemble Portraits, or leave this off"
-        self.missing.append(Missing(setting, "nodes", node, hint))
-        return False

@@ -3,7 +3,6 @@
 import math
 from dataclasses import dataclass, replace
 
-from ..prompt.grammar import parse_break
 from .recipe import Recipe, Service, Task
 from .schedulers import UnknownSchedulerError, find
 from .settings import ASTRIA_FLAGS, ASTRIA_SETTINGS, JSON_FIELDS
@@ -111,9 +110,10 @@ def is_lora_multi_text(recipe: Recipe) -> bool:
 
 def keeps_background(recipe: Recipe) -> bool:
     """Astria's mode 3: nothing said of the scene, and a picture with people: they are replaced."""
-    prompt = parse_break(recipe.prompt)
     masked = recipe.mask_image or recipe.mask_prompt
-    return bool(prompt.people and not prompt.base.text and is_image_to_image(recipe) and not masked)
+    if not recipe.people or masked or not is_image_to_image(recipe):
+        return False
+    return not recipe.parts.base.text
 
 
 def _canvas(recipe: Recipe) -> dict[str, int]:

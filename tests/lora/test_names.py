@@ -177,18 +177,18 @@ def test_resolve_reads_comfyuis_folders_and_the_alias_file(save, user_folder):
 
 
 def test_a_name_is_looked_up_once_as_long_as_the_folder_stays_the_same(save, monkeypatch):
-    save("mine.safetensors")
+    save("once.safetensors")
     looked_up = []
     look_up = ModelNames._look_up
     monkeypatch.setattr(
         ModelNames, "_look_up", lambda self, name: looked_up.append(name) or look_up(self, name)
     )
     for _ in range(3):
-        assert resolve("mine", "loras") == "mine.safetensors"
-        assert names_in("loras").match("gone").error is not None
-    assert looked_up == ["mine", "gone"]
-    save("x/gone.safetensors")
-    assert resolve("gone", "loras").endswith("gone.safetensors")
+        assert resolve("once", "loras") == "once.safetensors"
+        assert names_in("loras").match("never").error is not None
+    assert looked_up == ["once", "never"]
+    save("x/never.safetensors")
+    assert resolve("never", "loras").endswith("never.safetensors")
 
 
 def test_other_folders_resolve_too():

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 from ensemble_portraits.ensemble.recipes.astria import read_astria, write_astria
-from ensemble_portraits.ensemble.recipes.reading import Reading
+from ensemble_portraits.ensemble.recipes.problems import Reading
 from ensemble_portraits.ensemble.recipes.recipe import Recipe, Service
 from ensemble_portraits.ensemble.recipes.schedulers import ASTRIA
 from ensemble_portraits.ensemble.recipes.settings import ASPECTS, CONTROLS, LOOKS

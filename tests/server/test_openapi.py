@@ -49,7 +49,7 @@ def test_the_body_has_the_fields_that_are_read():
 
 
 def test_the_page_names_every_setting_of_the_environment():
-    from ensemble_portraits.ensemble.server import config
+    from ensemble_portraits.ensemble.server.api import config
 
     names = {value for value in vars(config).values() if str(value).startswith("ENSEMBLE_")}
     assert len(names) == 7

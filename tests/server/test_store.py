@@ -29,7 +29,10 @@ def store(tmp_path):
 
 def test_a_job_comes_back_as_it_was(store):
     first = job(
-        idempotency_key="id:1", request="abc", webhook="https://h.example/x", hook=WebhookState.WAITING
+        idempotency_key="id:1",
+        request="abc",
+        webhook="https://h.example/x",
+        hook=WebhookState.WAITING,
     )
     added, new = store.add(first, 10)
     assert new

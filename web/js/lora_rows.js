@@ -2,6 +2,7 @@
 
 import { choose } from './choices.js'
 import { button, el, replace } from './dom.js'
+import { isBad, nearestButtons } from './matches.js'
 import { createPopup } from './popup.js'
 import { t } from './texts.js'
 
@@ -93,7 +94,7 @@ export function createLoraRows(actions) {
    */
   function drawn(row, index, lora) {
     const entry = entries[index]
-    const bad = row.status === 'missing' || row.status === 'ambiguous'
+    const bad = isBad(row)
     const key = (/** @type {string} */ part) => `${part}-${row.name}`
     const element = el(
       'li',
@@ -164,11 +165,8 @@ export function createLoraRows(actions) {
    * @param {import('./types.js').Lora | undefined} lora
    */
   function about(row, index, lora) {
-    if (row.status === 'missing' || row.status === 'ambiguous') {
-      const names = row.nearest.map((name) => {
-        const title = t('people.use', { name })
-        return button({ class: 'ensemble-fix', title, 'aria-label': title, 'data-key': `fix-${name}`, disabled: !editable, onclick: () => change(index, { name }) }, name)
-      })
+    if (isBad(row)) {
+      const names = nearestButtons(row, 'fix', (name) => change(index, { name }), !editable)
       return el('span', { class: 'ensemble-about' }, `${t(`people.${row.status}`)} `, ...names)
     }
     return el('span', { class: 'ensemble-about' }, [lora?.base_model, lora?.triggers.join(', ')].filter(Boolean).join(' · '))
@@ -184,7 +182,7 @@ export function createLoraRows(actions) {
      * @param {Map<string, import('./types.js').Lora>} byFile
      */
     show(reading, entryOf, mayEdit, byFile) {
-      const tags = reading.tags.filter(({ status }) => status === 'missing' || status === 'ambiguous')
+      const tags = reading.tags.filter(isBad)
       replace(notes, [...reading.problems, ...tags].map(({ message }) => el('p', { class: 'ensemble-bad' }, message)))
       entries = reading.rows.map(entryOf)
       known = reading.rows

@@ -10,7 +10,7 @@ from ...recipes.build import Options
 from ...recipes.compiler import compile_recipe
 from ...recipes.defaults import fill_defaults
 from ...recipes.library import Library
-from ...recipes.reading import Reading
+from ...recipes.problems import Reading
 from ...recipes.recipe import Recipe, Service
 from ...recipes.shrink import Shrink, shrink_recipe
 from ..bodies import Refused

@@ -70,10 +70,10 @@ def compile_body(body: object) -> tuple[int, dict[str, Any]]:
         compiled = compile_recipe(recipe, machine, asked.options)
     except REFUSALS as error:
         return refusal(error)
-    report = compiled.report | {"shrink": changes}
+    report: dict[str, Any] = compiled.report | {"shrink": changes}
     if asked.hashes:
         report["hashes"] = hashes_of(report["files"])
-    answer = {
+    answer: dict[str, Any] = {
         "graph": compiled.graph,
         "report": report,
         "warnings": [str(problem) for problem in reading.warnings],
