@@ -56,9 +56,6 @@ class _Definitions(Mapping[str, Any]):
     def __len__(self) -> int:
         return len(self._classes)
 
-    def __contains__(self, name: object) -> bool:
-        return name in self._classes
-
 
 def _definition(node: Any) -> dict[str, Any]:
     """As ComfyUI's own route puts it (server.py, node_info)."""

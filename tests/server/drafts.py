@@ -5,8 +5,8 @@ import time
 from dataclasses import replace
 from typing import Any
 
+from ensemble_portraits.ensemble.server.api.job import Job, State
 from ensemble_portraits.ensemble.server.api.jobs import new_ids
-from ensemble_portraits.ensemble.server.api.store import Job, State
 
 
 def graph(prefix: str, *, color: int = 255, pictures: int = 1) -> dict[str, Any]:

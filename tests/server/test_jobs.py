@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from ensemble_portraits.ensemble.server.api.answers import links
 from ensemble_portraits.ensemble.server.api.draft import request_hash
+from ensemble_portraits.ensemble.server.api.job import Outcome, State
 from ensemble_portraits.ensemble.server.api.jobs import MOST_CRASHES, new_ids
 from ensemble_portraits.ensemble.server.api.queue import GraphError, read_history
-from ensemble_portraits.ensemble.server.api.store import FullError, Outcome, State
+from ensemble_portraits.ensemble.server.api.store import FullError
 from PIL import Image
 
 from tests.server.drafts import ended, job

@@ -6,14 +6,8 @@ import threading
 from dataclasses import replace
 
 import pytest
-from ensemble_portraits.ensemble.server.api.store import (
-    FullError,
-    JobStore,
-    Outcome,
-    ReusedError,
-    State,
-    WebhookState,
-)
+from ensemble_portraits.ensemble.server.api.job import Outcome, State, WebhookState
+from ensemble_portraits.ensemble.server.api.store import FullError, JobStore, ReusedError
 
 from tests.server.drafts import job
 

@@ -1,110 +1,19 @@
 """Webhook calls to real servers on the loopback interface, good and bad ones."""
 
 import asyncio
-import ipaddress
 import time
 
 import pytest
 from aiohttp import web
 from aiohttp.abc import AbstractResolver
 from aiohttp.test_utils import TestServer
-from ensemble_portraits.ensemble.server.api.store import JobStore, Outcome, WebhookState
-from ensemble_portraits.ensemble.server.api.webhooks import (
-    PublicResolver,
-    TargetError,
-    WebhookSender,
-    check_target,
-    is_public,
-)
-from hypothesis import given
-from hypothesis import strategies as st
+from ensemble_portraits.ensemble.server.api.job import Outcome, WebhookState
+from ensemble_portraits.ensemble.server.api.store import JobStore
+from ensemble_portraits.ensemble.server.api.webhooks import PublicResolver, WebhookSender
 
 from tests.server.drafts import job
 
 LISTED = frozenset({"hooks.example", "other.example:9000", "127.0.0.1"})
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        "https://hooks.example/done",
-        "http://hooks.example:8080/done?x=1",
-        "https://HOOKS.example/",
-        "http://other.example:9000/",
-        "http://127.0.0.1:5000/",
-    ],
-)
-def test_a_listed_host_is_called(url):
-    assert check_target(url, LISTED) == url
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        "https://evil.example/",
-        "https://hooks.example.evil.example/",
-        "https://hooks.example@evil.example/",
-        "https://evil.example#@hooks.example/",
-        "https://evil.example\\@hooks.example/",
-        "https://user:secret@hooks.example/",
-        "http://other.example/",
-        "http://other.example:9001/",
-        "http://localhost/",
-        "http://[::1]/",
-        "http://[::ffff:127.0.0.1]/",
-        "http://2130706433/",
-        "http://0x7f.1/",
-        "http://127.1/",
-        "http://127.0.0.1.:80/",
-        "http://169.254.169.254/latest/meta-data/",
-        "file:///etc/passwd",
-        "gopher://hooks.example/",
-        "//hooks.example/",
-        "hooks.example",
-        "http://",
-        "http://hooks.example:99999/",
-        "http://hooks.example:x/",
-        "http://hooks.example/\r\nHost: evil",
-        "http://hooks.example/\x00",
-        "http://h\u043eoks.example/",
-        "http://hooks.example/" + "x" * 3000,
-        None,
-        5,
-        ["http://hooks.example/"],
-    ],
-)
-def test_everything_else_is_refused(url):
-    with pytest.raises(TargetError):
-        check_target(url, LISTED)
-
-
-def test_the_list_is_empty_by_default():
-    with pytest.raises(TargetError, match="ENSEMBLE_WEBHOOK_HOSTS"):
-        check_target("https://hooks.example/", frozenset())
-
-
-@given(st.text())
-def test_no_text_passes_without_being_listed(text):
-    with pytest.raises(TargetError):
-        check_target(text, frozenset({"hooks.example"}))
-
-
-@pytest.mark.parametrize(
-    "address",
-    [
-        *("127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "0.0.0.1"),
-        *("100.64.0.1", "224.0.0.1", "255.255.255.255", "198.18.0.1", "::1", "::", "fe80::1"),
-        *("fc00::1", "ff02::1", "::ffff:10.0.0.1", "::ffff:127.0.0.1", "2002:7f00:1::"),
-        *("64:ff9b::7f00:1", "64:ff9b::a00:1", "2001:db8::1"),
-    ],
-)
-def test_private_addresses_in_every_spelling(address):
-    assert not is_public(ipaddress.ip_address(address))
-
-
-@pytest.mark.parametrize("address", ["8.8.8.8", "2606:4700::1", "::ffff:8.8.8.8"])
-def test_public_addresses(address):
-    assert is_public(ipaddress.ip_address(address))
 
 
 class Answers(AbstractResolver):
@@ -169,7 +78,7 @@ def store(tmp_path):
     opened.close()
 
 
-def courier_of(store, delays=(0.05, 0.05), timeout=0.4, hosts=LISTED, resolver=None):
+def sender_of(store, delays=(0.05, 0.05), timeout=0.4, hosts=LISTED, resolver=None):
     return WebhookSender(
         store,
         hosts,
@@ -186,7 +95,7 @@ def run_target(store, handler, hook, **options):
     async def main():
         server, seen = await target(handler)
         made = due(store, str(server.make_url("/done")))
-        sender = courier_of(store, **options)
+        sender = sender_of(store, **options)
         await deliver(sender, store, lambda: store.by_id(made.id).hook is hook)
         await server.close()
         return seen, store.by_id(made.id)
@@ -245,7 +154,7 @@ def test_a_redirect_is_not_followed(store):
 
         server, seen = await target(away)
         made = due(store, str(server.make_url("/")))
-        sender = courier_of(store, delays=())
+        sender = sender_of(store, delays=())
         await deliver(sender, store, lambda: store.by_id(made.id).hook is WebhookState.GIVEN_UP)
         inside.extend([len(seen), len(hits)])
         await server.close()
@@ -261,7 +170,7 @@ def test_a_hanging_target_does_not_hold_up_the_others(store):
         quick, seen = await target(fine)
         stuck = [due(store, str(slow.make_url("/"))) for _ in range(50)]
         others = [due(store, str(quick.make_url("/"))) for _ in range(3)]
-        sender = courier_of(store, delays=(60.0,), timeout=20.0)
+        sender = sender_of(store, delays=(60.0,), timeout=20.0)
         await deliver(sender, store, lambda: len(seen) == len(others), seconds=15.0)
         assert all(store.by_id(each.id).hook_tries == 0 for each in stuck)
         await slow.close()
@@ -297,7 +206,7 @@ def test_a_name_cannot_lead_to_this_machine(store, answers):
         server, seen = await target(fine)
         made = due(store, f"http://hooks.example:{server.port}/")
         resolver = Answers(*answers)
-        sender = courier_of(store, delays=(), resolver=resolver)
+        sender = sender_of(store, delays=(), resolver=resolver)
         await deliver(sender, store, lambda: store.by_id(made.id).hook is WebhookState.GIVEN_UP)
         await server.close()
         assert (seen, resolver.asked) == ([], 1)
@@ -309,7 +218,7 @@ def test_a_host_taken_off_the_list_is_not_called(store):
     async def main():
         server, seen = await target(fine)
         made = due(store, str(server.make_url("/")))
-        sender = courier_of(store, delays=(), hosts=frozenset())
+        sender = sender_of(store, delays=(), hosts=frozenset())
         await deliver(sender, store, lambda: store.by_id(made.id).hook is WebhookState.GIVEN_UP)
         await server.close()
         assert seen == []

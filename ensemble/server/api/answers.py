@@ -5,7 +5,7 @@ from typing import Any
 from ...recipes.problems import RecipeError
 from ...recipes.recipe import Recipe
 from ...recipes.styles import enhance
-from .store import Job, State
+from .job import Job, State
 
 GENERATIONS = "/ensemble/generations"
 FETCH = "/ensemble/api/v3/dreambooth/fetch"

@@ -23,18 +23,18 @@ class ConfigError(ValueError):
 
 @dataclass(frozen=True)
 class Config:
-    """`key` None: no key is asked for, which is allowed on the loopback interface alone.
+    """What the environment says; the defaults act where it says nothing."""
 
-    `url` is what links in answers begin with, where a proxy hides ComfyUI's own address. `queue` is
-    how many jobs may wait, `body` how many bytes a request may have. `webhook_hosts` are lower-case
-    `host` or `host:port`.
-    """
-
+    # None: no key is asked for, which is allowed on the loopback interface alone.
     key: str | None = None
+    # What links in answers begin with, where a proxy hides ComfyUI's own address.
     url: str | None = None
+    # How many jobs may wait.
     queue: int = 100
+    # How many bytes a request may have.
     body: int = 40_000_000
     skip_missing: bool = False
+    # Lower-case `host` or `host:port`.
     webhook_hosts: frozenset[str] = frozenset()
 
 

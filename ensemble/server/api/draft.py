@@ -23,13 +23,16 @@ _LONGEST_TRACK = 500
 
 @dataclass(frozen=True)
 class Draft:
-    """`recipe` has every default filled in; `uploads` are what the graph's LoadImage nodes name."""
+    """A compiled job."""
 
+    # With every default filled in.
     recipe: Recipe
     graph: dict[str, Any]
     report: dict[str, Any]
     warnings: tuple[str, ...]
+    # What the graph's LoadImage nodes name.
     uploads: tuple[Upload, ...]
+    # See Job.
     kind: str
     work: float
 

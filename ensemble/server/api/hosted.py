@@ -18,10 +18,10 @@ from ...recipes.recipe import Task
 from ..bodies import Refused
 from . import answers
 from .draft import Draft, draft
+from .job import Job, State
 from .jobs import JobIds
 from .pictures import PictureError, Upload, read_base64, read_data_url
 from .service import JobService, answer, answering
-from .store import Job, State
 
 V4 = "/ensemble/api/v4/dreambooth"
 V3 = "/ensemble/api/v3/dreambooth"

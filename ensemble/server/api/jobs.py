@@ -11,9 +11,10 @@ from pathlib import Path
 from statistics import median
 
 from ...recipes.recipe import Recipe
+from .job import Job, Outcome
 from .pictures import Upload, delete_pictures, find_pictures, write_uploads
 from .queue import ComfyQueue, GraphError
-from .store import Job, JobStore, Outcome
+from .store import JobStore
 from .webhooks import WebhookSender
 
 logger = logging.getLogger(__name__)

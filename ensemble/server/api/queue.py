@@ -5,7 +5,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .store import Outcome
+from .job import Outcome
 
 if TYPE_CHECKING:
     from server import PromptServer

@@ -12,10 +12,10 @@ from ..bodies import Refused
 from ..editor.compile import REFUSALS, read_request, refusal
 from .answers import GENERATIONS, links
 from .draft import Draft, draft
+from .job import Job, State
 from .jobs import JobIds
 from .pictures import PictureError, take_data_urls
 from .service import JobService, answer, answering
-from .store import Job, State
 
 RUN = "/ensemble/v1/recipes/run"
 JOBS = "/ensemble/v1/recipes/jobs"

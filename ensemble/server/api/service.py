@@ -16,10 +16,11 @@ from .access import check_key, check_source
 from .answers import links
 from .config import Config
 from .draft import Draft, read_idempotency_key, read_track_id, request_hash
+from .job import Job, WebhookState
 from .jobs import JobIds, Jobs, new_ids
 from .pictures import PictureError
 from .queue import GraphError
-from .store import FullError, Job, ReusedError, WebhookState
+from .store import FullError, ReusedError
 from .webhooks import TargetError, check_target
 
 IDEMPOTENCY_HEADER = "Idempotency-Key"

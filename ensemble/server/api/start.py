@@ -5,16 +5,15 @@ import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aiohttp import web
-
 from . import answers
 from .config import SWITCH, Config, ConfigError, config_of_this_process
 from .hosted import register_hosted
+from .job import Job, State
 from .jobs import Jobs
 from .queue import ComfyQueue
 from .run import register_run, run_answer
 from .service import JobService
-from .store import Job, JobStore, State
+from .store import JobStore
 from .webhooks import WebhookSender
 
 if TYPE_CHECKING:
@@ -42,8 +41,8 @@ def register_api(server: "PromptServer") -> None:
     service = make_service(server, config, store)
     register_hosted(server.routes, service)
     register_run(server.routes, service)
-    server.app.on_startup.append(_starter(service.jobs))
-    server.app.on_cleanup.append(_stopper(service.jobs))
+    server.app.on_startup.append(lambda _: service.jobs.start())
+    server.app.on_cleanup.append(lambda _: service.jobs.stop())
     logger.info("the Ensemble API is on (%s); see docs/api.md", SWITCH)
 
 
@@ -73,17 +72,3 @@ def webhook_body(service: JobService, job: Job) -> dict[str, Any]:
     if job.state is State.FAILED:
         return answers.failed(job) | track
     return answers.success(job, service.output_now(job, base)) | track
-
-
-def _starter(jobs: Jobs) -> Any:
-    async def start(_: web.Application) -> None:
-        await jobs.start()
-
-    return start
-
-
-def _stopper(jobs: Jobs) -> Any:
-    async def stop(_: web.Application) -> None:
-        await jobs.stop()
-
-    return stop

@@ -20,7 +20,8 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.resolver import ThreadedResolver
 
 from .config import HOSTS
-from .store import Job, JobStore, WebhookState, webhook_host
+from .job import Job, WebhookState
+from .store import JobStore, webhook_host
 
 logger = logging.getLogger(__name__)
 
