@@ -10,7 +10,7 @@ from functools import lru_cache
 
 from ..prompt.errors import InputProblem, InputProblems, raise_first, shown
 from ..prompt.grammar import BreakPrompt, NegativePrompt
-from ..prompt.reading import PeoplePrompt
+from ..prompt.reading import PromptReading
 from ..prompt.tags import TAG, LoraTag, parse_number, take_tags
 from .files import files_fingerprint, folder_fingerprint, open_file
 from .merge import LoraChoice
@@ -113,18 +113,14 @@ def choose(
     return Chosen(found.choices, found.skipped, reading.prompt)
 
 
-def choose_for_people(read: PeoplePrompt, on_missing: OnMissing) -> PeopleChosen:
-    """Raises UnresolvedNameError whose message names the input."""
-
-    def own(tags: Sequence[LoraTag]) -> Chosen:
-        return find_all(requests_of(tags, "text"), on_missing)
-
-    return PeopleChosen(
-        read.prompt,
-        read.negatives,
-        own(read.prompt.shared_loras),
-        tuple(own(person.loras) for person in read.prompt.people),
-    )
+def choose_for_people(reading: PromptReading, on_missing: OnMissing) -> PeopleChosen:
+    """Raises the error of the reading's first problem, and UnresolvedNameError; both name the
+    input.
+    """
+    prompt, negatives = reading.require()
+    tags = [prompt.shared_loras, *(person.loras for person in prompt.people)]
+    shared, *own = (find_all(requests_of(each, "text"), on_missing) for each in tags)
+    return PeopleChosen(prompt, negatives, shared, tuple(own))
 
 
 def requests_of(tags: Iterable[LoraTag], source: str) -> list[LoraRequest]:

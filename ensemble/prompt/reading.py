@@ -11,24 +11,18 @@ from .tags import LoraTag
 
 
 @dataclass(frozen=True)
-class PeoplePrompt:
-    """A prompt in order, with its negative."""
-
-    prompt: BreakPrompt
-    negatives: NegativePrompt
-
-
-@dataclass(frozen=True)
 class PromptReading:
-    """What was understood of the inputs, and everything that is wrong with them."""
+    """What was understood of the inputs, and everything that is wrong with them. Where nothing is
+    wrong, nothing is None.
+    """
 
     # Base, common, then a part per person; none where the text cannot be split.
     parts: tuple[Part, ...]
-    # The person (from 0) at each place from left to right; None where `order` is wrong.
+    prompt: BreakPrompt | None
+    negatives: NegativePrompt | None
+    # The person (from 0) at each place from left to right.
     standing: tuple[int, ...] | None
     problems: tuple[InputProblem, ...]
-    # None where there are problems.
-    value: PeoplePrompt | None
 
     @property
     def people(self) -> int:
@@ -38,11 +32,11 @@ class PromptReading:
     def tags(self) -> list[LoraTag]:
         return [tag for part in self.parts for tag in part.loras]
 
-    def require(self) -> PeoplePrompt:
-        """The prompt, or the error of the first problem."""
+    def require(self) -> tuple[BreakPrompt, NegativePrompt]:
+        """Prompt and negative, or the error of the first problem."""
         raise_first(self.problems)
-        assert self.value is not None  # noqa: S101 - without a problem there is a value
-        return self.value
+        assert self.prompt and self.negatives  # noqa: S101 - without a problem they are there
+        return self.prompt, self.negatives
 
 
 @lru_cache(maxsize=32)
@@ -64,5 +58,4 @@ def read_prompt(
         if negatives is not None:
             found.attempt("negative", lambda: for_comfy(negative, emphasis))
     standing = found.attempt("order", lambda: read_order(order, people))
-    value = PeoplePrompt(prompt, negatives) if prompt and negatives and not found else None
-    return PromptReading(tuple(parts), standing, tuple(found), value)
+    return PromptReading(tuple(parts), prompt, negatives, standing, tuple(found))

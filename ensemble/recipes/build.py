@@ -49,6 +49,11 @@ class Flow:
     mask: Link | None = None
     image: Link | None = None
 
+    @property
+    def conditioning(self) -> dict[str, Link | None]:
+        """As inputs of a node."""
+        return {"positive": self.positive, "negative": self.negative}
+
 
 @dataclass
 class Build:

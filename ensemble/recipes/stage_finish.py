@@ -51,8 +51,7 @@ def _painter(build: Build, flow: Flow) -> dict[str, object]:
         # Beside people only the ControlNets of the conditioning are taken.
         "people": flow.people,
         "model": None if flow.people else flow.model,
-        "positive": flow.positive,
-        "negative": flow.negative,
+        **flow.conditioning,
         "seed": recipe.seed,
         "steps": recipe.steps,
         "sampler": choice.sampler,

@@ -76,8 +76,7 @@ def add_sampling_patches(build: Build, flow: Flow) -> None:
     if recipe.token_merging:
         patch("TomePatchModel", "tomesd", "Token Merging", ratio=MERGED_TOKENS)
     if recipe.self_attention:
-        title = "Self-Attention Guidance"
-        patch("SelfAttentionGuidance", "self_attention", title, scale=0.5, blur_sigma=2.0)
+        patch("SelfAttentionGuidance", "self_attention", "Self-Attention Guidance")
     if recipe.panorama:
         wide = graph.add("EnsemblePanorama", "panorama", "Panorama", model=flow.model, vae=flow.vae)
         flow.model, flow.vae = wide[0], wide[1]

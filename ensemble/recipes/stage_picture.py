@@ -108,8 +108,8 @@ def add_pose(build: Build, flow: Flow) -> tuple[Link | None, Link | None]:
         "Pose",
         image=flow.original,
         people=people or int(flow.original is None),
-        width=recipe.width or 0,
-        height=recipe.height or 0,
+        width=recipe.width,
+        height=recipe.height,
     )
     return node[0], node[2] if people else None
 
@@ -140,12 +140,10 @@ def add_control(build: Build, flow: Flow, pose: Link | None) -> None:
             "ControlNetApplyAdvanced",
             f"control{tail}",
             f"Apply {name}",
-            positive=flow.positive,
-            negative=flow.negative,
+            **flow.conditioning,
             control_net=net[0],
             image=picture,
             strength=weights[min(index, len(weights) - 1)],
-            start_percent=0.0,
             end_percent=recipe.guidance_end,
             vae=flow.vae,
         )
@@ -159,9 +157,7 @@ def _control_map(build: Build, flow: Flow, name: str) -> Link | None:
         return None
     if name != "canny":
         return flow.source
-    return build.graph.add(
-        "Canny", "canny", "Canny", image=flow.source, low_threshold=0.4, high_threshold=0.8
-    )[0]
+    return build.graph.add("Canny", "canny", "Canny", image=flow.source)[0]
 
 
 def add_mask(build: Build, flow: Flow, regions: Link | None) -> None:
@@ -185,11 +181,6 @@ def add_mask(build: Build, flow: Flow, regions: Link | None) -> None:
             negative=recipe.mask_negative or "",
             invert=bool(recipe.mask_invert),
             dilate=recipe.mask_dilate or "0",
-            feather="0",
-            threshold=0.0,
-            backend="auto",
-            fill_holes=0.02,
-            drop_islands=0.02,
         )[0]
     elif recipe.mask_prompt and not recipe.input_image:
         build.refuse("--mask_prompt", "needs an input picture")
@@ -215,8 +206,6 @@ def _union(build: Build, regions: Link, people: int) -> Link:
             f"People 1 to {index}",
             destination=union,
             source=mask,
-            x=0,
-            y=0,
             operation="add",
         )[0]
     return union
@@ -257,17 +246,15 @@ def add_latent(build: Build, flow: Flow, pose_size: tuple[Link, Link] | None) ->
             "InpaintModelConditioning",
             "repaint",
             "Repaint Inside the Mask",
-            positive=flow.positive,
-            negative=flow.negative,
+            **flow.conditioning,
             vae=flow.vae,
             pixels=flow.source,
             mask=flow.mask,
             noise_mask=True,
         )
         flow.positive, flow.negative, latent = masked[0], masked[1], masked[2]
-        flow.model = graph.add(
-            "DifferentialDiffusion", "soft_mask", "Soft Mask", model=flow.model, strength=1.0
-        )[0]
+        soft = graph.add("DifferentialDiffusion", "soft_mask", "Soft Mask", model=flow.model)
+        flow.model = soft[0]
     else:
         latent = graph.add("VAEEncode", "encode", "Encode", pixels=flow.source, vae=flow.vae)[0]
     if count == 1:

@@ -72,14 +72,7 @@ def _add_people(build: Build, flow: Flow, regions: Link | None) -> None:
         text=prompt,
         negative=negative,
         regions=regions,
-        method="fused",
         weights="a1111" if recipe.use_lpw else "off",
-        base_strength=0.2,
-        feather=0.06,
-        layout="columns",
-        order="",
-        start=0.0,
-        end=1.0,
         on_missing="skip" if build.options.skip_missing else "error",
     )
     flow.model, flow.positive, flow.negative = node[0], node[1], node[2]

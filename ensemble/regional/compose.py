@@ -60,9 +60,9 @@ def check(text: str, negative: str, settings: Settings) -> PeopleChosen:
     """Everything that can be said before a model is loaded. The queue calls it on what is typed,
     and `compose` on what is linked. Raises ValueError (PromptError, UnresolvedNameError) with the
     way out."""
-    read = read_prompt(text, negative, settings.weights, settings.order).require()
+    reading = read_prompt(text, negative, settings.weights, settings.order)
     on_missing = OnMissing.SKIP if settings.skip_missing else OnMissing.ERROR
-    chosen = choose_for_people(read, on_missing)
+    chosen = choose_for_people(reading, on_missing)
     if not 0.0 <= settings.start < settings.end <= 1.0:
         raise ValueError(
             f"start {settings.start} and end {settings.end} must be fractions of sampling with "

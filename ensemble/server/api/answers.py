@@ -14,8 +14,12 @@ _LATER = "Try to fetch request after seconds estimated"
 
 
 def error(message: object, **extra: object) -> dict[str, Any]:
+    return {"status": "error", **message_of(message), **extra}
+
+
+def message_of(message: object) -> dict[str, Any]:
     """`messege` is how the service spells it; clients read one or the other."""
-    return {"status": "error", "message": message, "messege": message, **extra}
+    return {"message": message, "messege": message}
 
 
 def links(job: Job, base: str) -> list[str]:
@@ -30,8 +34,7 @@ def processing(job: Job, base: str, eta: float) -> dict[str, Any]:
         "status": "processing",
         "tip": f"{_TIP}: {base}{FETCH}/{job.id}",
         "eta": round(eta, 3),
-        "messege": _LATER,
-        "message": _LATER,
+        **message_of(_LATER),
         "webhook_status": job.hook.value,
         "fetch_result": f"{base}{FETCH}/{job.id}",
         "id": job.id,
@@ -64,22 +67,15 @@ def fetched(job: Job, output: list[str], eta: float) -> dict[str, Any]:
     return {
         "status": "processing",
         "id": job.id,
-        "messege": _LATER,
-        "message": _LATER,
+        **message_of(_LATER),
         "eta": round(eta, 3),
         "output": [],
     }
 
 
 def failed(job: Job) -> dict[str, Any]:
-    message = f"Failed, Try Again: {job.error}"
-    return {
-        "status": "failed",
-        "id": job.id,
-        "message": message,
-        "messege": message,
-        "output": "",
-    }
+    told = message_of(f"Failed, Try Again: {job.error}")
+    return {"status": "failed", "id": job.id, **told, "output": ""}
 
 
 def of_recipe(problems: RecipeError) -> dict[str, Any]:

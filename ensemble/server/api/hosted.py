@@ -146,7 +146,7 @@ async def _reload(body: dict[str, Any]) -> web.Response:
     except ValueError as error:
         return answer(answers.error("Model id not found", tip=str(error)))
     message = "Model is here and will be loaded by its next request"
-    return answer({"status": "success", "message": message, "messege": message})
+    return answer({"status": "success", **answers.message_of(message)})
 
 
 def _missing(error: MissingError) -> dict[str, Any]:

@@ -83,8 +83,7 @@ class JobStore:
                 if known.request != job.request:
                     raise ReusedError
                 return known, False
-            waiting = self._db.execute("SELECT count(*) FROM jobs WHERE state = 'waiting'")
-            if waiting.fetchone()[0] >= most_waiting:
+            if self._count_waiting() >= most_waiting:
                 raise FullError
             self._db.execute(
                 f"INSERT INTO jobs ({names}) VALUES ({marks})",  # noqa: S608 - our column names
@@ -95,16 +94,13 @@ class JobStore:
         return added, True
 
     def by_idempotency_key(self, key: str) -> Job | None:
-        with self._lock:
-            return self._one("claim = ?", key)
+        return self._first("claim = ?", key)
 
     def by_id(self, number: int) -> Job | None:
-        with self._lock:
-            return self._one("id = ?", number)
+        return self._first("id = ?", number)
 
     def by_prompt_id(self, prompt_id: str) -> Job | None:
-        with self._lock:
-            return self._one("prompt_id = ?", prompt_id)
+        return self._first("prompt_id = ?", prompt_id)
 
     def waiting(self) -> list[Job]:
         """Jobs without an outcome, oldest first."""
@@ -112,42 +108,28 @@ class JobStore:
 
     def count_waiting(self) -> int:
         with self._lock:
-            return self._db.execute("SELECT count(*) FROM jobs WHERE state = 'waiting'").fetchone()[
-                0
-            ]
+            return self._count_waiting()
 
     def set_running(self, prompt_id: str) -> None:
         """Note that ComfyUI has begun it."""
-        with self._lock:
-            self._db.execute("UPDATE jobs SET running = 1 WHERE prompt_id = ?", (prompt_id,))
+        self._update("running = 1 WHERE prompt_id = ?", prompt_id)
 
     def count_crashes(self) -> None:
         """At start: whatever was running when the process ended has ended it once more."""
-        with self._lock:
-            self._db.execute(
-                "UPDATE jobs SET crashes = crashes + running, running = 0 WHERE state = 'waiting'"
-            )
+        self._update("crashes = crashes + running, running = 0 WHERE state = 'waiting'")
 
     def finish(self, prompt_id: str, outcome: Outcome, now: float) -> bool:
         """Give a waiting job its outcome; False where it has one already. A webhook falls due."""
         state = State.FAILED if outcome.error else State.DONE
-        with self._lock:
-            changed = self._db.execute(
-                "UPDATE jobs SET state = ?, outputs = ?, error = ?, seconds = ?, finished = ?,"
-                " graph = NULL, running = 0, hook_next = ?,"
-                " hook = CASE hook WHEN 'waiting' THEN 'due' ELSE hook END"
-                " WHERE prompt_id = ? AND state = 'waiting'",
-                (
-                    state.value,
-                    json.dumps(outcome.outputs),
-                    outcome.error,
-                    outcome.seconds,
-                    now,
-                    now,
-                    prompt_id,
-                ),
-            )
-            return changed.rowcount == 1
+        changed = self._update(
+            "state = ?, outputs = ?, error = ?, seconds = ?, finished = ?,"
+            " graph = NULL, running = 0, hook_next = ?,"
+            " hook = CASE hook WHEN 'waiting' THEN 'due' ELSE hook END"
+            " WHERE prompt_id = ? AND state = 'waiting'",
+            *(state.value, json.dumps(outcome.outputs), outcome.error, outcome.seconds),
+            *(now, now, prompt_id),
+        )
+        return changed == 1
 
     def past_runs(self, kind: str, count: int = 20) -> list[tuple[float, float]]:
         """`(work, seconds)` of the last jobs of a kind that gave pictures."""
@@ -169,19 +151,25 @@ class JobStore:
         self, prompt_id: str, hook: WebhookState, tries: int, at: float | None = None
     ) -> None:
         """After a try: how the call stands, and when the next one is."""
-        with self._lock:
-            self._db.execute(
-                "UPDATE jobs SET hook = ?, hook_tries = ?, hook_next = ? WHERE prompt_id = ?",
-                (hook.value, tries, at, prompt_id),
-            )
+        changes = "hook = ?, hook_tries = ?, hook_next = ? WHERE prompt_id = ?"
+        self._update(changes, hook.value, tries, at, prompt_id)
 
     def expired(self, before: float) -> list[Job]:
         """Temporary jobs that ended before then and still have pictures."""
         return self._all("temporary = 1 AND finished < ? AND outputs != '[]'", before)
 
     def drop_pictures(self, prompt_id: str) -> None:
+        self._update("outputs = '[]' WHERE prompt_id = ?", prompt_id)
+
+    def _update(self, changes: str, *values: object) -> int:
+        """How many rows were changed."""
         with self._lock:
-            self._db.execute("UPDATE jobs SET outputs = '[]' WHERE prompt_id = ?", (prompt_id,))
+            done = self._db.execute(f"UPDATE jobs SET {changes}", values)  # noqa: S608 - our text
+            return done.rowcount
+
+    def _count_waiting(self) -> int:
+        found = self._db.execute("SELECT count(*) FROM jobs WHERE state = 'waiting'")
+        return found.fetchone()[0]
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -196,6 +184,10 @@ class JobStore:
     def _one(self, condition: str, *values: object) -> Job | None:
         row = self._db.execute(f"SELECT * FROM jobs WHERE {condition}", values).fetchone()  # noqa: S608
         return None if row is None else _job(row)
+
+    def _first(self, condition: str, *values: object) -> Job | None:
+        with self._lock:
+            return self._one(condition, *values)
 
     def _all(self, condition: str, *values: object) -> list[Job]:
         with self._lock:
