@@ -12,9 +12,9 @@ from ..prompt.errors import InputProblem, InputProblems, raise_first, shown
 from ..prompt.grammar import BreakPrompt, NegativePrompt
 from ..prompt.reading import PromptReading
 from ..prompt.tags import TAG, LoraTag, parse_number, take_tags
-from .files import files_fingerprint, folder_fingerprint, open_file
+from .files import files_fingerprint, find_lora, folder_fingerprint
 from .merge import LoraChoice
-from .names import UnresolvedNameError, names_in
+from .names import UnresolvedNameError
 
 log = logging.getLogger(__name__)
 
@@ -131,12 +131,9 @@ def find_all(requests: Sequence[LoraRequest], on_missing: OnMissing) -> Chosen:
     """The file of every request. Raises UnresolvedNameError, or skips the name."""
     choices: list[LoraChoice] = []
     skipped: list[Skipped] = []
-    if not requests:
-        return Chosen((), ())
-    names = names_in("loras")
     for asked in requests:
         try:
-            file = open_file(names.resolve(asked.name))
+            file = find_lora(asked.name)
         except UnresolvedNameError as error:
             if on_missing is OnMissing.ERROR:
                 message = f"Input {asked.source!r}: LoRA {error}"

@@ -1,4 +1,4 @@
-"""Astria's prompt text <-> Recipe.
+"""Astria's prompt text -> Recipe.
 
 `prompt --flag value … key=value …`: the prompt may hold BREAKs, tags and flags; settings follow,
 on its line or on their own. A value runs to the next setting; empty means unset.
@@ -120,40 +120,3 @@ def _check_prompt(recipe: Recipe, checker: Checker) -> None:
         checker.error(setting, message, start + offset if start >= 0 else None)
     if not recipe.prompt and not recipe.input_image:
         checker.error("prompt", "is empty; write what the picture shows, or name an input picture")
-
-
-class NotWritableError(ValueError):
-    """The recipe holds something that Astria's text has no words for."""
-
-
-def write_astria(recipe: Recipe) -> str:
-    """The text that reads back as `recipe`. Raises NotWritableError where there is none."""
-    flags = [_written_flag(s, getattr(recipe, s.field)) for s in ASTRIA_FLAGS if s.field]
-    lines = [" ".join([recipe.prompt, *filter(None, flags)])]
-    written: set[str] = set()
-    for setting in ASTRIA_SETTINGS:
-        if setting.field and setting.field not in written:
-            written.add(setting.field)
-            lines.append(f"{setting.key}={_written(getattr(recipe, setting.field))}")
-    text = "\n".join(lines) + "\n"
-    if read_astria(text).recipe != recipe:
-        raise NotWritableError("this recipe cannot be written as Astria's text")
-    return text
-
-
-def _written_flag(setting: Setting, value: object) -> str:
-    if value is None or value == ():
-        return ""
-    if value is True:
-        return f"--{setting.key}"
-    return f"--{setting.key} {_written(value)}"
-
-
-def _written(value: object) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, tuple):
-        return " ".join(_written(item) for item in value)
-    return str(value)

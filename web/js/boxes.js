@@ -46,16 +46,10 @@ export function createBoxes(write) {
     write(value.length ? JSON.stringify(value) : '')
   }
 
-  /**
-   * @param {number} index
-   * @param {Box} box
-   */
+  /** @param {number} index @param {Box} box */
   const changed = (index, box) => boxes.map((each, i) => (i === index ? box : each))
 
-  /**
-   * @param {Box} box
-   * @param {number} index
-   */
+  /** @param {Box} box @param {number} index */
   function drawn(box, index) {
     const element = el('div', {
       class: 'ensemble-box',
@@ -71,11 +65,7 @@ export function createBoxes(write) {
     return element
   }
 
-  /**
-   * @param {PointerEvent} event
-   * @param {HTMLElement} element
-   * @param {number} index
-   */
+  /** @param {PointerEvent} event @param {HTMLElement} element @param {number} index */
   function grab(event, element, index) {
     const handle = HANDLES[/** @type {HTMLElement} */ (event.target).dataset.handle ?? ''] ?? [1, 1, 0, 0]
     const before = boxes[index]
@@ -87,10 +77,7 @@ export function createBoxes(write) {
     drag.start(event, element, before, move, (now) => save(changed(index, now)))
   }
 
-  /**
-   * @param {KeyboardEvent} event
-   * @param {number} index
-   */
+  /** @param {KeyboardEvent} event @param {number} index */
   function key(event, index) {
     const arrow = ARROWS[event.key]
     if (!arrow) return
@@ -151,8 +138,5 @@ function along(start, length, moves, grows, by) {
   return [round(start + moves * step), round(length + grows * step)]
 }
 
-/**
- * @param {HTMLElement} element
- * @param {Box} box
- */
+/** @param {HTMLElement} element @param {Box} box */
 const lay = (element, [left, top, width, height]) => place(element, { left, top, width, height })

@@ -80,10 +80,7 @@ export function createJoints(write) {
     write(written)
   }
 
-  /**
-   * @param {Body} body
-   * @param {number} number
-   */
+  /** @param {Body} body @param {number} number */
   function linesOf(body, number) {
     const seen = LIMBS.map((ends, limb) => ({ ends, limb })).filter(({ ends }) => ends.every((joint) => body[joint]))
     // Under the limbs a broad line each in the colour of the person.
@@ -114,12 +111,7 @@ export function createJoints(write) {
     })
   }
 
-  /**
-   * @param {PointerEvent} event
-   * @param {HTMLElement} element
-   * @param {number} number
-   * @param {number} joint
-   */
+  /** @param {PointerEvent} event @param {HTMLElement} element @param {number} number @param {number} joint */
   function grab(event, element, number, joint) {
     const before = bodies
     const move = (/** @type {number} */ dx, /** @type {number} */ dy, /** @type {boolean} */ shift) => {
@@ -130,12 +122,7 @@ export function createJoints(write) {
     drag.start(event, element, before, move, save)
   }
 
-  /**
-   * @param {KeyboardEvent} event
-   * @param {HTMLElement} element
-   * @param {number} number
-   * @param {number} joint
-   */
+  /** @param {KeyboardEvent} event @param {HTMLElement} element @param {number} number @param {number} joint */
   function key(event, element, number, joint) {
     const arrow = ARROWS[event.key]
     if (!arrow && !REMOVE.includes(event.key)) return
@@ -183,12 +170,7 @@ export function createJoints(write) {
   }
 }
 
-/**
- * @param {[number, number]} ends
- * @param {number} number
- * @param {string} stroke
- * @param {number} width
- */
+/** @param {[number, number]} ends @param {number} number @param {string} stroke @param {number} width */
 const line = (ends, number, stroke, width) => ({
   ends,
   number,
@@ -208,10 +190,7 @@ const nameOf = ([x, y], number, joint) =>
     y: Math.round(y * 100),
   })
 
-/**
- * @param {string} value
- * @returns {Body[]}
- */
+/** @param {string} value @returns {Body[]} */
 export const readBodies = (value) => readList(value, isBody)
 
 /** @param {any} body */

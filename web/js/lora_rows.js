@@ -69,17 +69,11 @@ export function createLoraRows(actions) {
     if (!popup.key(event) && event.key === 'ArrowDown') find()
   })
 
-  /**
-   * @param {number} index
-   * @param {Partial<Entry>} change
-   */
+  /** @param {number} index @param {Partial<Entry>} change */
   const change = (index, change) =>
     commit(entries.map((entry, i) => (i === index ? { ...entry, ...change } : entry)))
 
-  /**
-   * @param {number} from
-   * @param {number} to
-   */
+  /** @param {number} from @param {number} to */
   function move(from, to) {
     if (from < 0 || to < 0 || to >= entries.length || from === to) return
     const moved = [...entries]
@@ -87,11 +81,7 @@ export function createLoraRows(actions) {
     commit(moved)
   }
 
-  /**
-   * @param {Row} row
-   * @param {number} index
-   * @param {import('./types.js').Lora | undefined} lora
-   */
+  /** @param {Row} row @param {number} index @param {import('./types.js').Lora | undefined} lora */
   function drawn(row, index, lora) {
     const entry = entries[index]
     const bad = isBad(row)
@@ -159,11 +149,7 @@ export function createLoraRows(actions) {
     }, '⠿')
   }
 
-  /**
-   * @param {Row} row
-   * @param {number} index
-   * @param {import('./types.js').Lora | undefined} lora
-   */
+  /** @param {Row} row @param {number} index @param {import('./types.js').Lora | undefined} lora */
   function about(row, index, lora) {
     if (isBad(row)) {
       const names = nearestButtons(row, 'fix', (name) => change(index, { name }), !editable)

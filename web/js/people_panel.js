@@ -66,29 +66,18 @@ export function createPeoplePanel(actions) {
   }
 }
 
-/**
- * @param {Problem} problem
- * @param {Actions} actions
- */
+/** @param {Problem} problem @param {Actions} actions */
 function note(problem, actions) {
   const line = el('p', { class: 'ensemble-bad' }, problem.message)
   if (problem.fix) line.append(' ', mend(problem.fix, actions))
   return line
 }
 
-/**
- * @param {{ at: number, insert: string }} fix
- * @param {Actions} actions
- */
+/** @param {{ at: number, insert: string }} fix @param {Actions} actions */
 const mend = (fix, actions) =>
   button({ class: 'ensemble-fix', 'data-key': 'mend', onclick: () => actions.mend(fix) }, t('people.mend'))
 
-/**
- * @param {Part} part
- * @param {number} people
- * @param {Across} across
- * @param {Actions} actions
- */
+/** @param {Part} part @param {number} people @param {Across} across @param {Actions} actions */
 function chip(part, people, across, actions) {
   const person = part.number
   const key = person ? `person-${person}` : part.role
@@ -115,11 +104,7 @@ function chip(part, people, across, actions) {
   )
 }
 
-/**
- * @param {Tag} tag
- * @param {string} key
- * @param {Actions} actions
- */
+/** @param {Tag} tag @param {string} key @param {Actions} actions */
 function lora(tag, key, actions) {
   const bad = isBad(tag)
   const weight = tag.weight === tag.clip_weight ? `${tag.weight}` : `${tag.weight} / ${tag.clip_weight}`

@@ -78,11 +78,7 @@ export function readList(value, fits) {
 /** @param {number} value in parts of the picture */
 export const round = (value) => Math.round(value * 10000) / 10000
 
-/**
- * @param {number} value
- * @param {number} low
- * @param {number} high
- */
+/** @param {number} value @param {number} low @param {number} high */
 export const hold = (value, low, high) => Math.min(Math.max(value, low), high)
 
 /**
