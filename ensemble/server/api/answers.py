@@ -1,7 +1,9 @@
 """Answers in the documented shapes of the hosted v4 API. Pure functions of a job."""
 
+from collections.abc import Iterable
 from typing import Any
 
+from ...recipes.library import MissingError
 from ...recipes.problems import RecipeError
 from ...recipes.recipe import Recipe
 from ...recipes.styles import enhance
@@ -79,10 +81,22 @@ def failed(job: Job) -> dict[str, Any]:
 
 
 def of_recipe(problems: RecipeError) -> dict[str, Any]:
+    return _by_setting((each.setting, each.message) for each in problems.problems)
+
+
+def of_missing(missing: MissingError) -> dict[str, Any]:
+    """Documented for a checkpoint; other names are told by their field."""
+    if any(each.folder == "checkpoints" for each in missing.missing):
+        hints = "; ".join(each.hint for each in missing.missing)
+        return error("Model id not found", tip=hints)
+    return _by_setting((each.setting, each.hint) for each in missing.missing)
+
+
+def _by_setting(reasons: Iterable[tuple[str, str]]) -> dict[str, Any]:
     """Documented for a missing field: `message` is an object of field -> reasons."""
     message: dict[str, list[str]] = {}
-    for problem in problems.problems:
-        message.setdefault(problem.setting, []).append(problem.message)
+    for setting, reason in reasons:
+        message.setdefault(setting, []).append(reason)
     return error(message)
 
 

@@ -67,7 +67,7 @@ def _generator(service: JobService, path: str, task: Task) -> Any:
         except RecipeError as error:
             return answer(answers.of_recipe(error))
         except MissingError as error:
-            return answer(_missing(error))
+            return answer(answers.of_missing(error))
         return answer(await _state(service, job, service.base(request)))
 
     return generate
@@ -147,17 +147,6 @@ async def _reload(body: dict[str, Any]) -> web.Response:
         return answer(answers.error("Model id not found", tip=str(error)))
     message = "Model is here and will be loaded by its next request"
     return answer({"status": "success", **answers.message_of(message)})
-
-
-def _missing(error: MissingError) -> dict[str, Any]:
-    """Documented for a checkpoint; other names are told by their field."""
-    hints = "; ".join(each.hint for each in error.missing)
-    if any(each.folder == "checkpoints" for each in error.missing):
-        return answers.error("Model id not found", tip=hints)
-    message: dict[str, list[str]] = {}
-    for each in error.missing:
-        message.setdefault(each.setting, []).append(each.hint)
-    return answers.error(message)
 
 
 def _switch(body: dict[str, Any], name: str) -> bool:

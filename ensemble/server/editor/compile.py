@@ -7,6 +7,7 @@ It reads names and sizes of files and changes nothing, so it needs no switch; th
 import base64
 import secrets
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 from aiohttp import web
@@ -51,9 +52,7 @@ class CompileRequest:
 def register_compile(routes: web.RouteTableDef) -> None:
     """Add the route to ComfyUI's own."""
 
-    @routes.post(PATH)
-    async def compile_route(request: web.Request) -> web.Response:
-        return await answer_body(request, MAX_BODY, compile_body)
+    routes.post(PATH)(partial(answer_body, limit=MAX_BODY, answer=compile_body))
 
 
 def compile_body(body: object) -> tuple[int, dict[str, Any]]:

@@ -12,6 +12,7 @@ Offsets in answers count UTF-16 units, as JavaScript's strings do.
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from aiohttp import web
@@ -31,13 +32,8 @@ _STACK_KEYS = ("loras", "strengths", "prompt")
 def register_editor(routes: web.RouteTableDef) -> None:
     """Add the routes to ComfyUI's own."""
 
-    @routes.post(PROMPT_PATH)
-    async def prompt_route(request: web.Request) -> web.Response:
-        return await answer_body(request, MAX_BODY, read_prompt_body)
-
-    @routes.post(STACK_PATH)
-    async def stack_route(request: web.Request) -> web.Response:
-        return await answer_body(request, MAX_BODY, read_stack_body)
+    for path, answer in ((PROMPT_PATH, read_prompt_body), (STACK_PATH, read_stack_body)):
+        routes.post(path)(partial(answer_body, limit=MAX_BODY, answer=answer))
 
     @routes.get(LORAS_PATH)
     async def loras_route(_: web.Request) -> web.Response:
