@@ -146,9 +146,12 @@ class BreakRegionalPrompt(io.ComfyNode):
         return True
 
     @classmethod
-    def fingerprint_inputs(cls, text=None, on_missing="error", **_):
+    def fingerprint_inputs(cls, text=None, negative=None, weights=None, order=None, **_):
         """Changes when a LoRA file named in the text is edited or replaced."""
-        return fingerprint(None if text is None else requests_of(read_prompt(text).tags, "text"))
+        if text is None:
+            return fingerprint(None)
+        reading = read_prompt(text, negative or "", weights or Weights.OFF, order or "")
+        return fingerprint(requests_of(reading.tags, "text"))
 
     @classmethod
     def execute(
