@@ -76,12 +76,12 @@ def open_file(relative: str, folder: str = "loras") -> LoraFile:
 
 
 def files_fingerprint(files: Iterable[LoraFile]) -> str:
-    """Equal for the same files in the same order, unedited."""
+    """A hash that changes when a file is edited, or the files or their order change."""
     return hashlib.sha256(repr([(f.path, f.mtime_ns, f.size) for f in files]).encode()).hexdigest()
 
 
 def folder_fingerprint() -> str:
-    """Equal as long as no LoRA and no alias changed."""
+    """A hash that changes when any LoRA or the alias file changes."""
     aliases = alias_path()
     known = repr(aliases.stat().st_mtime_ns if aliases.exists() else None)
     files = files_fingerprint(map(open_file, folder_paths.get_filename_list("loras")))

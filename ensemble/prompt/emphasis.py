@@ -68,7 +68,7 @@ def parse_a1111(text: str) -> list[tuple[str, float]]:
 
 
 def _tokens(text: str) -> tuple[list[str], list[str], list[float]]:
-    """Three lists of one length: text, the bracket it is if it counts as one, its factor."""
+    """Per token: its text, its bracket (empty if it is none that counts), and its factor."""
     pieces: list[str] = []
     shapes: list[str] = []
     factors: list[float] = []

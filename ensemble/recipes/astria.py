@@ -108,7 +108,7 @@ def _put(setting: Setting, raw: str, offset: int, checker: Checker) -> None:
 
 
 def _check_prompt(recipe: Recipe, checker: Checker) -> None:
-    """The grammar inside prompt and negative; flags taken out may have cost the offset."""
+    """Check the grammar of prompt and negative. Where flags were taken out, the offset is unknown."""
     reading = read_prompt(recipe.prompt, recipe.negative)
     texts = {"text": ("prompt", recipe.prompt), "negative": ("negative_prompt", recipe.negative)}
     for problem in reading.problems:

@@ -18,7 +18,7 @@ class OutputSize(Enum):
 
 @dataclass(frozen=True)
 class Options:
-    """Choices that are the user's machine's, not the recipe's."""
+    """Choices that depend on the user's machine and not on the recipe."""
 
     # Stands in for a seed that the recipe leaves open.
     seed: int = 0
@@ -34,7 +34,7 @@ class Options:
 
 @dataclass
 class Flow:
-    """Where the picture has got to: the links the next stage takes."""
+    """The links that the next stage takes."""
 
     model: Link
     clip: Link
@@ -51,7 +51,7 @@ class Flow:
 
     @property
     def conditioning(self) -> dict[str, Link | None]:
-        """As inputs of a node."""
+        """Positive and negative as inputs of a node."""
         return {"positive": self.positive, "negative": self.negative}
 
 

@@ -1,4 +1,4 @@
-"""What acts where a recipe says nothing, and the record of it."""
+"""Defaults where a recipe says nothing, and which of them act."""
 
 import math
 from dataclasses import dataclass, replace
@@ -109,7 +109,7 @@ def is_lora_multi_text(recipe: Recipe) -> bool:
 
 
 def keeps_background(recipe: Recipe) -> bool:
-    """Astria's mode 3: nothing said of the scene, and a picture with people: they are replaced."""
+    """Astria's mode 3: an empty base and a picture; only the people in it are painted again."""
     masked = recipe.mask_image or recipe.mask_prompt
     if not recipe.people or masked or not is_image_to_image(recipe):
         return False

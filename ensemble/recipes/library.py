@@ -7,7 +7,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Library:
-    """Folders are called as ComfyUI calls them (`loras`, `vae`, …), and `images` is its input folder."""
+    """Folders have ComfyUI's names (`loras`, `vae`, …); `images` is the input folder."""
 
     # The names of files, by folder.
     files: Mapping[str, tuple[str, ...]]

@@ -99,10 +99,10 @@ class Recipe:
 
     @cached_property
     def parts(self) -> BreakPrompt:
-        """The prompt of Astria's grammar. Raises PromptError."""
+        """The parts of a prompt in Astria's grammar. Raises PromptError."""
         return parse_break(self.prompt)
 
     @property
     def people(self) -> int:
-        """How many people have a part of their own: the JSON calls know no such parts."""
+        """How many people have a part of the prompt; none in the JSON calls, which have no parts."""
         return len(self.parts.people) if self.service is Service.ASTRIA else 0

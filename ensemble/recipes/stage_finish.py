@@ -44,7 +44,7 @@ def _over(
 
 
 def _painter(build: Build, flow: Flow) -> dict[str, object]:
-    """What paints again: PEOPLE where there are any, with the recipe's sampler."""
+    """Inputs of nodes that paint again: PEOPLE where there are any, and the recipe's sampler."""
     recipe = build.recipe
     choice = choose(recipe.scheduler or "", karras=bool(recipe.karras), allow_approximate=True)
     return {
@@ -90,7 +90,7 @@ def _add_hires(build: Build, flow: Flow) -> None:
 
 
 def _add_paste_back(build: Build, flow: Flow) -> None:
-    """The kept pixels, from the input picture itself."""
+    """Paste the pixels outside the mask from the input picture."""
     if not (flow.mask and flow.source and build.options.output_size is OutputSize.INPUT):
         return
     original = flow.original

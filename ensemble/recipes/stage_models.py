@@ -10,7 +10,7 @@ MERGED_TOKENS = 0.5
 
 
 def add_models(build: Build) -> Flow:
-    """The model everything starts from."""
+    """The checkpoint, with the recipe's VAE."""
     recipe = build.recipe
     name = recipe.model or build.options.checkpoint or "default"
     setting = "model_id" if recipe.service is Service.LORA_MULTI else "checkpoint"

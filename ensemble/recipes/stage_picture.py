@@ -73,7 +73,7 @@ def _resize(
 
 
 def input_file(build: Build, picture: str, setting: str) -> str | None:
-    """A name in the input folder: of a data URL, of a URL's last part, or the name itself."""
+    """The name of a picture in the input folder; a URL's last part is looked up there."""
     data = _DATA.match(picture)
     if data:
         return _upload(build, picture[data.end() :], data[1].lower(), setting)
@@ -212,7 +212,7 @@ def _union(build: Build, regions: Link, people: int) -> Link:
 
 
 def region_of(build: Build, regions: Link, index: int) -> Link:
-    """One person's mask out of the batch; core picks from batches of pictures only."""
+    """One person's mask out of the batch, through a picture: core picks only from pictures."""
     graph, key = build.graph, f"person_{index + 1}"
     if "regions_as_images" not in graph.nodes:
         graph.add("MaskToImage", "regions_as_images", "Regions", mask=regions)

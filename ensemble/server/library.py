@@ -42,7 +42,7 @@ def this_machine() -> Library:
 
 
 class _Definitions(Mapping[str, Any]):
-    """What `/object_info` says of each node, worked out when asked: some list whole folders."""
+    """What `/object_info` says of each node, made when it is asked for: some nodes list folders."""
 
     def __init__(self, classes: Mapping[str, Any]) -> None:
         self._classes = classes
@@ -58,7 +58,7 @@ class _Definitions(Mapping[str, Any]):
 
 
 def _definition(node: Any) -> dict[str, Any]:
-    """As ComfyUI's own route puts it (server.py, node_info)."""
+    """The same as ComfyUI's own route gives (server.py, node_info)."""
     if hasattr(node, "GET_NODE_INFO_V1"):
         return node.GET_NODE_INFO_V1()
     return {

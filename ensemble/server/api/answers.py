@@ -101,7 +101,7 @@ def _by_setting(reasons: Iterable[tuple[str, str]]) -> dict[str, Any]:
 
 
 def meta(recipe: Recipe, *, temporary: bool, base64: bool, file: str) -> dict[str, Any]:
-    """What will be done, under the service's names; `recipe` has its defaults filled in."""
+    """The settings that act, under the service's names; `recipe` has its defaults filled in."""
     prompt, negative = recipe.prompt, recipe.negative
     if recipe.enhance and not recipe.translate:
         prompt, negative = enhance(prompt, negative, "hosted")
@@ -136,7 +136,7 @@ def meta(recipe: Recipe, *, temporary: bool, base64: bool, file: str) -> dict[st
 
 
 def _strength(strengths: tuple[float, ...]) -> float | str:
-    """A number where one acts for all, as documented, else the list."""
+    """A number where one strength acts for all, as documented, else the list as text."""
     if len(strengths) > 1:
         return ",".join(f"{each:g}" for each in strengths)
     one = strengths[0] if strengths else 1.0

@@ -1,4 +1,4 @@
-"""A request that was let in -> a compiled job, ready to be accepted."""
+"""A request -> a compiled job, ready to be accepted."""
 
 import hashlib
 import json
@@ -79,7 +79,7 @@ def _with_uploads(machine: Library, uploads: tuple[Upload, ...]) -> Library:
 
 
 def request_hash(route: str, body: dict[str, Any]) -> str:
-    """What was asked, without who asked."""
+    """A hash of the request's route and body, without the key."""
     asked = json.dumps([route, {**body, "key": ""}], sort_keys=True)
     return hashlib.sha256(asked.encode("utf-8", "surrogatepass")).hexdigest()
 

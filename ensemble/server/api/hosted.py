@@ -31,8 +31,6 @@ _GONE = "the pictures of a temp request are removed after 24 hours"
 
 
 def register_hosted(routes: web.RouteTableDef, service: JobService) -> None:
-    """Add the routes to ComfyUI's own."""
-
     async def fetch(request: web.Request) -> web.Response:
         body = await service.read(request)
         return await _fetch(service, request, body.get("request_id"))
@@ -134,7 +132,7 @@ async def _fetch(service: JobService, request: web.Request, number: object) -> w
 
 
 async def _reload(body: dict[str, Any]) -> web.Response:
-    """Models are loaded when they are needed; what can be told is whether this one is here."""
+    """Says whether a model is here. Nothing is reloaded: models are loaded when they are needed."""
     from ..library import this_machine
 
     model = body.get("model_id")

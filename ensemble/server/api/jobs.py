@@ -29,7 +29,7 @@ _SWEEP = 600.0
 
 @dataclass(frozen=True)
 class JobIds:
-    """The names of a job to be. Both ids are unguessable; `id` is exact as a JavaScript number."""
+    """The names of a new job. Nobody can guess the ids; `id` is exact as a JavaScript number."""
 
     id: int
     prompt_id: str
@@ -68,7 +68,7 @@ class Jobs:
         self._swept = -_SWEEP
 
     async def start(self) -> None:
-        """Take up what an earlier process left, then watch."""
+        """Queue again what an earlier process left without an outcome, then watch the queue."""
         await asyncio.to_thread(self.store.count_crashes)
         for job in await asyncio.to_thread(self.store.waiting):
             await self._take_up(job)
@@ -95,7 +95,8 @@ class Jobs:
         return added, new
 
     async def eta(self, job: Job) -> float:
-        """Seconds until it is likely to be done: what is before it, and itself, from past runs."""
+        """Estimated seconds until the job is done: its own and those of the jobs before it, by the
+        speed of past runs."""
         kinds = {each.kind for each in (*self._queued.values(), job)}
         for kind in kinds - self._rates.keys():
             self._rates[kind] = _rate(await asyncio.to_thread(self.store.past_runs, kind))
@@ -161,7 +162,7 @@ class Jobs:
             await self._finish(name, await self._outcome_of_lost(self._queued[name]))
 
     async def _outcome_of_lost(self, job: Job) -> Outcome:
-        """Of a job that somebody took out of the queue, or whose history was cleared."""
+        """The outcome of a job that somebody took out of the queue, or whose history was cleared."""
         found = await asyncio.to_thread(find_pictures, self._output, job.prefix)
         if len(found) >= job.pictures:
             return Outcome(outputs=found)
@@ -198,6 +199,6 @@ def _rate(runs: list[tuple[float, float]]) -> float | None:
 
 
 def work_of(recipe: Recipe) -> float:
-    """The size of a filled recipe: pixels sampled; where the input decides its size, 512x512."""
+    """How many pixels a filled recipe samples; 512x512 where the input picture decides its size."""
     pixels = (recipe.width or 512) * (recipe.height or 512)
     return float(pixels * (recipe.steps or 1) * (recipe.pictures or 1))

@@ -34,7 +34,7 @@ class ComfyQueue:
         self._server = server
 
     async def check(self, prompt_id: str, graph: Graph) -> tuple[Graph, list[str]]:
-        """The graph as other extensions want it, and its output nodes. Raises GraphError."""
+        """The graph as other extensions changed it, and its output nodes. Raises GraphError."""
         import execution
 
         asked = self._server.trigger_on_prompt({"prompt": graph, "prompt_id": prompt_id})
@@ -66,7 +66,7 @@ class ComfyQueue:
         )
 
     def length(self) -> int:
-        """Everything that runs or waits, ours and others'."""
+        """How many jobs run or wait, those of others included."""
         return self._server.prompt_queue.get_tasks_remaining()
 
 

@@ -24,8 +24,6 @@ _NAME = re.compile(r"(\d{1,3})-([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\.pn
 
 
 def register_run(routes: web.RouteTableDef, service: JobService) -> None:
-    """Add the routes to ComfyUI's own."""
-
     async def run(request: web.Request) -> web.Response:
         body = await service.read(request)
         try:

@@ -31,7 +31,7 @@ Handler = Callable[[web.Request], Awaitable[web.Response]]
 
 @dataclass(frozen=True)
 class JobOptions:
-    """What a client wants of its job beside the picture."""
+    """What a client asks for besides the picture."""
 
     # The client's own id of the request: the same one again gives the same job.
     idempotency_key: str | None
@@ -46,7 +46,7 @@ class JobOptions:
 
 
 class JobService:
-    """One for the running server."""
+    """The job API of the running server: routes call it."""
 
     def __init__(self, config: Config, jobs: Jobs) -> None:
         self.config = config
@@ -65,7 +65,7 @@ class JobService:
         check_key(request, self.config, None)
 
     def base(self, request: web.Request) -> str:
-        """What links begin with."""
+        """The beginning of links in answers."""
         return self.config.url or f"{request.scheme}://{request.host}"
 
     def options(

@@ -64,7 +64,7 @@ def make_service(server: "PromptServer", config: Config, store: JobStore) -> Job
 
 
 def webhook_body(service: JobService, job: Job) -> dict[str, Any]:
-    """As the answer to a submission that is done, with the client's track_id."""
+    """The answer to a submission that is done, with the client's track_id."""
     base = job.answer["base"]
     track = {"track_id": job.answer["track_id"]}
     if "report" in job.answer:

@@ -115,11 +115,11 @@ class JobStore:
         self._update("running = 1 WHERE prompt_id = ?", prompt_id)
 
     def count_crashes(self) -> None:
-        """At start: whatever was running when the process ended has ended it once more."""
+        """At start: count a crash for every job that ran when the last process ended."""
         self._update("crashes = crashes + running, running = 0 WHERE state = 'waiting'")
 
     def finish(self, prompt_id: str, outcome: Outcome, now: float) -> bool:
-        """Give a waiting job its outcome; False where it has one already. A webhook falls due."""
+        """Give a waiting job its outcome and make its webhook due; False if it has an outcome."""
         state = State.FAILED if outcome.error else State.DONE
         changed = self._update(
             "state = ?, outputs = ?, error = ?, seconds = ?, finished = ?,"
@@ -142,7 +142,7 @@ class JobStore:
             return [(row["work"], row["seconds"]) for row in rows]
 
     def due_hooks(self, now: float, count: int, busy: Collection[str] = ()) -> list[Job]:
-        """Jobs whose call is due, but for those to `busy` hosts."""
+        """Jobs whose webhook call is due and does not go to one of the `busy` hosts."""
         free = f"hook_host NOT IN ({', '.join('?' * len(busy))})"
         due = f"hook = 'due' AND hook_next <= ? AND {free} ORDER BY hook_next LIMIT ?"
         return self._all(due, now, *busy, count)
@@ -150,7 +150,7 @@ class JobStore:
     def set_hook(
         self, prompt_id: str, hook: WebhookState, tries: int, at: float | None = None
     ) -> None:
-        """After a try: how the call stands, and when the next one is."""
+        """Note how the call stands after a try, and when the next try is."""
         changes = "hook = ?, hook_tries = ?, hook_next = ? WHERE prompt_id = ?"
         self._update(changes, hook.value, tries, at, prompt_id)
 

@@ -36,7 +36,7 @@ _TUNNELS = tuple(map(ipaddress.ip_network, ("2002::/16", "64:ff9b::/96", "64:ff9
 
 
 class TargetError(ValueError):
-    """An address that is not called."""
+    """An address that must not be called."""
 
 
 def check_target(url: object, hosts: frozenset[str]) -> str:
@@ -87,7 +87,7 @@ def _literal(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 
 
 def is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
-    """Whether it is reachable from everywhere, and not a way of writing one that is not."""
+    """Whether an address is public, and does not carry a private one inside."""
     if isinstance(address, ipaddress.IPv6Address):
         if address.ipv4_mapped is not None:
             return is_public(address.ipv4_mapped)
@@ -138,7 +138,7 @@ class WebhookSender:
         self._calls: dict[str, tuple[str, asyncio.Task[None]]] = {}  # host and call
 
     async def deliver_due(self) -> None:
-        """Begin calls that are due, a few at once and fewer to one host; does not wait for them."""
+        """Begin calls that are due, at most AT_ONCE and AT_ONE_HOST to one host. Does not wait."""
         self._calls = {name: call for name, call in self._calls.items() if not call[1].done()}
         room = AT_ONCE - len(self._calls)
         if room == 0:
@@ -174,7 +174,7 @@ class WebhookSender:
         await asyncio.to_thread(self._store.set_hook, job.prompt_id, hook, tries, at)
 
     async def _call(self, job: Job) -> str | None:
-        """One try; None where it was taken, else what went wrong."""
+        """One try: None if the target answered 2xx, else what went wrong."""
         try:
             url = check_target(job.webhook, self._hosts)  # the list may have changed
             connector = aiohttp.TCPConnector(

@@ -50,8 +50,6 @@ class CompileRequest:
 
 
 def register_compile(routes: web.RouteTableDef) -> None:
-    """Add the route to ComfyUI's own."""
-
     routes.post(PATH)(partial(answer_body, limit=MAX_BODY, answer=compile_body))
 
 

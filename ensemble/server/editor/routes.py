@@ -30,8 +30,6 @@ _STACK_KEYS = ("loras", "strengths", "prompt")
 
 
 def register_editor(routes: web.RouteTableDef) -> None:
-    """Add the routes to ComfyUI's own."""
-
     for path, answer in ((PROMPT_PATH, read_prompt_body), (STACK_PATH, read_stack_body)):
         routes.post(path)(partial(answer_body, limit=MAX_BODY, answer=answer))
 
