@@ -197,7 +197,7 @@ def check(
 ) -> bool | str:
     """True, or what is wrong with the inputs that are known; None is one that is linked in."""
     if on_missing is not None and on_missing not in [policy.value for policy in OnMissing]:
-        return f"Input 'on_missing' is {shown(on_missing)}; it takes 'error' or 'skip'"
+        return f"Input 'on_missing' is {shown(str(on_missing))}; it takes 'error' or 'skip'"
     reading = read_stack(loras, strengths, prompt)
     try:
         raise_first(reading.problems)

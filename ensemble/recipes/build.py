@@ -65,8 +65,8 @@ class Build:
     graph: Graph = field(default_factory=Graph)
     missing: list[Missing] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    # Folder, name and file of each file that is used.
-    files: list[tuple[str, str, str]] = field(default_factory=list)
+    # `folder`, `name` and `file` of each file that is used.
+    files: list[dict[str, str]] = field(default_factory=list)
     refused: list[Problem] = field(default_factory=list)
     # File name -> picture, to be put into the input folder before the graph is queued.
     uploads: dict[str, bytes] = field(default_factory=dict)
@@ -75,6 +75,11 @@ class Build:
         """Note something that cannot be built whatever is installed."""
         self.refused.append(Problem(Severity.ERROR, setting, message))
 
+    def use(self, folder: str, name: str, file: str) -> str:
+        """The file, noted for the report."""
+        self.files.append({"folder": folder, "name": name, "file": file})
+        return file
+
     def find(self, folder: str, name: str, setting: str) -> str | None:
         """The file `name` means, noted for the report; None after noting that it is missing."""
         try:
@@ -82,14 +87,12 @@ class Build:
         except ValueError as error:
             self.missing.append(Missing(setting, folder, name, str(error)))
             return None
-        self.files.append((folder, name, file))
-        return file
+        return self.use(folder, name, file)
 
     def first(self, folder: str, setting: str, hint: str, *words: str) -> str | None:
         """The first file of a folder, or of those with one of `words` in its name; or None, noted."""
         for file in self.library.files.get(folder, ()):
             if not words or any(word in file.lower() for word in words):
-                self.files.append((folder, setting, file))
-                return file
+                return self.use(folder, setting, file)
         self.missing.append(Missing(setting, folder, "", hint))
         return None

@@ -23,6 +23,8 @@ MOST_PEOPLE = 16
 class Compiled:
     """The graph, and all that acted in it."""
 
+    # With every default filled in.
+    recipe: Recipe
     graph: ApiGraph
     report: dict[str, Any]
     missing: tuple[Missing, ...]
@@ -58,14 +60,12 @@ def compile_recipe(recipe: Recipe, library: Library, options: Options) -> Compil
         "pictures": [
             {"seed": full.seed, "batch_index": index} for index in range(full.pictures or 1)
         ],
-        "defaults": {each.setting: each.value for each in acted},
+        "defaults": acted,
         "notes": build.notes,
         "left_out": [str(each) for each in missing],
-        "files": [
-            {"folder": folder, "name": name, "file": file} for folder, name, file in build.files
-        ],
+        "files": build.files,
     }
-    return Compiled(build.graph.nodes, report, missing, build.uploads)
+    return Compiled(full, build.graph.nodes, report, missing, build.uploads)
 
 
 def _add_stages(build: Build) -> None:

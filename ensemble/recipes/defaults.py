@@ -1,7 +1,7 @@
 """Defaults where a recipe says nothing, and which of them act."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from .recipe import Recipe, Service, Task
 from .schedulers import UnknownSchedulerError, find
@@ -36,16 +36,9 @@ _AREA = 512 * 512
 _RATIOS = {"1:1": 1.0, "portrait": 0.8, "16:9": 16 / 9, "landscape": 1.25, "anamorphic": 2.39}
 
 
-@dataclass(frozen=True)
-class Acted:
-    """A default that acted, under the service's own name for the setting."""
-
-    setting: str
-    value: object
-
-
-def fill_defaults(recipe: Recipe, seed: int) -> tuple[Recipe, tuple[Acted, ...]]:
-    """The recipe with every default filled in, and those of them that act.
+def fill_defaults(recipe: Recipe, seed: int) -> tuple[Recipe, dict[str, object]]:
+    """The recipe with every default filled in, and those of them that act, under the service's own
+    names of the settings.
 
     `seed` stands in for a seed that is not given. Width and height stay unset where the input picture
     decides them.
@@ -59,9 +52,9 @@ def fill_defaults(recipe: Recipe, seed: int) -> tuple[Recipe, tuple[Acted, ...]]
     acted = {name: value for name, value in wanted.items() if getattr(recipe, name) is None}
     full = replace(recipe, **acted)
     names, waiting = service_names(recipe), idle(full)
-    return full, tuple(
-        Acted(names.get(name, name), value) for name, value in acted.items() if name not in waiting
-    )
+    return full, {
+        names.get(name, name): value for name, value in acted.items() if name not in waiting
+    }
 
 
 def idle(recipe: Recipe) -> dict[str, str]:

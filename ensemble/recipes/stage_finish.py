@@ -73,10 +73,10 @@ def _add_hires(build: Build, flow: Flow) -> None:
     upscaler = None
     models = build.library.files.get("upscale_models", ())
     if factor > 1 and models:
+        file = build.use("upscale_models", setting, models[0])
         upscaler = build.graph.add(
-            "UpscaleModelLoader", "upscale_model", "Upscale Model", model_name=models[0]
+            "UpscaleModelLoader", "upscale_model", "Upscale Model", model_name=file
         )[0]
-        build.files.append(("upscale_models", setting, models[0]))
     elif factor > 1:
         build.notes.append(f"{setting}: enlarged with Lanczos; {UPSCALERS}")
     inputs = {

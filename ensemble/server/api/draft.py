@@ -8,7 +8,6 @@ from typing import Any
 
 from ...recipes.build import Options
 from ...recipes.compiler import compile_recipe
-from ...recipes.defaults import fill_defaults
 from ...recipes.library import Library
 from ...recipes.problems import Reading
 from ...recipes.recipe import Recipe, Service
@@ -55,7 +54,7 @@ def draft(
     compiled = compile_recipe(recipe, _with_uploads(this_machine(), uploads), options)
     # Only a picture the reader took for a data URL and we did not: it is written anew all the same.
     more = tuple(replace(read_picture(data), name=name) for name, data in compiled.uploads.items())
-    full, _ = fill_defaults(recipe, options.seed)
+    full = compiled.recipe
     return Draft(
         recipe=full,
         graph=compiled.graph,
