@@ -109,20 +109,20 @@ export function createLoraRows(actions) {
       }, '✕'),
       about(row, index, lora),
     )
-    element.addEventListener('dragover', (/** @type {DragEvent} */ event) => {
-      if (dragged < 0) return
-      event.preventDefault()
-      event.stopPropagation()
-      element.classList.add('ensemble-over')
-    })
-    element.addEventListener('dragleave', () => element.classList.remove('ensemble-over'))
-    element.addEventListener('drop', (/** @type {DragEvent} */ event) => {
-      if (dragged < 0) return
-      event.preventDefault()
-      event.stopPropagation()
+    /** @param {string} type of the event @param {() => void} act where a row of ours is dragged */
+    const onRow = (type, act) =>
+      element.addEventListener(type, (/** @type {DragEvent} */ event) => {
+        if (dragged < 0) return
+        event.preventDefault()
+        event.stopPropagation()
+        act()
+      })
+    onRow('dragover', () => element.classList.add('ensemble-over'))
+    onRow('drop', () => {
       move(dragged, index)
       dragged = -1
     })
+    element.addEventListener('dragleave', () => element.classList.remove('ensemble-over'))
     return element
   }
 
