@@ -22,8 +22,6 @@ OPENCVS = (
     "opencv-contrib-python",
     "opencv-contrib-python-headless",
 )
-# Installing the pack must leave these at the versions that ComfyUI chose.
-KEPT = ("torch", "torchvision", "torchaudio", "numpy", "transformers", *OPENCVS)
 
 
 @pytest.fixture(scope="module")
@@ -37,9 +35,19 @@ def test_requirements_are_the_projects_dependencies(project):
     assert lines == project["project"]["dependencies"]
 
 
-def test_no_dependency_brings_an_opencv_or_estimators(project):
-    names = " ".join(project["project"]["dependencies"])
-    assert "opencv" not in names and "controlnet" not in names
+def test_the_pack_requires_nothing_that_comfyui_does_not_bring(project):
+    """Some hosts install no packages for custom nodes."""
+    brought = {
+        distribution(line) for line in (COMFYUI / "requirements.txt").read_text().split("\n")
+    }
+    wanted = {distribution(line) for line in project["project"]["dependencies"]}
+    assert wanted <= brought
+
+
+def distribution(requirement: str) -> str:
+    """The name in a line of requirements; "" for a comment."""
+    found = re.match(r"[A-Za-z0-9._-]+", requirement)
+    return found[0].lower() if found else ""
 
 
 def test_the_registry_finds_what_it_asks_for(project):
@@ -144,16 +152,14 @@ def versions(python: Path) -> dict[str, str]:
 @pytest.mark.slow
 @pytest.mark.parametrize("opencv", OPENCVS)
 def test_installing_the_pack_moves_nothing(scratch, opencv):
-    pip(scratch, "uninstall", "-q", "-y", *OPENCVS, "diffusers")
+    pip(scratch, "uninstall", "-q", "-y", *OPENCVS)
     pip(scratch, "install", "-q", opencv)
     before = versions(scratch)
-    assert opencv in before and "diffusers" not in before
+    assert opencv in before
 
     pip(scratch, "install", "-q", "-r", str(ROOT / "requirements.txt"))
 
-    after = versions(scratch)
-    assert {name: after.get(name) for name in KEPT} == {name: before.get(name) for name in KEPT}
-    assert "diffusers" in after
+    assert versions(scratch) == before
     works = "import cv2, numpy; print(cv2.blur(numpy.zeros((4, 4)), (2, 2)).shape)"
     answer = subprocess.run([str(scratch), "-c", works], capture_output=True, text=True)
     # The packages with windows need libGL, which a bare server may lack, before and after alike.
