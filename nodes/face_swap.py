@@ -85,17 +85,14 @@ class EnsembleFaceSwap(io.ComfyNode):
             return Repaint(vae=vae, painter=painter, settings=settings)
 
         if Mode(mode) is Mode.REDRAW:
-            return _told(redraw_faces(image, inputs, repaint(denoise), strength))
+            return answer(redraw_faces(image, inputs, repaint(denoise), strength), ())
         if reference is not None:
             references = linked_references(reference, reference_landmarks, face_detection)
         else:
             references = named_references(names, face_detection)
         warp = Warp(match_colour=match_colour, thin_plate=thin_plate)
-        return _told(lay_faces(image, inputs, references, warp, repaint(redraw_after), strength))
-
-
-def _told(swapped) -> io.NodeOutput:
-    return answer(swapped.image, swapped.notes)
+        swapped = lay_faces(image, inputs, references, warp, repaint(redraw_after), strength)
+        return answer(swapped.image, swapped.notes)
 
 
 def _painting() -> list[io.Input]:

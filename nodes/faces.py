@@ -18,7 +18,7 @@ class FaceInpaint(io.ComfyNode):
             node_id="FaceInpaint",
             display_name="Face Inpaint",
             category="Ensemble",
-            description="Finds every face, tells whose it is, redraws all of them in one sampler run "
+            description="Finds every face, matches it to its person, redraws all of them in one sampler run "
             "with each person's text and LoRA, and puts them back without touching another pixel.",
             search_aliases=[
                 "face detailer",
@@ -102,7 +102,7 @@ def _linked() -> list:
             tooltip="MediaPipe face model of core's Load Face Detection Model.",
         ),
         PoseKeypoint.Input(
-            "pose", optional=True, tooltip="Skeletons; their heads tell where the faces are."
+            "pose", optional=True, tooltip="Skeletons, whose heads show where the faces are."
         ),
         io.Mask.Input(
             "mask", optional=True, tooltip="Where the faces are; each separate patch is one."

@@ -75,7 +75,7 @@ class EnsembleTranslate(io.ComfyNode):
                 io.Combo.Input(
                     "language",
                     options=[AUTO, *sorted(LANGUAGES)],
-                    tooltip="Language of the texts; auto: told from the prompt.",
+                    tooltip="Language of the texts; auto: recognised from the prompt.",
                 ),
             ],
             outputs=[

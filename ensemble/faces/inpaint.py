@@ -1,4 +1,4 @@
-"""FaceInpaint: find the faces, tell whose they are, redraw them, put them back."""
+"""FaceInpaint: find the faces, match them to people, redraw them, put them back."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Faces with their landmarks: FACE_LANDMARKS, POSE_KEYPOINT and BOUNDING_BOX in; a face detector where
-nothing is wired."""
+"""Faces with their landmarks, from FACE_LANDMARKS, POSE_KEYPOINT and BOUNDING_BOX, else by a face
+detector."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

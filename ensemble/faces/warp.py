@@ -25,7 +25,8 @@ from .boxes import Face
 
 # The soft edge inside the face's outline, in crops by the template.
 _FEATHER = 0.06
-# Inner face in a crop by the template, where only anchors tell the outline: middle and radii.
+# Middle and radii of the inner face in a crop by the template: its outline where only anchors are
+# known.
 _MIDDLE, _RADII = (0.5, 0.62), (0.25, 0.27)
 # The thin-plate spline is worked out on so many points a side, bilinear between.
 _GRID = 65

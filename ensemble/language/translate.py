@@ -30,7 +30,7 @@ _MOST_TOKENS = 1000
 
 
 def detect_language(text: str) -> str:
-    """ISO 639-1 code of the language, among the 52; English where there are no words to tell by."""
+    """ISO 639-1 code of the language, one of the 52; English where the text has no words."""
     words = _SYNTAX.sub(" ", text)
     if not any(char.isalpha() for char in words):
         return ENGLISH

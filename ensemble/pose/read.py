@@ -24,7 +24,7 @@ def recognise(image: np.ndarray) -> bool:
 def read(image: np.ndarray) -> Pose:
     """The people of a pose map, RGB uint8 `[H,W,3]`, in pixels of that picture.
 
-    Joints whose person cannot be told - no limb leads to them - come as people of their own with
+    Joints whose person is not known - no limb leads to them - come as people of their own with
     that one joint; nothing is guessed.
     """
     labels = palette.sharpened(palette.label(image), image)

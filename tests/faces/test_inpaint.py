@@ -129,7 +129,7 @@ def test_swapping_by_redraw_leaves_strangers(patcher):
     repaint = Repaint(vae=VAE, painter=PeoplePainter.of(people, None, None), settings=QUICK.redraw)
     image = picture(channels=4)
     whole, half = (
-        redraw_faces(image, FaceInputs(boxes=boxes, people=people), repaint, strength).image
+        redraw_faces(image, FaceInputs(boxes=boxes, people=people), repaint, strength)
         for strength in (1.0, 0.5)
     )
     assert torch.equal(whole[:, :, 130:], image[:, :, 130:])

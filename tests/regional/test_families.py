@@ -35,11 +35,13 @@ def test_layers_get_what_their_stream_says(config, family):
     """Every layer of one forward pass: places of the picture, the text's 77 tokens, or a vector."""
     model = tiny.model(config)
     unet, seen = model.model.diffusion_model, {}
+
+    def note(name):
+        return lambda layer, args: seen.update({name: args[0].shape})
+
     for name, layer in unet.named_modules():
         if isinstance(layer, torch.nn.Linear | torch.nn.Conv2d):
-            layer.register_forward_pre_hook(
-                lambda layer, args, name=name: seen.setdefault(name, args[0].shape)
-            )
+            layer.register_forward_pre_hook(note(name))
     text = tiny.text(1, pooled=64).conditioning
     with torch.no_grad():
         tiny.sample(model, text, text, steps=1, size=(7, 13))
