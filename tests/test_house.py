@@ -2,12 +2,15 @@
 
 import re
 import subprocess
+from collections.abc import Iterator
 
 import pytest
 
 from dev.cache import ROOT
 
 LONGEST = 300
+# Shorter runs, and runs of short lines, are alike by chance: a node's schema, a closing of brackets.
+RUN, TELLING = 5, 150
 DOCUMENTS = ("CONTRIBUTING.md", "docs/architecture.md")
 
 
@@ -24,6 +27,31 @@ def test_no_file_of_code_is_long():
     assert len(code) > 200
     lengths = {name: len((ROOT / name).read_text(encoding="utf-8").splitlines()) for name in code}
     assert {name: lines for name, lines in lengths.items() if lines > LONGEST} == {}
+
+
+def runs(name: str) -> Iterator[tuple[tuple[str, ...], int]]:
+    """Each RUN lines of code in a row that say something (imports, comments and brackets do not), and
+    the number of the first."""
+    lines = enumerate((ROOT / name).read_text(encoding="utf-8").splitlines(), 1)
+    kept = [(number, line.strip()) for number, line in lines if line.strip()]
+    kept = [each for each in kept if not each[1].startswith(("#", "//", "*", "import ", "from "))]
+    for at in range(len(kept) - RUN + 1):
+        window = tuple(line for _, line in kept[at : at + RUN])
+        if sum(map(len, window)) > TELLING:
+            yield window, kept[at][0]
+
+
+def test_no_run_of_lines_stands_twice():
+    shipped = ("ensemble/", "nodes/", "web/js/", "dev/", "benchmarks/")
+    code = [
+        name for name in tracked() if name.startswith(shipped) and name.endswith((".py", ".js"))
+    ]
+    places: dict[tuple[str, ...], list[str]] = {}
+    for name in code:
+        for window, number in runs(name):
+            places.setdefault(window, []).append(f"{name}:{number}")
+    twice = [" and ".join(each) for each in places.values() if len(each) > 1]
+    assert not twice, "\n".join(twice)
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)

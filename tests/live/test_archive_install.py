@@ -78,7 +78,7 @@ def test_the_blueprint_and_the_words_are_there(client):
 
 def test_a_recipe_is_compiled_and_rendered(client):
     small = {"width": 64, "height": 64, "steps": 1, "checkpoint": "small_sd15.safetensors"}
-    body = {"text": "a lighthouse --seed 3", "skip_missing": True, **small}
+    body = {"text": "a lighthouse seed=3", "skip_missing": True, **small}
     status, compiled = client.post_json("/ensemble/v1/recipes/compile", body)
     assert status == 200, compiled
     run = client.run(compiled["graph"])
