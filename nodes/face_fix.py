@@ -86,10 +86,7 @@ class EnsembleFaceRestore(io.ComfyNode):
         )
 
     @classmethod
-    def execute(
-        cls, *, image, model: str, strength: float, boxes=None, landmarks=None, people=None,
-        face_detection=None,
-    ) -> io.NodeOutput:  # fmt: skip
+    def execute(cls, *, image, model: str, strength: float, **linked) -> io.NodeOutput:
         if strength == 0:
             return io.NodeOutput(image)
         if model == NO_FILE:
@@ -100,10 +97,7 @@ class EnsembleFaceRestore(io.ComfyNode):
         from ..ensemble.faces.landmarks import FaceInputs, aligned_faces
         from ..ensemble.faces.restore import load_restorer, restore_faces
 
-        inputs = FaceInputs(
-            boxes=boxes, landmarks=landmarks, people=people, face_detection=face_detection
-        )
-        found = aligned_faces(image, inputs)
+        found = aligned_faces(image, FaceInputs(**linked))
         restored = restore_faces(image, found.faces, load_restorer(model), strength)
         return answer(restored, found.notes)
 
