@@ -46,9 +46,6 @@ class Face:
     def with_landmarks(self, landmarks: Landmarks | None) -> Face:
         return replace(self, landmarks=landmarks)
 
-    def clipped(self, width: int, height: int) -> Face:
-        return replace(self, box=self.box.clipped(width=width, height=height))
-
 
 def same_face(a: Rect, b: Rect) -> bool:
     """IoU above 0.4, or one box mostly inside the other (an eye and nose taken for a face)."""

@@ -52,12 +52,6 @@ class Seen:
             for owner, drawn in zip(self.owners, self.redrawn, strict=True)
         ]
 
-    def boxes(self) -> list[dict]:
-        return [
-            BoundingBox(face.box, label, face.score).as_core()
-            for face, label in zip(self.faces, self.labels, strict=True)
-        ]
-
 
 @dataclass(frozen=True)
 class Redrawn:
@@ -72,7 +66,13 @@ class Redrawn:
     @property
     def boxes(self) -> list[list[dict]]:
         """Core's BOUNDING_BOX, labelled with whose face it is."""
-        return [picture.boxes() for picture in self.seen]
+        return [
+            [
+                BoundingBox(face.box, label, face.score).as_core()
+                for face, label in zip(picture.faces, picture.labels, strict=True)
+            ]
+            for picture in self.seen
+        ]
 
 
 def face_inpaint(
