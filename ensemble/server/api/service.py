@@ -11,13 +11,14 @@ from typing import Any
 from aiohttp import web
 
 from ...lora.aliases import AliasFileError
+from ...recipes.recipe import Service
 from ..bodies import Refused, read_body
 from .access import check_key, check_source
 from .answers import links
 from .config import Config
 from .draft import Draft, read_idempotency_key, read_track_id, request_hash
 from .job import Job, WebhookState
-from .jobs import JobIds, Jobs, new_ids
+from .jobs import JobIds, Jobs, new_ids, work_of
 from .pictures import PictureError
 from .queue import GraphError
 from .store import FullError, ReusedError
@@ -149,13 +150,14 @@ class JobService:
 
 
 def _job(draft: Draft, ids: JobIds, options: JobOptions, answer: dict[str, Any]) -> Job:
+    recipe = draft.recipe
     return Job(
         id=ids.id,
         prompt_id=ids.prompt_id,
-        kind=draft.kind,
+        kind=(recipe.service if recipe.service is Service.ASTRIA else recipe.task).value,
         graph=draft.graph,
-        pictures=draft.recipe.pictures or 1,
-        work=draft.work,
+        pictures=recipe.pictures or 1,
+        work=work_of(recipe),
         prefix=ids.prefix,
         answer=answer | {"base": options.base, "track_id": options.track_id},
         created=time.time(),
