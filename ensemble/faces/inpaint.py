@@ -111,11 +111,7 @@ def inpaint_faces(
 
 def numbered_faces(image: torch.Tensor, seen: Sequence[Seen]) -> torch.Tensor:
     """IMAGE `[B,H,W,C]` -> `[B,H,W,3]` with numbered boxes, left to right."""
-    drawings = [
-        numbered(picture, [f.box for f in s.faces], s.labels, [o is not None for o in s.owners])
-        for picture, s in zip(image, seen, strict=True)
-    ]
-    return torch.stack(drawings)
+    return torch.stack(list(map(numbered, image, seen)))
 
 
 def check(image: torch.Tensor, settings: FaceSettings) -> None:

@@ -25,17 +25,14 @@ class Sockets:
 
 
 class Estimator(Protocol):
-    """A way to find skeletons. `choices` are the names the node offers for it right now."""
+    """A way to find skeletons."""
 
-    @property
-    def title(self) -> str: ...
+    # What to put where for it to work, one line.
+    needs: str
 
-    @property
-    def needs(self) -> str:
-        """What to put where for this estimator to work, one line."""
+    def choices(self) -> Sequence[str]:
+        """The names that the node offers for it right now."""
         ...
-
-    def choices(self) -> Sequence[str]: ...
 
     def missing(self, choice: str, sockets: Sockets) -> str:
         """Empty where it can run now; else what it lacks."""

@@ -4,7 +4,6 @@ import importlib
 import importlib.util
 import sys
 import types
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +19,8 @@ _BODY, _HAND, _FACE = "body_pose_model.pth", "hand_pose_model.pth", "facenet.pth
 _ALIAS = "_ensemble_controlnet_aux"
 
 
-@dataclass(frozen=True)
 class OpenPose:
-    title: str = "OpenPose"
-    needs: str = (
+    needs = (
         "OpenPose: the package controlnet-aux, and body_pose_model.pth (hand_pose_model.pth and "
         "facenet.pth too, for hands and faces) in models/pose_estimation/openpose/; its weights "
         "are for non-commercial use"
