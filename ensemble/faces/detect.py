@@ -1,7 +1,5 @@
 """Where the faces are: a mask, a detector on tiles, a pose, the people's heads, or a last resort."""
 
-from __future__ import annotations
-
 import importlib.util
 import logging
 from collections.abc import Iterable

@@ -1,7 +1,5 @@
 """Face detectors that look at pictures, and the tiles on which they look."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -88,7 +86,7 @@ class YuNet:
     net: Any
 
     @staticmethod
-    def load(path: Path) -> YuNet:
+    def load(path: Path) -> "YuNet":
         """ImportError without OpenCV, ValueError for a file that it cannot read."""
         try:
             import cv2
@@ -128,7 +126,7 @@ class Cascade:
     cascade: Any
 
     @staticmethod
-    def load() -> Cascade:
+    def load() -> "Cascade":
         """ValueError where scikit-image is not installed."""
         try:
             from skimage import data, feature

@@ -1,7 +1,5 @@
 """The picture with numbered boxes: which face was taken for whom."""
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,7 +14,7 @@ if TYPE_CHECKING:
 _MATCHED, _NOBODY = (64, 220, 96), (255, 176, 32)
 
 
-def numbered(picture: torch.Tensor, seen: Seen) -> torch.Tensor:
+def numbered(picture: torch.Tensor, seen: "Seen") -> torch.Tensor:
     """`[H,W,C]` -> `[H,W,3]` with a box and a label for each face; green where it is somebody's."""
     drawn = Image.fromarray(to_bytes(rgb(picture)).numpy())
     pen = ImageDraw.Draw(drawn)

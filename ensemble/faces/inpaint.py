@@ -1,7 +1,5 @@
 """FaceInpaint: find the faces, match them to people, redraw them, put them back."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace

@@ -1,7 +1,5 @@
 """Which face is whose: by where the people's heads and regions are, never by counting."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Noise that belongs to a face: the same whoever else is in the picture."""
 
-from __future__ import annotations
-
 import hashlib
 import inspect
 from collections.abc import Callable, Sequence

@@ -1,7 +1,5 @@
 """Model and conditioning for some faces at once: from PEOPLE, or from a plain model."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -114,7 +112,7 @@ class PlainPainter:
     negative: list
 
     @staticmethod
-    def of(model: ModelPatcher, positive: list, negative: list) -> PlainPainter:
+    def of(model: ModelPatcher, positive: list, negative: list) -> "PlainPainter":
         return PlainPainter(without_regional(model), positive, negative)
 
     def seed_offset(self, target: Target) -> int:
@@ -141,7 +139,7 @@ class PeoplePainter:
     lent: tuple[list | None, list | None] = (None, None)
 
     @staticmethod
-    def of(people: People, positive: list | None, negative: list | None) -> PeoplePainter:
+    def of(people: People, positive: list | None, negative: list | None) -> "PeoplePainter":
         common = people.base
         if people.common.strip() and people.clip is not None:
             common = Text(

@@ -1,7 +1,5 @@
 """Crops of faces through the sampler: all of them in one batch where memory allows."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 

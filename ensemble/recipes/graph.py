@@ -1,7 +1,5 @@
 """A ComfyUI graph in API format while it is being built."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from typing import Any
 
