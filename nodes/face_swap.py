@@ -6,7 +6,7 @@ from ..ensemble.faces.choices import Mode
 from .face_fix import answer, face_painter, where
 from .sampling import SamplingSettings, sampling, without_people
 from .types import FaceLandmarks, PoseKeypoint
-from .widgets import advanced, choice, decimal, problem, share, switch, whole
+from .widgets import advanced, choice, decimal, optional, problem, share, switch, whole
 
 
 class EnsembleFaceSwap(io.ComfyNode):
@@ -108,17 +108,17 @@ def _painting() -> list[io.Input]:
 
 def _warping() -> list[io.Input]:
     return [
-        io.Image.Input(
-            "reference",
-            optional=True,
-            tooltip="warp: one picture per person in the order of people, or of the faces from left "
-            "to right; a single one for all.",
-        ),
-        io.MultiType.Input(
-            "reference_landmarks",
-            types=[FaceLandmarks, PoseKeypoint],
-            optional=True,
-            tooltip="Landmarks of reference. If not connected, MediaPipe's, where its model is there.",
+        *optional(
+            io.Image.Input(
+                "reference",
+                tooltip="warp: one picture per person in the order of people, or of the faces from left "
+                "to right; a single one for all.",
+            ),
+            io.MultiType.Input(
+                "reference_landmarks",
+                types=[FaceLandmarks, PoseKeypoint],
+                tooltip="Landmarks of reference. If not connected, MediaPipe's, where its model is there.",
+            ),
         ),
         io.String.Input(
             "names",

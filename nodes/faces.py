@@ -6,7 +6,7 @@ from ..ensemble.faces.choices import Source, Unmatched, yunet_files
 from .face_fix import face_painter
 from .sampling import NO_PAINTER, SamplingSettings, sampling, without_people
 from .types import FaceDetection, People, PoseKeypoint
-from .widgets import advanced, choice, decimal, share, whole
+from .widgets import advanced, choice, decimal, optional, share, whole
 
 FIRST_FILE = "first in folder"
 
@@ -89,23 +89,19 @@ def _linked() -> list:
     return [
         io.Image.Input("image", tooltip="Picture, or several of one size."),
         io.Vae.Input("vae", tooltip="VAE of the model."),
-        People.Input(
-            "people",
-            optional=True,
-            tooltip="People of BREAK Regional Prompt: each face gets its person's text, negative "
-            "and LoRA. Wins over model.",
-        ),
-        *without_people("Prompt for all faces", "Negative for all faces"),
-        FaceDetection.Input(
-            "face_detection",
-            optional=True,
-            tooltip="MediaPipe face model of core's Load Face Detection Model.",
-        ),
-        PoseKeypoint.Input(
-            "pose", optional=True, tooltip="Skeletons, whose heads show where the faces are."
-        ),
-        io.Mask.Input(
-            "mask", optional=True, tooltip="Where the faces are; each separate patch is one."
+        *optional(
+            People.Input(
+                "people",
+                tooltip="People of BREAK Regional Prompt: each face gets its person's text, negative "
+                "and LoRA. Wins over model.",
+            ),
+            *without_people("Prompt for all faces", "Negative for all faces"),
+            FaceDetection.Input(
+                "face_detection",
+                tooltip="MediaPipe face model of core's Load Face Detection Model.",
+            ),
+            PoseKeypoint.Input("pose", tooltip="Skeletons, whose heads show where the faces are."),
+            io.Mask.Input("mask", tooltip="Where the faces are; each separate patch is one."),
         ),
     ]
 

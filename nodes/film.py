@@ -13,7 +13,7 @@ from ..ensemble.film.looks import LOOKS
 from ..ensemble.film.paste import paste_back
 from ..ensemble.film.stocks import DEFAULT_STOCK, STOCKS
 from ..ensemble.pictures import rgb
-from .widgets import advanced, choice, decimal, seed, share, whole
+from .widgets import advanced, choice, decimal, optional, seed, share, whole
 
 NO_CHOICE = "none"
 SHOWN = 320  # pixels a side of the preview, about what a node shows unshrunk
@@ -78,13 +78,8 @@ class FilmGrain(io.ComfyNode):
         )
 
     @classmethod
-    def execute(
-        cls, *, image, stock: str, strength: float, size: float, chroma: float, seed: int,
-        frame_offset: int,
-    ) -> io.NodeOutput:  # fmt: skip
-        settings = GrainSettings(
-            stock=STOCKS[stock], strength=strength, size=size, chroma=chroma, seed=seed
-        )
+    def execute(cls, *, image, stock: str, frame_offset: int, **settings) -> io.NodeOutput:
+        settings = GrainSettings(stock=STOCKS[stock], **settings)
         device = model_management.get_torch_device()
         grained = film_grain(image, settings, frame_offset, device)
         shown = ui.PreviewImage(_middle(grained), cls=cls) if len(grained) else None
@@ -184,16 +179,16 @@ class EnsemblePasteBack(io.ComfyNode):
             search_aliases=["stitch", "composite", "inpaint paste", "restore original", "uncrop"],
             inputs=[
                 io.Image.Input("image", tooltip="Repainted picture, at any size."),
-                io.Image.Input(
-                    "original",
-                    optional=True,
-                    tooltip="Picture to keep. The result has its size. It may stay unlinked where "
-                    "this node does not run, behind a switch that is off.",
-                ),
-                io.Mask.Input(
-                    "mask",
-                    optional=True,
-                    tooltip="White is taken from the repainted picture. It may stay unlinked as original may.",
+                *optional(
+                    io.Image.Input(
+                        "original",
+                        tooltip="Picture to keep. The result has its size. It may stay unlinked where "
+                        "this node does not run, behind a switch that is off.",
+                    ),
+                    io.Mask.Input(
+                        "mask",
+                        tooltip="White is taken from the repainted picture. It may stay unlinked as original may.",
+                    ),
                 ),
                 whole(
                     "feather",
@@ -213,14 +208,10 @@ class EnsemblePasteBack(io.ComfyNode):
         )
 
     @classmethod
-    def execute(
-        cls, *, image, feather: int, match_colour: float, original=None, mask=None
-    ) -> io.NodeOutput:
+    def execute(cls, *, image, original=None, mask=None, **edge) -> io.NodeOutput:
         if original is None or mask is None:
             raise ValueError("Link original and mask, or switch this stage off.")
-        return io.NodeOutput(
-            paste_back(image, original, mask, feather=feather, match_colour=match_colour)
-        )
+        return io.NodeOutput(paste_back(image, original, mask, **edge))
 
 
 NODES = [FilmGrain, EnsembleColorGrade, EnsemblePasteBack]

@@ -8,7 +8,7 @@ from ..ensemble.segment.registry import BACKENDS, CHOICES, available
 from ..ensemble.segment.request import read_request
 from ..ensemble.segment.select import mask_from_words
 from .types import FaceDetection
-from .widgets import advanced, choice, problem, share, switch
+from .widgets import advanced, choice, optional, problem, share, switch
 
 
 class MaskFromPrompt(io.ComfyNode):
@@ -85,31 +85,26 @@ class MaskFromPrompt(io.ComfyNode):
                         "Parts smaller than this share of the largest part are dropped.",
                     ),
                 ),
-                io.Mask.Input(
-                    "mask",
-                    optional=True,
-                    tooltip="A ready selection. It wins over words and negative.",
-                ),
-                io.Model.Input(
-                    "sam3_model",
-                    optional=True,
-                    tooltip="SAM 3 from Load Checkpoint, together with sam3_clip. If not connected, "
-                    "checkpoints/sam3*.safetensors is used, where it exists.",
-                ),
-                io.Clip.Input(
-                    "sam3_clip", optional=True, tooltip="The CLIP of the SAM 3 checkpoint."
-                ),
-                io.BackgroundRemoval.Input(
-                    "background_removal",
-                    optional=True,
-                    tooltip="BiRefNet, for foreground and background. If not connected, the first file in "
-                    "models/background_removal is used.",
-                ),
-                FaceDetection.Input(
-                    "face_detection",
-                    optional=True,
-                    tooltip="MediaPipe face model, for face, eyes and lips. If not connected, "
-                    "detection/mediapipe_face*.safetensors is used, where it exists.",
+                *optional(
+                    io.Mask.Input(
+                        "mask", tooltip="A ready selection. It wins over words and negative."
+                    ),
+                    io.Model.Input(
+                        "sam3_model",
+                        tooltip="SAM 3 from Load Checkpoint, together with sam3_clip. If not connected, "
+                        "checkpoints/sam3*.safetensors is used, where it exists.",
+                    ),
+                    io.Clip.Input("sam3_clip", tooltip="The CLIP of the SAM 3 checkpoint."),
+                    io.BackgroundRemoval.Input(
+                        "background_removal",
+                        tooltip="BiRefNet, for foreground and background. If not connected, the first file in "
+                        "models/background_removal is used.",
+                    ),
+                    FaceDetection.Input(
+                        "face_detection",
+                        tooltip="MediaPipe face model, for face, eyes and lips. If not connected, "
+                        "detection/mediapipe_face*.safetensors is used, where it exists.",
+                    ),
                 ),
             ],
             outputs=[

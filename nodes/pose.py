@@ -18,50 +18,43 @@ from ..ensemble.prompt.grammar import parse_break
 from ..ensemble.prompt.order import parse_order
 from ..ensemble.regions.people import Shape
 from .types import PoseKeypoint
-from .widgets import advanced, choice, decimal, problem, share, switch, whole
+from .widgets import advanced, choice, decimal, optional, problem, share, switch, whole
 
 _DEFAULT = Options()
 _AUTOMATIC = "0: the picture's shape with a short side of 512."
 
 
-def _sockets() -> list[io.Input]:
-    return [
+def _sockets() -> tuple[io.Input, ...]:
+    return optional(
         io.Image.Input(
             "image",
-            optional=True,
             tooltip="A ready skeleton, which is recognised, or a photo or painting with people, "
             "which needs an estimator. The first picture of a batch counts.",
         ),
         PoseKeypoint.Input(
             "pose",
-            optional=True,
             tooltip="Keypoints of SDPose, DWPose or OpenPose instead of a picture. They win over "
             "the image, which then gives the size only.",
         ),
         io.String.Input(
             "text",
-            optional=True,
             force_input=True,
             tooltip="The prompt with BREAK. There must be as many people as it has person parts.",
         ),
         io.Mask.Input(
             "person_masks",
-            optional=True,
             tooltip="For match = by words: one mask per person in prompt order, each made with that "
             "person's own words, such as man or woman, from the same image.",
         ),
-        io.Model.Input(
-            "sdpose_model", optional=True, tooltip="SDPose from Load Checkpoint, for photos."
-        ),
-        io.Vae.Input("sdpose_vae", optional=True, tooltip="The VAE of the SDPose checkpoint."),
+        io.Model.Input("sdpose_model", tooltip="SDPose from Load Checkpoint, for photos."),
+        io.Vae.Input("sdpose_vae", tooltip="The VAE of the SDPose checkpoint."),
         io.BoundingBox.Input(
             "person_boxes",
-            optional=True,
             force_input=True,
             tooltip="Boxes round people, as RT-DETR Detect gives them, for SDPose and ViTPose. If "
             "not connected, a detector in models/pose_estimation finds them.",
         ),
-    ]
+    )
 
 
 def _widgets() -> list[io.Input]:

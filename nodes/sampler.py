@@ -70,15 +70,10 @@ class EnsembleSampler(io.ComfyNode):
         return True
 
     @classmethod
-    def execute(
-        cls, *, model, name: str, karras: bool, steps: int, denoise: float, stochastic: bool,
-        allow_approximate: bool,
-    ) -> io.NodeOutput:  # fmt: skip
-        choice = choose(
-            name, karras=karras, stochastic=stochastic, allow_approximate=allow_approximate
-        )
-        sigmas = sigmas_to_walk(model, choice.scheduler, steps=steps, denoise=denoise)
-        return io.NodeOutput(sampler_object(choice.sampler), sigmas)
+    def execute(cls, *, model, name: str, steps: int, denoise: float, **how: bool) -> io.NodeOutput:
+        sampler, scheduler = choose(name, **how)
+        sigmas = sigmas_to_walk(model, scheduler, steps=steps, denoise=denoise)
+        return io.NodeOutput(sampler_object(sampler), sigmas)
 
 
 NODES = [EnsembleSampler]

@@ -8,19 +8,21 @@ from comfy_api.latest import io
 
 from ..ensemble.regional.sampling import SamplingSettings as SamplingSettings
 from . import widgets
-from .widgets import choice, decimal, whole
+from .widgets import choice, decimal, optional, whole
 
 T = TypeVar("T")
 
 
-def without_people(prompt: str = "Prompt for model", negative: str = "Negative for model") -> list:
+def without_people(
+    prompt: str = "Prompt for model", negative: str = "Negative for model"
+) -> tuple[io.Input, ...]:
     """model, positive and negative, beside a socket for people."""
     lent = "Beside people only its ControlNets are taken."
-    return [
-        io.Model.Input("model", optional=True, tooltip="Model, where no people are linked."),
-        io.Conditioning.Input("positive", optional=True, tooltip=f"{prompt}. {lent}"),
-        io.Conditioning.Input("negative", optional=True, tooltip=f"{negative}. {lent}"),
-    ]
+    return optional(
+        io.Model.Input("model", tooltip="Model, where no people are linked."),
+        io.Conditioning.Input("positive", tooltip=f"{prompt}. {lent}"),
+        io.Conditioning.Input("negative", tooltip=f"{negative}. {lent}"),
+    )
 
 
 NO_PAINTER = "Link people, or model, positive and negative."

@@ -52,6 +52,13 @@ def advanced(*inputs: io.WidgetInput) -> tuple[io.WidgetInput, ...]:
     return inputs
 
 
+def optional(*inputs: io.Input) -> tuple[io.Input, ...]:
+    """Inputs that may stay unlinked."""
+    for each in inputs:
+        each.optional = True
+    return inputs
+
+
 def problem(read: Callable[..., object], *texts: str | None) -> bool | str:
     """For validate_inputs: True, or why `read` cannot take the texts. A linked text is None there;
     it is read when the node runs."""

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import re
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -125,11 +126,9 @@ class JobService:
 
     async def find(self, number: object) -> Job | None:
         """The job of an id as a client sends it, a number or its digits."""
-        if isinstance(number, str) and number.isascii() and number.isdigit() and len(number) < 20:
-            number = int(number)
-        if isinstance(number, bool) or not isinstance(number, int) or not 0 < number < 2**53:
+        if not isinstance(number, str | int) or not re.fullmatch("[0-9]{1,16}", str(number)):
             return None
-        return await asyncio.to_thread(self.jobs.store.by_id, number)
+        return await asyncio.to_thread(self.jobs.store.by_id, int(number))
 
     async def output(self, job: Job, base: str) -> list[str]:
         """Links to a job's pictures, or the pictures in base64 where that was asked for."""
