@@ -25,8 +25,6 @@ class Landmarks:
 
 @dataclass(frozen=True)
 class Face:
-    """A face in a picture."""
-
     # In pixels: brows to chin, ear to ear.
     box: Rect
     score: float = 1.0

@@ -26,8 +26,6 @@ SMALLEST = 8
 
 @dataclass(frozen=True, kw_only=True)
 class Sources:
-    """What is linked or chosen to find faces with."""
-
     mask: torch.Tensor | None = None
     face_detection: Any = None
     # A file of models/face_detection; "": the first there.

@@ -25,8 +25,6 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class FaceSettings:
-    """Which faces are redrawn, and how."""
-
     redraw: RedrawSettings = field(default_factory=RedrawSettings)
     source: Source = Source.AUTO
     unmatched: Unmatched = Unmatched.COMMON
@@ -53,8 +51,6 @@ class Seen:
 
 @dataclass(frozen=True)
 class Redrawn:
-    """Pictures with redrawn faces."""
-
     image: torch.Tensor
     # `[B,H,W]`, 0..1: how much of each pixel is new.
     mask: torch.Tensor

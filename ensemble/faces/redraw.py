@@ -21,8 +21,6 @@ _MOST_OF_FREE = 0.8
 
 @dataclass(frozen=True, kw_only=True)
 class RedrawSettings:
-    """How the crop of a face is painted."""
-
     sampling: SamplingSettings = field(default_factory=lambda: SamplingSettings(denoise=0.5))
     # Pixels of a crop's side as the model sees it; 0: the model's own.
     size: int = 0

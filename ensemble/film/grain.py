@@ -31,8 +31,6 @@ _CHUNK_CPU, _CHUNK_GPU = 1 << 18, 1 << 24
 
 @dataclass(frozen=True, kw_only=True)
 class GrainSettings:
-    """A stock, and how far it is changed."""
-
     stock: Stock = STOCKS[DEFAULT_STOCK]
     # Factor on the stock's amplitude.
     strength: float = 1.0

@@ -33,8 +33,6 @@ _SMALLEST = 32
 
 
 class Source(str, Enum):
-    """What the linked picture is."""
-
     AUTO = "auto"
     SKELETON = "skeleton"
     PHOTO = "photo"
@@ -111,8 +109,6 @@ class Inputs:
 
 @dataclass(frozen=True, eq=False)
 class PoseControl:
-    """What the node gives."""
-
     # RGB uint8 `[H,W,3]`.
     pose_map: np.ndarray
     pose: Pose

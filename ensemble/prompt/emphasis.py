@@ -30,8 +30,6 @@ _UNESCAPED = re.compile(r"(?<!\\)[()]")
 
 
 class Weights(str, Enum):
-    """How brackets in a prompt are read."""
-
     A1111 = "a1111"
     COMFY = "comfy"
     OFF = "off"

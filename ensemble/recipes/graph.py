@@ -26,8 +26,6 @@ class Node:
 
 @dataclass
 class Graph:
-    """Nodes in the order they were added, under readable keys."""
-
     nodes: ApiGraph = field(default_factory=dict)
 
     def add(self, class_type: str, key: str, title: str, /, **inputs: object) -> Node:

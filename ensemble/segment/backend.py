@@ -52,8 +52,6 @@ class Sockets:
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """Words to find in pictures."""
-
     # `[B,H,W,3]` in 0..1.
     image: torch.Tensor
     words: tuple[str, ...]

@@ -15,8 +15,6 @@ FOLDER = "pose_estimation"
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Sockets:
-    """What is linked to the node."""
-
     # Core's MODEL and VAE of SDPose.
     sdpose_model: Any = None
     sdpose_vae: Any = None
@@ -25,8 +23,6 @@ class Sockets:
 
 
 class Estimator(Protocol):
-    """A way to find skeletons."""
-
     # What to put where for it to work, one line.
     needs: str
 

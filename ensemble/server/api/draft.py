@@ -22,8 +22,6 @@ _LONGEST_TRACK = 500
 
 @dataclass(frozen=True)
 class Draft:
-    """A compiled job."""
-
     # With every default filled in.
     recipe: Recipe
     graph: dict[str, Any]

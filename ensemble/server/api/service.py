@@ -48,8 +48,6 @@ class JobOptions:
 
 
 class JobService:
-    """The job API of the running server: routes call it."""
-
     def __init__(self, config: Config, jobs: Jobs) -> None:
         self.config = config
         self.jobs = jobs

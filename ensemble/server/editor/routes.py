@@ -46,7 +46,6 @@ def register_editor(routes: web.RouteTableDef) -> None:
 def _read(
     body: object, *, keys: tuple[str, ...], tell: Callable[..., dict[str, Any]]
 ) -> tuple[int, dict[str, Any]]:
-    """Status and answer."""
     if not isinstance(body, dict) or keys[0] not in body:
         return 400, {"error": f"the body must be an object with {keys[0]!r}"}
     unknown = [str(key)[:40] for key in body if key not in keys]
