@@ -94,7 +94,9 @@ class Jobs:
         speed of past runs."""
         kinds = {each.kind for each in (*self._queued.values(), job)}
         for kind in kinds - self._rates.keys():
-            self._rates[kind] = _rate(await asyncio.to_thread(self.store.past_runs, kind))
+            runs = await asyncio.to_thread(self.store.past_runs, kind)
+            rates = [seconds / work for work, seconds in runs if work > 0]
+            self._rates[kind] = median(rates) if rates else None
         ours = [each for each in self._queued.values() if each.number <= job.number]
         others = max(self._queue.length() - len(self._queued), 0)
         seconds = sum(map(self._guess, ours)) + others * self._guess(job)
@@ -184,11 +186,6 @@ class Jobs:
         path = self._output / record["subfolder"] / record["filename"]
         inside = folder_paths.is_within_directory(str(self._output), str(path))
         return path if inside and path.is_file() else None
-
-
-def _rate(runs: list[tuple[float, float]]) -> float | None:
-    rates = [seconds / work for work, seconds in runs if work > 0]
-    return median(rates) if rates else None
 
 
 def work_of(recipe: Recipe) -> float:
