@@ -111,7 +111,7 @@ class YuNet:
             # x, y, width, height, ten of landmarks, score; BGR in.
             _, rows = self.net.detect(np.ascontiguousarray(to_bytes(view).numpy()[..., ::-1]))
             floats = [] if rows is None else rows.astype(float).tolist()
-            found.append([_face(*row[:4], row[14]) for row in floats])
+            found.append([_face(row[0], row[1], row[2], row[3], row[14]) for row in floats])
         return found
 
 
