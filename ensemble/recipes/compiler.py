@@ -21,8 +21,6 @@ MOST_PEOPLE = 16
 
 @dataclass(frozen=True)
 class Compiled:
-    """The graph, and all that acted in it."""
-
     # With every default filled in.
     recipe: Recipe
     graph: ApiGraph
