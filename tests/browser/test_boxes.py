@@ -98,8 +98,15 @@ def test_linked_boxes_are_drawn_where_they_are_typed(editor):
     editor.page.keyboard.press("ArrowLeft")
     assert json.loads(editor.value(source, "value"))[1] == [0.48, 0, 0.5, 1]
     assert editor.value(node, "boxes") == ""
-    number, corner = (box.locator(part).bounding_box() for part in ("b", "[data-handle=nw]"))
-    assert number["x"] >= corner["x"] + corner["width"], "the number is not behind a handle"
+    # The boxes are painted anew when the server has read the text, so both are measured at once.
+    editor.page.wait_for_function(
+        """() => {
+            const box = document.querySelectorAll(".ensemble-box")[1];
+            const place = part => box?.querySelector(part)?.getBoundingClientRect();
+            const [number, corner] = [place("b"), place("[data-handle=nw]")];
+            return corner?.width > 0 && number.x >= corner.right;
+        }"""
+    )
     unknown = editor.add("StringConcatenate", x=700, y=400)
     editor.link(unknown, 0, node, "boxes")
     editor.changed()
