@@ -195,7 +195,7 @@ def test_dropped_files(editor):
     editor.page.wait_for_function(
         "document.querySelector('.ensemble-recipe textarea').value.includes('model_id')"
     )
-    template = ROOT / "workflows" / "api" / "multi_person.json"
+    template = ROOT / "example_workflows" / "api" / "multi_person.json"
     editor.drop("graph.json", "application/json", template.read_bytes())
     expect(editor.chip("person-1"), "")
     editor.run_command("Workspace.ToggleSidebarTab.ensemble.recipe")
@@ -231,12 +231,12 @@ def test_the_browser_of_templates_opens_one(editor):
     card.click()
     expect(editor.chip("person-2"), "")
     sent = {node["class_type"] for node in editor.api().values()}
-    file = json.loads((ROOT / "workflows" / "api" / "multi_person.json").read_text())
+    file = json.loads((ROOT / "example_workflows" / "api" / "multi_person.json").read_text())
     assert sent == {node["class_type"] for node in file.values()}
 
 
 def test_a_template_gets_its_sample_picture(both):
-    workflow = json.loads((ROOT / "workflows" / "masked_portrait.json").read_text("utf-8"))
+    workflow = json.loads((ROOT / "example_workflows" / "masked_portrait.json").read_text("utf-8"))
     both.load(workflow)
     find = "app.graph.nodes.find(n => n.type === 'LoadImage')"
     buttons = f"{find}.widgets.filter(w => w.type === 'button' && w.name.startsWith('Load the'))"
