@@ -34,7 +34,7 @@ def test_everything_a_user_opens_is_in_it():
     asked = subprocess.run(
         ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    folders = ("ensemble/", "nodes/", "web/", "locales/", "workflows/", "subgraphs/")
+    folders = ("ensemble/", "nodes/", "web/", "locales/", "example_workflows/", "subgraphs/")
     shipped = {name for name in asked.stdout.splitlines() if name.startswith(folders)}
     shipped = {name for name in shipped if (ROOT / name).is_file()}
     single = {"__init__.py", "pyproject.toml", "requirements.txt", "README.md", "LICENSE"}
