@@ -14,6 +14,7 @@ TOKEN, TOKEN_PATH = "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"
 _ALWAYS = {
     "RAY_AUTH_MODE": "token",
     "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_enable_metrics_collection": "0",
     # ComfyUI's Python is a child spoken to over HTTP: a patch release more or less is no matter.
     "RAY_DEFAULT_PYTHON_VERSION_MATCH_LEVEL": "minor",
     # Known after 15 s where Ray's own settings take 64.

@@ -16,7 +16,7 @@ from .intake import Intake
 from .job import State
 from .ledger import Ledger, LedgerError, read_status
 from .machine import Machine, MachineError, find_machine
-from .pool import NoRayError, RayPool, connect
+from .pool import NoRayError, RayPool, connect, disconnect
 from .results import LEDGER, Results
 from .rows import SourceError, read_rows
 from .run import Farm, StoppedError
@@ -98,19 +98,21 @@ def _run(asked: argparse.Namespace, comfy: list[str]) -> int:
         ledger.adopt(results.done())
         if asked.retry_failed:
             print(f"{ledger.retry_failed()} failed jobs are tried again", flush=True)
-        waiting = ledger.counts()[State.WAITING]
-        if waiting:
+        if ledger.counts()[State.WAITING]:
             gpus = connect(address, asked.gpus)
-            with closing(_pool(machine, asked, gpus)) as pool:
-                farm = Farm(
-                    ledger=ledger, results=results, pool=pool, pictures=pictures,
-                    say=_say, limit=asked.limit,
-                )  # fmt: skip
-                stopped = _watching_signals(farm)
-                farm.run()
-                _say(farm.progress())
-                if stopped():
-                    return INTERRUPTED
+            try:
+                with closing(_pool(machine, asked, gpus)) as pool:
+                    farm = Farm(
+                        ledger=ledger, results=results, pool=pool, pictures=pictures,
+                        say=_say, limit=asked.limit,
+                    )  # fmt: skip
+                    stopped = _watching_signals(farm)
+                    farm.run()
+                    _say(farm.progress())
+            finally:
+                disconnect()
+            if stopped():
+                return INTERRUPTED
         return _report(ledger.counts(), ledger.failed())
 
 

@@ -33,30 +33,53 @@ def connect(address: Address, gpus: int | None = None) -> int:
     """Join that Ray, or start one on this machine with `gpus` (None: those that Ray finds). How many
     GPUs there are. Raises NoRayError, AddressError and ConnectionError.
     """
-    os.environ.update(settings(address, os.environ, Path.home()))
+    wanted = settings(address, os.environ, Path.home())
+    if wanted and "ray" in sys.modules:
+        lines = ", ".join(f"{name}={value}" for name, value in wanted.items())
+        raise ConnectionError(
+            f"something else in this process has loaded Ray; set before its start: {lines}"
+        )
+    os.environ.update(wanted)
     try:
         import ray
     except ImportError as error:
         raise NoRayError(f"many GPUs need Ray: {PIP_LINE}") from error
     # Worker-side code goes over the wire whole: machines need Ray and ComfyUI, not this pack.
     ray.cloudpickle.register_pickle_by_value(sys.modules[__package__ or ""])
-    own = {} if address.host else {"num_gpus": gpus, "object_store_memory": _STORE}
-    if own:
-        own |= {"num_cpus": os.cpu_count(), "include_dashboard": False}
-    try:
-        ray.init(
-            address.ray, log_to_driver=False, logging_level="ERROR", namespace="ensemble", **own
-        )
-    # RuntimeError, ConnectionError and ray.exceptions.*: Ray has no one class for "it did not work".
-    except Exception as error:
-        where = f"Ray at {address.ray}" if address.host else "Ray on this machine"
-        reason = str(error).strip().splitlines()[:1]
-        raise ConnectionError(f"{where} cannot be used: {''.join(reason)[:300]}") from error
+    own: dict[str, Any] = {}
+    if not address.host:
+        own = {"num_gpus": gpus, "num_cpus": 1, "object_store_memory": _STORE}
+        own["include_dashboard"] = False
+    _init(ray, address, own)
     return int(ray.cluster_resources().get("GPU", 0))
 
 
+def disconnect() -> None:
+    """Leave Ray; one that `connect` started ends."""
+    import ray
+
+    ray.shutdown()
+
+
+def _init(ray: Any, address: Address, own: dict[str, Any]) -> None:
+    """A Ray of our own gets three tries: on a busy machine its 30 s for starting are short."""
+    for tries in (2, 1, 0) if own else (0,):
+        try:
+            ray.init(
+                address.ray, log_to_driver=False, logging_level="ERROR", namespace="ensemble", **own
+            )
+            return
+        # RuntimeError, ConnectionError, ray.exceptions.*, plain Exception: Ray has no one class for it.
+        except Exception as error:
+            ray.shutdown()
+            reason = "".join(str(error).strip().splitlines()[:1])[:300]
+            if not tries:
+                where = f"Ray at {address.ray}" if address.host else "Ray on this machine"
+                raise ConnectionError(f"{where} cannot be used: {reason}") from error
+
+
 class RayPool:
-    """Over a connected Ray; `close` ends the actors, and a Ray that was started here."""
+    """Over a connected Ray."""
 
     def __init__(self, setup: dict[str, Any], count: int | None, *, detached: str = "") -> None:
         """`count` workers, or one for every GPU there is and will be. `detached` names workers that
@@ -72,6 +95,7 @@ class RayPool:
         self._aside: set[str] = set()
         self._beats: dict[str, tuple[Any, float]] = {}
         self._events: list[Event] = []
+        self._actor = ray.remote(concurrency_groups={_CONTROL: 1}, num_gpus=1, num_cpus=0)(Worker)
         self._watch = _Watch(ray)
         self._grow()
 
@@ -112,13 +136,16 @@ class RayPool:
         return found
 
     def close(self) -> None:
-        """Detached workers stay."""
+        """End the workers and their ComfyUIs; detached ones stay."""
         self._watch.close()
-        if not self._detached and not self._watch.lost:
-            stops = [self._control(worker, "stop") for worker in self._actors.keys() - self._aside]
-            with contextlib.suppress(Exception):
-                self._ray.wait(stops, num_returns=max(len(stops), 1), timeout=15)
-        self._ray.shutdown()
+        if self._detached or self._watch.lost:
+            return
+        here = self._actors.keys() - self._aside
+        stops = [self._control(worker, "stop") for worker in here]
+        with contextlib.suppress(Exception):
+            self._ray.wait(stops, num_returns=len(stops), timeout=15)
+        for worker in here:
+            self._ray.kill(self._actors[worker], no_restart=True)
 
     def _grow(self) -> None:
         """One actor for each GPU that there is by now."""
@@ -130,7 +157,6 @@ class RayPool:
                 "num_cpus": 0,
                 "max_restarts": -1,
                 "max_task_retries": 0,
-                "concurrency_groups": {_CONTROL: 1},
             }
             if self._detached:
                 options |= {
@@ -138,7 +164,7 @@ class RayPool:
                     "lifetime": "detached",
                     "get_if_exists": True,
                 }
-            actor = self._ray.remote(Worker).options(**options)
+            actor = self._actor.options(**options)
             self._actors[name] = actor.remote(self._setup)
             self.boot(name)
 

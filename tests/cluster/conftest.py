@@ -1,0 +1,94 @@
+"""A farm over stub ComfyUIs (stub/main.py), and one Ray for the tests that need one."""
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ensemble_portraits.ensemble.cluster.inputs import Pictures
+from ensemble_portraits.ensemble.cluster.intake import Intake
+from ensemble_portraits.ensemble.cluster.ledger import Ledger
+from ensemble_portraits.ensemble.cluster.results import Results
+from ensemble_portraits.ensemble.cluster.rows import Row
+from ensemble_portraits.ensemble.cluster.run import Farm
+
+STUB = Path(__file__).parent / "stub"
+
+
+def stub_graph(**does: Any) -> dict[str, Any]:
+    """See stub/main.py for what a graph may ask for."""
+    return {
+        "stub": {"class_type": "Stub", "inputs": does},
+        "save": {"class_type": "SaveImage", "inputs": {"filename_prefix": "x"}},
+    }
+
+
+def setup(*arguments: str, stall: float = 30.0) -> dict[str, Any]:
+    """What a worker is given to run the stub."""
+    return {
+        "python": sys.executable,
+        "comfyui": str(STUB),
+        "arguments": ["--cpu", *arguments],
+        "stall": stall,
+    }
+
+
+@dataclass
+class Yard:
+    """A ledger and a folder of one test; `run` drives them over a pool."""
+
+    out: Path
+    lines: list[str] = field(default_factory=list)
+
+    def fill(self, values: list[Any]) -> None:
+        with self.opened() as (ledger, results):
+            intake = Intake(Pictures(self.out), self.out)
+            ledger.list_jobs(intake.jobs(Row(n, value) for n, value in enumerate(values, 1)))
+            ledger.adopt(results.done())
+
+    def opened(self) -> Any:
+        from contextlib import contextmanager
+
+        @contextmanager
+        def both() -> Iterator[tuple[Ledger, Results]]:
+            results = Results(self.out)
+            ledger = Ledger(results.ledger)
+            try:
+                yield ledger, results
+            finally:
+                ledger.close()
+
+        return both()
+
+    def run(self, pool: Any, faults: Callable[[Farm], None] | None = None, **more: Any) -> Farm:
+        with self.opened() as (ledger, results):
+            farm = Farm(
+                ledger=ledger, results=results, pool=pool, pictures=Pictures(self.out),
+                say=self.lines.append, **more,
+            )  # fmt: skip
+            if faults is not None:
+                faults(farm)
+            farm.run()
+            return farm
+
+    def rows(self) -> list[Any]:
+        with self.opened() as (ledger, _):
+            return ledger._db.execute("SELECT * FROM jobs WHERE listed ORDER BY line").fetchall()
+
+    def check_once(self, done: int) -> None:
+        """Every output exactly once: a record a job, its pictures, and nothing beside them."""
+        records = sorted((self.out / "records").glob("*"))
+        named = [name for path in records for name in json.loads(path.read_text())["files"]]
+        pictures = sorted(path.name for path in self.out.glob("*.png"))
+        assert sorted(named) == pictures
+        assert len(set(named)) == len(named)
+        assert len(records) == done
+        assert not list(self.out.rglob("*.part"))
+
+
+@pytest.fixture
+def yard(tmp_path: Path) -> Yard:
+    return Yard(tmp_path / "out")
