@@ -9,6 +9,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from . import join
 from .address import AddressError, read_address
 from .events import PoolLostError
 from .inputs import Pictures
@@ -24,6 +25,10 @@ from .worker import STALL
 
 DONE, SOME_FAILED, STOPPED, INTERRUPTED = 0, 3, 4, 130
 _SHOWN = 50
+_TOLD = (
+    *(AddressError, LedgerError, MachineError, NoRayError, PoolLostError, SourceError),
+    *(StoppedError, ConnectionError),
+)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -60,17 +65,14 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str]) -> int:
     """Run the command; its exit code."""
     arguments, comfy = _split(argv)
-    asked = parser().parse_args(arguments)
-    if asked.jobs is None and not asked.status:
-        parser().error("the following arguments are required: JOBS")
     try:
-        if asked.status:
-            return _status(asked.out)
-        return _run(asked, comfy)
-    except (
-        *(AddressError, LedgerError, MachineError, NoRayError, PoolLostError, SourceError),
-        *(StoppedError, ConnectionError),
-    ) as error:
+        if arguments[:1] and arguments[0] in join.ROLES:
+            return join.main(arguments, comfy)
+        asked = parser().parse_args(arguments)
+        if asked.jobs is None and not asked.status:
+            parser().error("the following arguments are required: JOBS")
+        return _status(asked.out) if asked.status else _run(asked, comfy)
+    except _TOLD as error:
         print(f"farm: {error}", file=sys.stderr, flush=True)
         return STOPPED
 

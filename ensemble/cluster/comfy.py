@@ -3,6 +3,7 @@
 Standard library alone: it is sent to machines that have nothing of this pack on their Python's path.
 """
 
+import http.client
 import json
 import os
 import socket
@@ -176,6 +177,8 @@ def _call(request: urllib.request.Request, timeout: float) -> Any:
             raise HttpError(error.code, json.loads(text)) from None
         except ValueError:
             raise HttpError(error.code, text[:1000]) from None
+    except http.client.HTTPException as error:  # an answer cut short
+        raise ConnectionError(f"{type(error).__name__}: {error}") from error
     return json.loads(body) if body else {}
 
 

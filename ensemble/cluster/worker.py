@@ -218,6 +218,10 @@ class Worker:
             raise _EndError(fault, refusal_text(error.answer)[:2000]) from error
         except OSError as error:
             # It may have been taken all the same; posted again it would run twice.
+            # A process that is ending has closed its sockets some time before it is gone.
+            deadline = time.monotonic() + 1.0
+            while child.ended() is None and time.monotonic() < deadline:
+                time.sleep(0.05)
             if child.ended() is None and not self._known(child, prompt_id):
                 fault = "stalled" if isinstance(error, TimeoutError) else "died"
                 raise _EndError(fault, f"POST /prompt: {error}") from error

@@ -2,6 +2,8 @@
 
 import json
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +17,7 @@ from ensemble_portraits.ensemble.cluster.results import Results
 from ensemble_portraits.ensemble.cluster.rows import Row
 from ensemble_portraits.ensemble.cluster.run import Farm
 
+_LIMIT = 120.0  # seconds
 STUB = Path(__file__).parent / "stub"
 
 
@@ -71,7 +74,16 @@ class Yard:
             )  # fmt: skip
             if faults is not None:
                 faults(farm)
-            farm.run()
+            # A test that would hang fails: its jobs are not done.
+            limits = [threading.Timer(_LIMIT, farm.stop) for _ in range(2)]
+            for each in limits:
+                each.daemon = True
+                each.start()
+            try:
+                farm.run()
+            finally:
+                for each in limits:
+                    each.cancel()
             return farm
 
     def rows(self) -> list[Any]:
@@ -87,6 +99,21 @@ class Yard:
         assert len(set(named)) == len(named)
         assert len(records) == done
         assert not list(self.out.rglob("*.part"))
+
+
+def when(condition: Callable[[], bool], act: Callable[[], None]) -> None:
+    """Do something from the side, once."""
+
+    def wait() -> None:
+        while not condition():
+            time.sleep(0.02)
+        act()
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+def about(pool: Any, worker: str) -> dict[str, Any]:
+    return pool._ray.get(pool._actors[worker].ready.remote())
 
 
 @pytest.fixture

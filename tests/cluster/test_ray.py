@@ -3,18 +3,16 @@
 import os
 import signal
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from importlib.util import find_spec
-from typing import Any
 
 import pytest
 from ensemble_portraits.ensemble.cluster import pool as pool_module
 from ensemble_portraits.ensemble.cluster.address import Address
 from ensemble_portraits.ensemble.cluster.pool import RayPool, connect, disconnect
 
-from .conftest import Yard, setup, stub_graph
+from .conftest import Yard, about, setup, stub_graph, when
 
 # Not imported here: its settings are read when it is.
 pytestmark = [
@@ -35,21 +33,6 @@ def pool(local_ray: int, request: pytest.FixtureRequest) -> Iterator[RayPool]:
     made = RayPool(setup(stall=getattr(request, "param", 30.0)), local_ray)
     yield made
     made.close()
-
-
-def when(condition: Callable[[], bool], act: Callable[[], None]) -> None:
-    """Do something from the side, once."""
-
-    def wait() -> None:
-        while not condition():
-            time.sleep(0.02)
-        act()
-
-    threading.Thread(target=wait, daemon=True).start()
-
-
-def about(pool: RayPool, worker: str) -> dict[str, Any]:
-    return pool._ray.get(pool._actors[worker].ready.remote())
 
 
 def test_every_ray_process_listens_on_the_loopback_alone(local_ray: int):
