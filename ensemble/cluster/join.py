@@ -44,6 +44,11 @@ def main(arguments: Sequence[str], comfy: Sequence[str]) -> int:
     address = read_address(asked.address)
     if not address.host:
         raise AddressError("a cluster needs an address; on one machine `farm JOBS` is enough")
+    if asked.role == "worker" and address.loopback:
+        raise AddressError(
+            f"{address.ray} is this machine itself; name the head's address in the network, or give "
+            "this machine's GPUs to the head by --gpus N"
+        )
     machine = find_machine(asked.comfyui, asked.python, comfy)
     if asked.role == "head" and not has_token(os.environ, Path.home()):
         print(

@@ -17,7 +17,7 @@ from ensemble_portraits.ensemble.cluster.results import Results
 from ensemble_portraits.ensemble.cluster.rows import Row
 from ensemble_portraits.ensemble.cluster.run import Farm
 
-_LIMIT = 120.0  # seconds
+_LIMIT = 300.0  # seconds
 STUB = Path(__file__).parent / "stub"
 
 

@@ -38,7 +38,7 @@ def test_a_worker_of_a_cluster_beyond_this_machine_needs_the_token(tmp_path):
 
 def test_no_comfyui(tmp_path, monkeypatch):
     monkeypatch.delenv("COMFYUI_PATH")
-    with pytest.raises(MachineError, match="has no main.py"):
+    with pytest.raises(MachineError, match=r"has no main\.py"):
         find_machine(tmp_path, None, ())
     with pytest.raises(MachineError, match="is not a file"):
         find_machine(STUB, tmp_path / "python", ())
@@ -51,6 +51,7 @@ def test_no_comfyui(tmp_path, monkeypatch):
         (["none.jsonl", "--out", "{out}"], "cannot be read"),
         (["--status", "--out", "{out}"], "no run has been started"),
         (["worker", "--join", "a/b"], "is not an address"),
+        (["worker", "--join", "127.0.0.1"], "is this machine itself"),
         (["{jobs}", "--out", "{out}", "--comfyui", "{out}"], "has no main.py"),
     ],
 )
