@@ -14,6 +14,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from ..prompt.cast import Cast, part_of
+from ..recipes.cast import with_cast
+from ..recipes.problems import RecipeError
 from ..recipes.reading import read_recipe
 from .inputs import Pictures
 from .job import BadLine, Job, Kind, Needs
@@ -38,12 +41,12 @@ class LineError(ValueError):
 class Intake:
     """Reads jobs of one source. `folder` is where the graphs that lines name lie."""
 
-    def __init__(self, pictures: Pictures, folder: Path) -> None:
+    def __init__(self, pictures: Pictures, folder: Path, cast: Cast | None = None) -> None:
         self._pictures = pictures
         self._folder = folder
+        self._cast = cast or Cast()
         self._keys = Keys()
         self._graphs: dict[Path, Any] = {}
-        self._checked: dict[bytes, Needs] = {}
 
     def jobs(self, rows: Iterable[Row]) -> Iterator[Job | BadLine]:
         for row in rows:
@@ -61,7 +64,7 @@ class Intake:
         key = self._keys.key([kind.value, spec, self._pictures.digests(needs.pictures)])
         if kind is Kind.GRAPH:
             spec = {"graph": _with_seeds(spec["graph"], seed_of(key))}
-        return Job(key, row.line, _safe(name), kind, spec, needs)
+        return Job(key, row.line, _safe(name), kind, spec, needs, row.cell)
 
     def _read(self, value: Any) -> tuple[str, Kind, dict[str, Any], Needs]:
         """Name, kind, what to send, and needs. Raises LineError."""
@@ -97,7 +100,14 @@ class Intake:
         if reading.recipe is None:
             raise LineError("; ".join(map(str, reading.errors)))
         request = {key: each for key, each in request.items() if each is not None}
-        needs = recipe_needs(reading.recipe, request.get("checkpoint"))
+        try:
+            recipe, people = with_cast(reading.recipe, self._cast)
+        except RecipeError as error:
+            raise LineError(str(error)) from error
+        if people:
+            # Those alone who are in it: a change of anybody else renders nothing anew.
+            request["cast"] = part_of(self._cast, people)
+        needs = recipe_needs(recipe, request.get("checkpoint"))
         return Kind.RECIPE, {"request": request}, needs
 
     def _graph(self, value: dict[str, Any]) -> tuple[Kind, dict[str, Any], Needs]:

@@ -40,7 +40,8 @@ class Needs:
 
 @dataclass(frozen=True)
 class Job:
-    """`line` is its place in the source from 1. `spec` is what the worker gets, JSON throughout."""
+    """`line` is its place in the source from 1. `spec` is what the worker gets, JSON throughout. `cell`
+    is its place on a contact sheet (sheet.py), where it is on one."""
 
     key: str
     line: int
@@ -48,6 +49,7 @@ class Job:
     kind: Kind
     spec: dict[str, Any]
     needs: Needs
+    cell: Any = None
 
     @property
     def stem(self) -> str:

@@ -15,12 +15,14 @@ class SourceError(ValueError):
 
 @dataclass(frozen=True)
 class Row:
-    """A line as it stands: `value` is its JSON, `error` why there is none."""
+    """A line as it stands: `value` is its JSON, `error` why there is none. `cell` is its place on a
+    contact sheet (sheet.py)."""
 
     line: int
     value: Any
     name: str = ""
     error: str = ""
+    cell: Any = None
 
 
 def read_rows(source: str, standard_input: Iterable[bytes] = ()) -> Iterator[Row]:
