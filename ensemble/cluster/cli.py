@@ -9,18 +9,21 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from ..prompt.cast import Cast, read_cast
 from . import join
 from .address import AddressError, read_address
+from .contact import places_of, write_html, write_png
 from .events import PoolLostError
 from .inputs import Pictures
 from .intake import Intake
-from .job import State
+from .job import BadLine, Job, State
 from .ledger import Ledger, LedgerError, read_status
 from .machine import Machine, MachineError, find_machine
 from .pool import NoRayError, RayPool, connect, disconnect
 from .results import LEDGER, Results
 from .rows import SourceError, read_rows
 from .run import Farm, StoppedError
+from .sheet import expand_rows
 from .worker import STALL
 
 DONE, SOME_FAILED, STOPPED, INTERRUPTED = 0, 3, 4, 130
@@ -52,6 +55,12 @@ def parser() -> argparse.ArgumentParser:
                        help="read every line and say what is wrong; nothing is rendered")  # fmt: skip
     whole.add_argument("--status", action="store_true",
                        help="how a run stands, also while it works")  # fmt: skip
+    whole.add_argument("--cast", metavar="FILE", type=Path,
+                       help="people by name: @ann in a line, and @each for everybody in turn")  # fmt: skip
+    whole.add_argument("--seeds", metavar="N,N", type=_seeds, default=(),
+                       help="every line once with each seed")  # fmt: skip
+    whole.add_argument("--contact", action="store_true",
+                       help="a contact sheet, contact.html and contact.png, that fills meanwhile")  # fmt: skip
     whole.add_argument("--pictures", metavar="FOLDER", type=Path,
                        help="where input pictures lie (default: the folder of JOBS)")  # fmt: skip
     whole.add_argument("--stall", metavar="SECONDS", type=float, default=STALL,
@@ -89,24 +98,28 @@ def _run(asked: argparse.Namespace, comfy: list[str]) -> int:
     source = Path(asked.jobs)
     folder = Path.cwd() if asked.jobs == "-" else source if source.is_dir() else source.parent
     pictures = Pictures(asked.pictures or folder)
+    cast = _cast(asked.cast)
     rows = read_rows(asked.jobs, sys.stdin.buffer)
-    intake = Intake(pictures, folder)
+    if cast.members or asked.seeds:
+        rows = expand_rows(rows, cast, asked.seeds)
+    jobs = list(Intake(pictures, folder, cast).jobs(rows))
     if asked.dry_run:
-        return _dry_run(intake.jobs(rows))
+        return _dry_run(jobs)
     machine = find_machine(asked.comfyui, asked.python, comfy)
     results = Results(asked.out)
     with closing(Ledger(results.ledger)) as ledger:
-        ledger.list_jobs(intake.jobs(rows))
+        ledger.list_jobs(jobs)
         ledger.adopt(results.done())
         if asked.retry_failed:
             print(f"{ledger.retry_failed()} failed jobs are tried again", flush=True)
+        sheet = _sheet(jobs, ledger, results) if asked.contact else None
         if ledger.counts()[State.WAITING]:
             gpus = connect(address, asked.gpus)
             try:
                 with closing(_pool(machine, asked, gpus)) as pool:
                     farm = Farm(
                         ledger=ledger, results=results, pool=pool, pictures=pictures,
-                        say=_say, limit=asked.limit,
+                        say=_say, limit=asked.limit, often=sheet,
                     )  # fmt: skip
                     stopped = _watching_signals(farm)
                     farm.run()
@@ -115,7 +128,34 @@ def _run(asked: argparse.Namespace, comfy: list[str]) -> int:
                 disconnect()
             if stopped():
                 return INTERRUPTED
+        if sheet is not None:
+            sheet(False)
+            write_png(places_of(jobs), results)
         return _report(ledger.counts(), ledger.failed())
+
+
+def _sheet(
+    jobs: Sequence[Job | BadLine], ledger: Ledger, results: Results
+) -> Callable[[bool], None]:
+    """Writes the contact sheet as it is now."""
+    places = places_of(jobs)
+
+    def write(running: bool) -> None:
+        failed = {each.key: each.error for each in ledger.failed()}
+        write_html(places, results, failed, running=running)
+
+    return write
+
+
+def _cast(path: Path | None) -> Cast:
+    if path is None:
+        return Cast()
+    try:
+        return read_cast(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise SourceError(f"{path} cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise SourceError(f"{path}: {error}") from error
 
 
 def _pool(machine: Machine, asked: argparse.Namespace, gpus: int) -> RayPool:
@@ -186,6 +226,13 @@ def _positive(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError("must be 1 or more")
     return value
+
+
+def _seeds(text: str) -> tuple[int, ...]:
+    seeds = tuple(int(each) for each in text.split(","))
+    if not all(0 <= each < 2**64 for each in seeds) or len(set(seeds)) < len(seeds):
+        raise argparse.ArgumentTypeError("must be different whole numbers from 0, with commas")
+    return seeds
 
 
 def _gpus(text: str) -> int | None:

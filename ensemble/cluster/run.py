@@ -52,9 +52,11 @@ class Farm:
         pictures: Pictures,
         say: Callable[[str], None],
         limit: int | None = None,
+        often: Callable[[bool], None] | None = None,
     ) -> None:
+        """`say` gets a line for a person; `often` is called at each progress line, with True."""
         self._ledger, self._results, self._pool = ledger, results, pool
-        self._pictures, self._say = pictures, say
+        self._pictures, self._say, self._often = pictures, say, often
         self._queue = Dispatcher()
         for job in ledger.waiting(limit):
             self._queue.add(job)
@@ -257,6 +259,8 @@ class Farm:
             return
         self._spoke = now
         self._say(self.progress())
+        if self._often is not None:
+            self._often(True)
 
     def progress(self) -> str:
         """One line: done, failed, left, pace, time left, workers, reloads."""
