@@ -5,11 +5,8 @@ distribution, float32 because core's UniPC is), 30 steps. Samplers that draw noi
 generators differ: what is left is the method, where the steps lie, and the last sigma.
 """
 
-import argparse
 import inspect
-import json
 import sys
-from pathlib import Path
 from typing import Any
 
 STEPS = 30
@@ -54,9 +51,10 @@ def comfy_result(name: str, karras: bool, noise) -> Any:
     """The sample that ComfyUI's sampler function ends at, x in its sigma space."""
     import comfy.k_diffusion.sampling as k_sampling
     import comfy.model_sampling
+    import comfy.samplers
     import torch
-    from ensemble_portraits.ensemble.hosted.sigmas import hosted_sampler
     from ensemble_portraits.ensemble.recipes.schedulers import choose
+    from ensemble_portraits.ensemble.sampling.sigmas import sigmas_to_walk
 
     class Levels(comfy.model_sampling.ModelSamplingDiscrete, comfy.model_sampling.EPS):
         """SD1.5's noise levels and prediction type, as core puts them together."""
@@ -79,7 +77,8 @@ def comfy_result(name: str, karras: bool, noise) -> Any:
             return predictor()(x, sigma.to(x.dtype))
 
     choice = choose(name, karras=karras, allow_approximate=True)
-    sampler, sigmas = hosted_sampler(Net(), choice, STEPS, 1.0)
+    sigmas = sigmas_to_walk(Net(), choice.scheduler, steps=STEPS, denoise=1.0)
+    sampler = comfy.samplers.sampler_object(choice.sampler)
     sigmas = sigmas.to(noise.dtype)
     silent = lambda x, *a, **k: lambda s, t: torch.zeros_like(x)  # noqa: E731
     kept = k_sampling.default_noise_sampler
@@ -207,26 +206,14 @@ def measure() -> list[dict[str, Any]]:
     return rows
 
 
-def main(argv: list[str]) -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="the same: it takes seconds")
-    parser.add_argument("--json", metavar="FILE", type=Path)
-    arguments = parser.parse_args(argv)
-    import engine
+def main(argv: list[str] | None = None) -> None:
+    import engine  # here, because the tests take this file's measure() alone
 
+    arguments = engine.options(__doc__, "the same: it takes seconds").parse_args(argv)
     engine.load()
     rows = measure()
-    print("| name | karras | ComfyUI | max difference | mean | of a sample with std |")
-    print("|---|---|---|---|---|---|")
-    for row in rows:
-        print(
-            f"| {row['name']} | {'yes' if row['karras'] else 'no'} | {row['sampler']} + "
-            f"{row['scheduler']} | {row['maximum']:.2g} | {row['mean']:.2g} | {row['size']:.2g} |"
-        )
-    if arguments.json:
-        arguments.json.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
-    return 0
+    engine.report(rows, list(rows[0]), arguments.json)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    main()

@@ -1,16 +1,14 @@
 """BREAK prompts: several people, each with their own text, LoRA and region, in one sampling run."""
 
-import json
 from enum import Enum
 from typing import TypeVar
 
 from comfy_api.latest import io
 
 from ..ensemble.lora.cache import TENSORS
-from ..ensemble.lora.files import find_lora
-from ..ensemble.lora.names import UnresolvedNameError
+from ..ensemble.lora.choose import fingerprint, requests_of
 from ..ensemble.prompt.emphasis import Weights
-from ..ensemble.prompt.grammar import parse_break
+from ..ensemble.prompt.reading import read_prompt
 from ..ensemble.regional.build import build
 from ..ensemble.regional.compose import Settings, check, compose
 from ..ensemble.regional.people import Method
@@ -54,8 +52,8 @@ class BreakRegionalPrompt(io.ComfyNode):
                 ),
                 io.Mask.Input(
                     "regions", optional=True,
-                    tooltip="One mask per person in prompt order (or one for all). Without it the "
-                    "pose tells, and without a pose everyone gets a column.",
+                    tooltip="One mask per person in prompt order (or one for all). If not connected, "
+                    "regions come from the pose, else everyone gets an equal column.",
                 ),
                 PoseKeypoint.Input(
                     "pose", optional=True,
@@ -141,43 +139,42 @@ class BreakRegionalPrompt(io.ComfyNode):
             )
             people = None
             if text is not None:
-                people = len(check(text, negative or "", settings).people)
+                people = len(check(text, negative or "", settings).prompt.people)
             read_boxes(boxes or "", people)
         except ValueError as error:
             return str(error)
         return True
 
     @classmethod
-    def fingerprint_inputs(cls, text=None, on_missing="error", **_):
+    def fingerprint_inputs(cls, text=None, negative=None, weights=None, order=None, **_):
         """Changes when a LoRA file named in the text is edited or replaced."""
-        return json.dumps([_identity(tag.name) for tag in _tags(text or "")])
+        if text is None:
+            return fingerprint(None)
+        reading = read_prompt(text, negative or "", weights or Weights.OFF, order or "")
+        return fingerprint(requests_of(reading.tags, "text"))
 
     @classmethod
     def execute(
-        cls, model, clip, text, negative, method, weights, base_strength, feather, layout, order,
+        cls, *, model, clip, text, negative, method, weights, base_strength, feather, layout, order,
         start, end, on_missing, regions=None, pose=None, boxes="",
     ) -> io.NodeOutput:  # fmt: skip
-        settings = _settings(
-            method, weights, base_strength, feather, layout, order, start, end, on_missing
-        )
-        drawn = read_boxes(boxes, len(parse_break(text).people))
+        settings = Settings(
+            method=_one_of(Method, "method", method), weights=_one_of(Weights, "weights", weights),
+            base_strength=base_strength, feather=feather,
+            layout=_one_of(Layout, "layout", layout), order=order, start=start, end=end,
+            skip_missing=_skips(on_missing),
+        )  # fmt: skip
+        drawn = read_boxes(boxes, len(check(text, negative, settings).prompt.people))
         if drawn:
             regions = box_masks(drawn, feather)
-        people = compose(model, clip, text, negative, settings, regions, pose)
+        people = compose(
+            model, clip, text=text, negative=negative, settings=settings, regions=regions, pose=pose
+        )
         run = build(people)
         return io.NodeOutput(
             run.model, run.positive, run.negative, people, people.masks,
             ui={"text": [*people.notes, *run.notes]},
         )  # fmt: skip
-
-
-def _settings(
-    method, weights, base_strength, feather, layout, order, start, end, on_missing
-) -> Settings:
-    return Settings(
-        _one_of(Method, "method", method), _one_of(Weights, "weights", weights), base_strength,
-        feather, _one_of(Layout, "layout", layout), order, start, end, _skips(on_missing),
-    )  # fmt: skip
 
 
 def _one_of(kind: type[Choice], name: str, value: str) -> Choice:
@@ -192,19 +189,6 @@ def _skips(on_missing: str) -> bool:
     if on_missing not in ("error", "skip"):
         raise ValueError(f"Input 'on_missing' is {on_missing!r} and must be error or skip.")
     return on_missing == "skip"
-
-
-def _tags(text: str):
-    prompt = parse_break(text)
-    return [tag for part in (prompt.base, prompt.common, *prompt.people) for tag in part.loras]
-
-
-def _identity(name: str):
-    try:
-        file = find_lora(name)
-    except UnresolvedNameError:
-        return [name]
-    return [file.path, file.mtime_ns, file.size]
 
 
 NODES: list = [BreakRegionalPrompt]

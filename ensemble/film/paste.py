@@ -5,6 +5,8 @@ import math
 import torch
 import torch.nn.functional as F
 
+from ..pictures import colours
+
 _ASPECT_TOLERANCE = 0.05  # sizes are rounded to multiples of 8, which costs a few percent
 _MATCH_SHARE = 0.01  # colours are matched only where at least this share of the picture was kept
 _MATCH_RANGE = (0.5, 2.0)
@@ -31,14 +33,15 @@ def feathered(mask: torch.Tensor, feather: int) -> torch.Tensor:
 
     Beyond the border the mask goes on as it is at the border, so a region cut by it is not faded.
     """
+    from kornia.filters import filter2d_separable
+
     if feather == 0:
         return mask
     steps = torch.arange(-feather, feather + 1, dtype=torch.float32, device=mask.device)
     weights = 1.0 + torch.cos(math.pi * steps / (feather + 1))
-    weights = weights / weights.sum()
-    soft = F.pad(mask.unsqueeze(1), [feather] * 4, mode="replicate")
-    soft = F.conv2d(soft, weights.view(1, 1, 1, -1))
-    return F.conv2d(soft, weights.view(1, 1, -1, 1)).squeeze(1).clamp_(0.0, 1.0)
+    kernel = (weights / weights.sum()).unsqueeze(0)
+    soft = filter2d_separable(mask.unsqueeze(1), kernel, kernel, border_type="replicate")
+    return soft.squeeze(1).clamp_(0.0, 1.0)
 
 
 def match_to(image: torch.Tensor, original: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
@@ -57,6 +60,7 @@ def paste_back(
     image: torch.Tensor,
     original: torch.Tensor,
     mask: torch.Tensor,
+    *,
     feather: int,
     match_colour: float,
 ) -> torch.Tensor:
@@ -71,9 +75,7 @@ def paste_back(
         if batch.shape[0] not in (1, count):
             raise ValueError(f"{name} holds {batch.shape[0]} pictures; 1 or {count} would fit.")
     size = (original.shape[1], original.shape[2])
-    channels = min(image.shape[-1], original.shape[-1], 3)
-    if channels == 2:  # grey with alpha
-        channels = 1
+    channels = colours(min(image.shape[-1], original.shape[-1]))
     results = []
     for i in range(count):
         base = original[i % original.shape[0]]

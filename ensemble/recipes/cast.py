@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from ..prompt.cast import Cast, expand, expand_negative
 from ..prompt.errors import PromptError
-from .problems import Problem, RecipeError, Severity
+from .problems import Problem, Reading, RecipeError, Severity
 from .recipe import Recipe
 
 
@@ -21,3 +21,14 @@ def with_cast(recipe: Recipe, cast: Cast) -> tuple[Recipe, tuple[str, ...]]:
         raise RecipeError([problem]) from error
     names = tuple(member.name for member in found.people)
     return replace(recipe, prompt=found.text, negative=negative), names
+
+
+def cast_reading(reading: Reading, cast: Cast) -> Reading:
+    """A reading with its people in place; who is nobody is one of its problems."""
+    if reading.recipe is None or not cast.members:
+        return reading
+    try:
+        recipe, _ = with_cast(reading.recipe, cast)
+    except RecipeError as error:
+        return Reading(None, (*reading.problems, *error.problems))
+    return Reading(recipe, reading.problems)

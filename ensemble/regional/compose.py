@@ -13,23 +13,23 @@ from comfy.sd import CLIP
 
 from ..lora.adapters import KeyMap, clip_key_map, match, model_key_map
 from ..lora.cache import TENSORS
-from ..lora.files import LoraFile, find_lora
+from ..lora.choose import OnMissing, PeopleChosen, choose_for_people
 from ..lora.merge import LoraChoice, check_match, merge, model_kind
-from ..lora.names import UnresolvedNameError
-from ..prompt.emphasis import Weights, for_comfy
-from ..prompt.grammar import BreakPrompt, Part, parse_break, parse_negative
-from ..prompt.tags import LoraTag
+from ..prompt.emphasis import Weights
+from ..prompt.grammar import BreakPrompt
+from ..prompt.reading import read_prompt
 from ..regions.layout import Layout
+from .changes import LoraPatch, Patches
 from .encode import encode
+from .families import family_of
 from .patch import Span
 from .people import Method, People, Person, Text
-from .places import Places, place, read_order
-from .stack import PersonPatches
+from .placement import Placement, PlacementRequest, place
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Settings:
     method: Method = Method.FUSED
     weights: Weights = Weights.A1111
@@ -57,49 +57,47 @@ class Notes:
         self.lines.append(f"Warning: {line}")
 
 
-def check(text: str, negative: str, settings: Settings) -> BreakPrompt:
+def check(text: str, negative: str, settings: Settings) -> PeopleChosen:
     """Everything that can be said before a model is loaded. The queue calls it on what is typed,
     and `compose` on what is linked. Raises ValueError (PromptError, UnresolvedNameError) with the
     way out."""
-    prompt = parse_break(text)
-    parse_negative(negative, len(prompt.people))
-    for part in (prompt.base, prompt.common, *prompt.people):
-        for_comfy(part.text, settings.weights)
-        for tag in part.loras:
-            _find(tag, settings.skip_missing, None)
-    for_comfy(negative, settings.weights)
-    read_order(settings.order, len(prompt.people))
+    reading = read_prompt(text, negative, settings.weights, settings.order)
+    on_missing = OnMissing.SKIP if settings.skip_missing else OnMissing.ERROR
+    chosen = choose_for_people(reading, on_missing)
     if not 0.0 <= settings.start < settings.end <= 1.0:
         raise ValueError(
             f"start {settings.start} and end {settings.end} must be fractions of sampling with "
             "0 <= start < end <= 1. 0 and 1 act throughout."
         )
-    return prompt
+    return chosen
 
 
 def compose(
-    model: ModelPatcher, clip: CLIP, text: str, negative: str, settings: Settings,
+    model: ModelPatcher, clip: CLIP, *, text: str, negative: str, settings: Settings,
     regions: torch.Tensor | None = None, pose: object = None,
 ) -> People:  # fmt: skip
-    """The People of a prompt; regions `[1 or N,H,W]` win over the pose, which wins over the
-    layout."""
-    prompt = check(text, negative, settings)
+    """The People of a prompt. regions and pose: see PlacementRequest."""
+    chosen = check(text, negative, settings)
+    prompt, negatives = chosen.prompt, chosen.negatives
     notes = Notes()
-    negatives = parse_negative(negative, len(prompt.people))
     where = place(
-        len(prompt.people), settings.layout, settings.feather, settings.order, regions, pose
-    )
+        PlacementRequest(
+            people=len(prompt.people), layout=settings.layout, feather=settings.feather,
+            order=settings.order, regions=regions, pose=pose,
+        )
+    )  # fmt: skip
     for number, mask in enumerate(where.regions, 1):
         if not mask.any():
             notes.warn(f"the region of person {number} is empty, so that person is not painted")
-    shared = [_find(tag, settings.skip_missing, notes) for tag in prompt.shared_loras]
-    choices = [_choice(f, t) for f, t in zip(shared, prompt.shared_loras, strict=True) if f]
-    if choices:
-        model, clip, _ = merge(model, clip, choices)
+    for each in (chosen.shared, *chosen.own):
+        for skipped in each.skipped:
+            notes.warn(f"skipped: {skipped.reason}")
+    if chosen.shared.choices:
+        model, clip, _ = merge(model, clip, chosen.shared.choices)
     encoder = _Encoder(model, clip, settings, notes)
     people = tuple(
-        encoder.person(part, whole, negatives.person_texts[i], where, i)
-        for i, (part, whole) in enumerate(zip(prompt.people, prompt.person_texts, strict=True))
+        encoder.person(own.choices, whole, negatives.person_texts[i], where, i)
+        for i, (own, whole) in enumerate(zip(chosen.own, prompt.person_texts, strict=True))
     )
     return People(
         model=model,
@@ -115,55 +113,48 @@ def compose(
     )
 
 
-def _find(tag: LoraTag, skip: bool, notes: Notes | None) -> LoraFile | None:
-    try:
-        return find_lora(tag.name)
-    except UnresolvedNameError as error:
-        if not skip:
-            raise type(error)(f"Input 'text': LoRA {error}", error.name, error.nearest) from error
-        if notes:
-            notes.warn(f"skipped: {error}")
-        return None
-
-
-def _choice(file: LoraFile, tag: LoraTag) -> LoraChoice:
-    return LoraChoice(file, tag.weight, tag.clip_weight, source="text")
-
-
 class _Encoder:
     """Encodes texts, each person's by a CLIP with that person's LoRAs; plain CLIP texts only
     once."""
 
     def __init__(self, model: ModelPatcher, clip: CLIP, settings: Settings, notes: Notes):
         self.model, self.clip, self.settings, self.notes = model, clip, settings, notes
+        self.family = family_of(model)
         self.plain: dict[str, Text] = {}
         self.keys: tuple[KeyMap, KeyMap] | None = None
 
     def text(self, clip: CLIP, text: str) -> Text:
-        if clip is not self.clip:
-            return Text(text, encode(clip, text, self.settings.weights))
-        if text not in self.plain:
-            self.plain[text] = Text(text, encode(clip, text, self.settings.weights))
-        return self.plain[text]
+        if clip is self.clip and text in self.plain:
+            return self.plain[text]
+        encoded = Text(text, encode(clip, text, self.settings.weights, self.family))
+        if clip is self.clip:
+            self.plain[text] = encoded
+        return encoded
 
-    def person(self, part: Part, whole: str, negative: str, where: Places, index: int) -> Person:
-        found = [(_find(tag, self.settings.skip_missing, self.notes), tag) for tag in part.loras]
-        choices = [_choice(file, tag) for file, tag in found if file]
+    def person(
+        self,
+        choices: Sequence[LoraChoice],
+        whole: str,
+        negative: str,
+        where: Placement,
+        index: int,
+    ) -> Person:
         clip, patches = self._apply(choices)
         return Person(
             positive=self.text(clip, whole),
             negative=self.text(clip, negative),
             lora_names=tuple(f"{c.file.name} {c.weight:g}" for c in choices),
-            patches=PersonPatches(patches),
+            patches=patches,
             region=where.regions[index],
             head=where.heads[index],
             seed_offset=index,
         )
 
-    def _apply(self, choices: Sequence[LoraChoice]) -> tuple[CLIP, dict]:
+    def _apply(self, choices: Sequence[LoraChoice]) -> tuple[CLIP, Patches]:
         """A clone of CLIP with the choices' text parts, and what they change in the diffusion
         model."""
-        clip, patches = self.clip, {}
+        clip: CLIP = self.clip
+        patches: dict = {}
         for choice in choices:
             if self.keys is None:
                 self.keys = model_key_map(self.model), clip_key_map(self.clip)
@@ -175,7 +166,8 @@ class _Encoder:
             if warning:
                 self.notes.lines.append(f"Warning: {warning}")
             for key, adapter in own.adapters.items():
-                patches[key] = (*patches.get(key, ()), (adapter, choice.weight))
+                patch = LoraPatch(adapter, choice.weight, choice.file.name)
+                patches[key] = (*patches.get(key, ()), patch)
             if texts.adapters and choice.clip_weight:
                 clip = clip.clone() if clip is self.clip else clip
                 clip.add_patches(texts.adapters, choice.clip_weight)

@@ -55,8 +55,8 @@ class Span:
 WHOLE = Span()
 
 
-class Method(Protocol):
-    """What differs between fused and exact: the forward with this batch's rows."""
+class RegionalForward(Protocol):
+    """What differs between fused and exact: one forward pass with this batch's rows."""
 
     def run(self, unet, rows, call, args, options): ...
     def clear(self) -> None: ...
@@ -66,7 +66,7 @@ class Method(Protocol):
 class RegionalPatch:
     """Wrappers and callbacks of one regional run; `identity` ties conditioning entries to it."""
 
-    method: Method
+    forward: RegionalForward
     span: Span
     identity: str = field(default_factory=lambda: uuid.uuid4().hex)
 
@@ -81,7 +81,7 @@ class RegionalPatch:
 
     def _clean_up(self, model: ModelPatcher) -> None:
         """After the run, however it ended: nothing of ours stays on the device."""
-        self.method.clear()
+        self.forward.clear()
         for adapters in model.get_additional_models_with_key(KEY):
             unload_model_and_clones(adapters, unload_additional_models=False)
 
@@ -119,7 +119,7 @@ class RegionalPatch:
 
         batch = args[0].shape[0] // len(rows)
         per_row = [row for row in rows for _ in range(batch)]
-        return self.method.run(executor.class_obj, per_row, call, args, options)
+        return self.forward.run(executor.class_obj, per_row, call, args, options)
 
 
 def _find_options(args: tuple, kwargs: dict) -> tuple[int | str, dict]:
