@@ -81,21 +81,20 @@ def _init(ray: Any, address: Address, own: dict[str, Any]) -> None:
 class RayPool:
     """Over a connected Ray."""
 
-    def __init__(self, setup: dict[str, Any], count: int | None, *, detached: str = "") -> None:
-        """`count` workers, or one for every GPU there is and will be. `detached` names workers that
-        outlive this process and are found again by the next."""
+    def __init__(self, setup: dict[str, Any], count: int | None, *, worker: type = Worker) -> None:
+        """`count` workers, or one for every GPU there is and will be; `worker` is what each is given
+        `setup` as, and may be another class of the same methods."""
         import ray
 
         self._ray = ray
         self._setup = setup
         self._count = count
-        self._detached = detached
         self._actors: dict[str, Any] = {}
         self._refs: dict[Any, tuple[str, str, str]] = {}  # ref -> (what, worker, key)
         self._aside: set[str] = set()
         self._beats: dict[str, tuple[Any, float]] = {}
         self._events: list[Event] = []
-        self._actor = ray.remote(concurrency_groups={_CONTROL: 1}, num_gpus=1, num_cpus=0)(Worker)
+        self._actor = ray.remote(concurrency_groups={_CONTROL: 1}, num_gpus=1, num_cpus=0)(worker)
         self._watch = _Watch(ray)
         self._grow()
 
@@ -136,9 +135,9 @@ class RayPool:
         return found
 
     def close(self) -> None:
-        """End the workers and their ComfyUIs; detached ones stay."""
+        """End the workers and their ComfyUIs."""
         self._watch.close()
-        if self._detached or self._watch.lost:
+        if self._watch.lost:
             return
         here = self._actors.keys() - self._aside
         stops = [self._control(worker, "stop") for worker in here]
@@ -158,12 +157,6 @@ class RayPool:
                 "max_restarts": -1,
                 "max_task_retries": 0,
             }
-            if self._detached:
-                options |= {
-                    "name": f"{self._detached}-{name}",
-                    "lifetime": "detached",
-                    "get_if_exists": True,
-                }
             actor = self._actor.options(**options)
             self._actors[name] = actor.remote(self._setup)
             self.boot(name)

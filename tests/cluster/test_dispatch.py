@@ -2,7 +2,7 @@ import pytest
 from ensemble_portraits.ensemble.cluster.dispatch import Able, Dispatcher, Waiting
 from ensemble_portraits.ensemble.cluster.job import Needs
 
-from .simulation import make_jobs, simulate
+from benchmarks.farm_simulation import make_jobs, simulate
 
 LONG = 512 * 512 * 20.0  # fifteen seconds, at the first guess
 

@@ -1,12 +1,13 @@
-"""Jobs over GPUs on a clock of its own: the dispatcher's decisions, and nothing else."""
+"""Jobs over GPUs on a clock of its own: the dispatcher's decisions, and nothing else. For `farm` and
+the tests."""
 
 import heapq
 import math
 import random
 from dataclasses import dataclass
 
-from ensemble_portraits.ensemble.cluster.dispatch import RELOAD, Able, Dispatcher, Waiting
-from ensemble_portraits.ensemble.cluster.job import Needs
+from ensemble.cluster.dispatch import RELOAD, Able, Dispatcher, Waiting
+from ensemble.cluster.job import Needs
 
 BOOT, OVERHEAD = 30.0, 0.01  # seconds
 _UNIT = 512 * 512 * 20 / 15.0  # pixels a second, where the dispatcher's first guess is right
