@@ -14,6 +14,10 @@ from ..regions.weights import region_weights
 from .exact import Exact
 from .factors import NotLowRankError, dense_weight
 from .fused import Fused, supports
+from .joint.families import family_of
+from .joint.family import JointFamily
+from .joint.patch import JointPatch
+from .joint.run import JointFused
 from .patch import NEGATIVE, POSITIVE, RegionalPatch, Row, compute_dtype, marked
 from .people import Method, People, Person
 from .stack import PREFIX, AdapterStack, PersonPatches, as_patcher, build_stack, plain_weight
@@ -52,17 +56,26 @@ def build(people: People, ready: Ready | None = None) -> Regional:
     if not people.people:
         return Regional(people.model, people.base.conditioning, people.negative.conditioning)
     ready = ready or prepare(people)
-    return (_exact if ready.method is Method.EXACT else _fused)(people, ready)
+    if ready.method is Method.EXACT:
+        return _exact(people, ready)
+    family = family_of(people.model.model.diffusion_model)
+    return _joint(people, ready, family) if family else _fused(people, ready)
 
 
 def prepare(people: People) -> Ready:
     """Everybody's adapters, and the method that this model allows."""
     notes = ()
     if people.method is Method.FUSED:
-        if supports(people.model.model.diffusion_model):
+        unet = people.model.model.diffusion_model
+        family = family_of(unet)
+        unknown = family.known(unet) if family else None
+        if supports(unet) or (family and not unknown):
             return _fused_adapters(people)
         kind = type(people.model.model).__name__
-        notes = (f"{kind} has no separate cross-attention, so method = exact is used.",)
+        reason = f"method = fused does not know {kind}"
+        if unknown:
+            reason = f"this ComfyUI is newer than Ensemble knows here ({unknown})"
+        notes = (f"{reason}, so method = exact is used.",)
         log.info("BreakRegionalPrompt: %s", *notes)
     adapters = exact_adapters(people)
     return Ready(Method.EXACT, adapters, as_patcher(adapters), notes)
@@ -90,6 +103,26 @@ def _fused(people: People, ready: Ready) -> Regional:
         side = [_with_pooled(everyone[0], people, kind)]
         if inside:  # before and after the span the pooled vector is the base's alone, too
             side += marked(text, Row(patch.identity, None, kind, inside=False))
+        sides.append(side)
+    return Regional(patch.attach(people.model, ready.patcher), sides[0], sides[1], ready.notes)
+
+
+def _joint(people: People, ready: Ready, family: JointFamily) -> Regional:
+    """People's texts follow the base's entry as entries of their own, for the model's own
+    `extra_conds`; they never become rows."""
+    patch = JointPatch(
+        JointFused(family, people.masks, people.base_strength, ready.adapters, people.text_sees),
+        people.span,
+    )
+    sides = []
+    for kind, base in ((POSITIVE, people.base), (NEGATIVE, people.negative)):
+        inside = None if people.span.whole else True
+        everyone = marked(base.conditioning[:1], Row(patch.identity, None, kind, inside))
+        side = [_with_pooled(everyone[0], people, kind)]
+        if inside:
+            side += marked(base.conditioning[:1], Row(patch.identity, None, kind, inside=False))
+        for index, person in enumerate(people.people):
+            side += marked(_side(person, kind).conditioning[:1], Row(patch.identity, index, kind))
         sides.append(side)
     return Regional(patch.attach(people.model, ready.patcher), sides[0], sides[1], ready.notes)
 

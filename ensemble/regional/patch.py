@@ -112,7 +112,7 @@ class RegionalPatch:
             return executor(*args, **kwargs)
         options = dict(options)  # what we add must not outlive this call
 
-        def call():
+        def call(args=args):
             if isinstance(where, int):
                 return executor(*args[:where], options, *args[where + 1 :], **kwargs)
             return executor(*args, **{**kwargs, where: options})

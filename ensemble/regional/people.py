@@ -9,6 +9,7 @@ import torch
 from comfy.model_patcher import ModelPatcher
 from comfy.sd import CLIP
 
+from .joint.attention import TextSees
 from .patch import WHOLE, Span
 from .stack import PersonPatches
 
@@ -66,6 +67,8 @@ class People:
     method: Method = Method.FUSED
     base_strength: float = 0.2
     span: Span = WHOLE
+    text_sees: TextSees = TextSees.OWN
+    """Used by models whose text and picture share one attention."""
     notes: tuple[str, ...] = ()
 
     @property

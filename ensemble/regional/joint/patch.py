@@ -1,0 +1,78 @@
+"""The regional patch where people's texts travel as conditioning entries of their own.
+
+Core runs every entry through the model's `extra_conds`, which pads and adapts a text as that model
+wants it. So people's texts are entries too, taken off the list before core makes batches of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from comfy.conds import CONDConstant
+
+from ..patch import KEY, RegionalPatch, Row
+from .run import JointFused
+
+MARK = f"{KEY}_texts"
+"""In `model_conds`: the lengths of people's texts. Core batches rows only where they are equal, and
+never with rows that have none."""
+REFUSED = {
+    "ref_latents": "reference pictures (Kontext, image editing)",
+    "attention_mask": "an attention mask (Redux style model, padded texts)",
+    "siglip_feats": "reference pictures (Z-Image Omni)",
+}
+"""Parts of a model's conditioning that fused does not know how to share among people."""
+
+
+@dataclass
+class JointPatch(RegionalPatch):
+    method: JointFused
+
+    def _name_rows(self, executor, model, conds, x_in, timestep, model_options):
+        taken = [None if side is None else self._take_texts(side) for side in conds]
+        marked = [None if side is None else [self._marked(e) for e in side] for side in taken]
+        return super()._name_rows(executor, model, marked, x_in, timestep, model_options)
+
+    def _take_texts(self, entries: list[dict]) -> list[dict]:
+        others = []
+        for entry in entries:
+            row = entry.get(KEY)
+            if not self._is_ours(row) or row.person is None:
+                others.append(entry)
+                continue
+            text = entry["model_conds"]["c_crossattn"].cond
+            self.method.texts.setdefault(row.kind, {})[row.person] = text
+        return others
+
+    def _marked(self, entry: dict) -> dict:
+        row = entry.get(KEY)
+        if not self._is_ours(row) or row.inside is False:
+            return entry
+        for name, what in REFUSED.items():
+            if name in entry["model_conds"]:
+                raise ValueError(
+                    f"BreakRegionalPrompt: the conditioning holds {what}, which method = fused "
+                    f"cannot share among people on this model. Choose method = exact."
+                )
+        missing = len(self.method.masks) - len(self.method.texts.get(row.kind, ()))
+        if missing:
+            raise ValueError(
+                f"BreakRegionalPrompt: a node between it and the sampler dropped the texts of "
+                f"{missing} people from the {row.kind} conditioning. Apply that node before "
+                f"BreakRegionalPrompt, or choose method = exact."
+            )
+        if entry.get("area") is not None:
+            raise ValueError(
+                "BreakRegionalPrompt: the conditioning holds an area (Conditioning Set Area), in "
+                "which method = fused cannot place people. Use Conditioning Set Mask, or choose "
+                "method = exact."
+            )
+        mark = CONDConstant(self.method.lengths(row.kind))
+        return {**entry, "model_conds": {**entry["model_conds"], MARK: mark}}
+
+    def _is_ours(self, row: object) -> bool:
+        return isinstance(row, Row) and row.patch == self.identity
+
+    def _forward(self, executor, *args, **kwargs):
+        kwargs.pop(MARK, None)
+        return super()._forward(executor, *args, **kwargs)
