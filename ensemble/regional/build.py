@@ -58,7 +58,7 @@ def build(people: People, ready: Ready | None = None) -> Regional:
     ready = ready or prepare(people)
     if ready.method is Method.EXACT:
         return _exact(people, ready)
-    family = family_of(people.model.model.diffusion_model)
+    family = family_of(people.model.model)
     return _joint(people, ready, family) if family else _fused(people, ready)
 
 
@@ -67,7 +67,7 @@ def prepare(people: People) -> Ready:
     notes = ()
     if people.method is Method.FUSED:
         unet = people.model.model.diffusion_model
-        family = family_of(unet)
+        family = family_of(people.model.model)
         unknown = family.known(unet) if family else None
         if supports(unet) or (family and not unknown):
             return _fused_adapters(people)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
@@ -17,6 +17,10 @@ Replacement = tuple[nn.Module, str, Callable]
 """module, name of a method, what stands in for it while the model runs."""
 
 
+REFERENCES, MASK = "ref_latents", "attention_mask"
+"""Keys of core's `model_conds`."""
+
+
 class JointFamily:
     """A model class whose texts and picture share one attention, the texts first in the sequence.
 
@@ -24,9 +28,12 @@ class JointFamily:
     """
 
     streams: StreamTable
-    signatures: dict[str, tuple[str, ...]] = {}
+    signatures: Mapping[str, tuple[str, ...]] = {}
     """Methods of the model class that this entry relies on -> the names of their parameters. Where
     they differ, ComfyUI is newer than the entry."""
+
+    refused: Mapping[str, str] = {REFERENCES: "reference pictures"}
+    """Parts of the model's conditioning that people cannot share -> their names in a message."""
 
     def stages(self, unet: nn.Module) -> Iterable[tuple[nn.Module, Stage]]:
         """Every block whose attention is over all texts, or over texts and picture."""

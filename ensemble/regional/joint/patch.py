@@ -16,12 +16,6 @@ from .run import JointFused
 MARK = f"{KEY}_texts"
 """In `model_conds`: the lengths of people's texts. Core batches rows only where they are equal, and
 never with rows that have none."""
-REFUSED = {
-    "ref_latents": "reference pictures (Kontext, image editing)",
-    "attention_mask": "an attention mask (Redux style model, padded texts)",
-    "siglip_feats": "reference pictures (Z-Image Omni)",
-}
-"""Parts of a model's conditioning that fused does not know how to share among people."""
 
 
 @dataclass
@@ -48,7 +42,7 @@ class JointPatch(RegionalPatch):
         row = entry.get(KEY)
         if not self._is_ours(row) or row.inside is False:
             return entry
-        for name, what in REFUSED.items():
+        for name, what in self.method.family.refused.items():
             if name in entry["model_conds"]:
                 raise ValueError(
                     f"BreakRegionalPrompt: the conditioning holds {what}, which method = fused "

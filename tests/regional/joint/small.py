@@ -77,9 +77,64 @@ def lumina2() -> ModelPatcher:
     })  # fmt: skip
 
 
+def krea2() -> ModelPatcher:
+    return direct(comfy.supported_models.Krea2, {
+        "image_model": "krea2", "features": 64, "heads": 2, "kvheads": 1, "txtdim": 40,
+        "txtlayers": 3, "txtheads": 4, "txtkvheads": 4, "channels": 16, "patch": 2, "layers": 2,
+    })  # fmt: skip
+
+
+FLUX = {
+    "image_model": "flux", "in_channels": 16, "out_channels": 16, "vec_in_dim": 48,
+    "context_in_dim": 40, "hidden_size": 64, "mlp_ratio": 4.0, "num_heads": 2, "depth": 2,
+    "depth_single_blocks": 2, "axes_dim": [8, 12, 12], "theta": 10000, "patch_size": 2,
+    "qkv_bias": True, "guidance_embed": True, "txt_ids_dims": [],
+}  # fmt: skip
+FLUX2 = {
+    **FLUX, "image_model": "flux2", "in_channels": 128, "out_channels": 128, "vec_in_dim": None,
+    "mlp_ratio": 3.0, "axes_dim": [8, 8, 8, 8], "theta": 2000, "patch_size": 1, "qkv_bias": False,
+    "guidance_embed": False, "txt_ids_dims": [3], "global_modulation": True, "mlp_silu_act": True,
+    "ops_bias": False, "default_ref_method": "index", "ref_index_scale": 10.0,
+}  # fmt: skip
+
+
+def flux() -> ModelPatcher:
+    return direct(comfy.supported_models.Flux, FLUX)
+
+
+def flux_schnell() -> ModelPatcher:
+    return direct(comfy.supported_models.FluxSchnell, {**FLUX, "guidance_embed": False})
+
+
+def flux2() -> ModelPatcher:
+    return direct(comfy.supported_models.Flux2, FLUX2)
+
+
+def chroma() -> ModelPatcher:
+    config = {key: FLUX[key] for key in FLUX if key not in ("guidance_embed", "in_channels")}
+    return direct(comfy.supported_models.Chroma, {
+        **config, "image_model": "chroma", "in_channels": 64, "out_channels": 64,
+        "vec_in_dim": None, "in_dim": 64, "out_dim": 64, "hidden_dim": 48, "n_layers": 1,
+    })  # fmt: skip
+
+
+def qwen_image() -> ModelPatcher:
+    return direct(comfy.supported_models.QwenImage, {
+        "image_model": "qwen_image", "in_channels": 64, "out_channels": 16, "num_layers": 2,
+        "attention_head_dim": 32, "num_attention_heads": 2, "joint_attention_dim": 40,
+        "axes_dims_rope": (8, 12, 12),
+    })  # fmt: skip
+
+
 FAMILIES = {
     "z_image": Small(z_image, 40, sizes=((16, 24), (14, 22))),
     "lumina2": Small(lumina2, 40, sizes=((16, 24), (13, 21))),
+    "krea2": Small(krea2, 120, sizes=((16, 24), (13, 21))),
+    "flux": Small(flux, 40, pooled=48, sizes=((16, 24), (13, 21))),
+    "flux_schnell": Small(flux_schnell, 40, pooled=48),
+    "flux2": Small(flux2, 40, channels=128, sizes=((8, 12),)),
+    "chroma": Small(chroma, 40),
+    "qwen_image": Small(qwen_image, 40, sizes=((16, 24), (13, 21))),
 }
 
 

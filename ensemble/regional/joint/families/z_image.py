@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from ..attention import Stage
-from ..family import JointFamily, Replacement
+from ..family import REFERENCES, JointFamily, Replacement
 from ..streams import Rule, Stream, StreamTable
 from ..tokens import Grid, TokenMap
 
@@ -44,6 +44,11 @@ class NextDiTFamily(JointFamily):
         ),
         "forward": ("self", "x", "timesteps", "context", "num_tokens", "attention_mask", "kwargs"),
     }  # fmt: skip
+
+    refused = {
+        REFERENCES: "reference pictures (Z-Image Omni)",
+        "siglip_feats": "reference pictures (Z-Image Omni)",
+    }
 
     def stages(self, unet: nn.Module) -> Iterable[tuple[nn.Module, Stage]]:
         yield from ((block, Stage.TEXTS) for block in unet.context_refiner)

@@ -1,0 +1,44 @@
+"""Krea 2 (`comfy/ldm/krea2/model.py`): one stream of blocks over texts and picture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from torch import nn
+
+from ..attention import Stage
+from ..family import JointFamily
+from ..streams import Rule, Stream, StreamTable
+from ..tokens import Grid
+
+BLOCK = r"\.\d+\.(attn|mlp)\.\w+"
+
+
+class Krea2Family(JointFamily):
+    """The text arrives as several layers of its encoder side by side; `txtfusion` joins them token
+    by token, then lets a text's tokens see each other. All of a text stands at position 0."""
+
+    streams = StreamTable((
+        Rule(r"first", Stream.IMAGE),
+        Rule(rf"blocks{BLOCK}", Stream.JOINT),
+        Rule(r"last\.linear", Stream.JOINT),
+        Rule(rf"txtfusion\.layerwise_blocks{BLOCK}|txtfusion\.projector", Stream.TEXT_ROWS),
+        Rule(rf"txtfusion\.refiner_blocks{BLOCK}|txtmlp\.\d", Stream.TEXT),
+        Rule(r"tproj\.1", Stream.VECTOR, Stream.JOINT),
+        # tmlp feeds the last layer's modulation too, which takes one vector.
+        Rule(r"tmlp\.\d", Stream.VECTOR),
+    ))  # fmt: skip
+    signatures = {
+        "forward": (
+            "self", "x", "timesteps", "context", "attention_mask", "ref_latents",
+            "transformer_options", "kwargs",
+        ),
+        "process_img": ("self", "x", "index"),
+    }  # fmt: skip
+
+    def stages(self, unet: nn.Module) -> Iterable[tuple[nn.Module, Stage]]:
+        yield from ((block, Stage.TEXTS) for block in unet.txtfusion.refiner_blocks)
+        yield from ((block, Stage.JOINT) for block in unet.blocks)
+
+    def grid(self, unet: nn.Module, height: int, width: int) -> Grid:
+        return Grid(-(-height // unet.patch), -(-width // unet.patch))
