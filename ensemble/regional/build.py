@@ -7,6 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import comfy.utils
 import torch
 from comfy.model_patcher import ModelPatcher
 
@@ -20,8 +21,16 @@ from .joint.patch import JointPatch
 from .joint.run import JointFused
 from .patch import NEGATIVE, POSITIVE, RegionalPatch, Row, compute_dtype, marked
 from .people import Method, People, Person
-from .stack import PREFIX, AdapterStack, PersonPatches, as_patcher, build_stack, plain_weight
-from .variants import WeightVariants
+from .stack import (
+    PREFIX,
+    AdapterStack,
+    PersonPatches,
+    Target,
+    as_patcher,
+    build_stack,
+    plain_weight,
+)
+from .variants import CHANGEABLE, WeightVariants
 
 EXACT = 1e-5
 """A product that misses less of a change than this is that change, in float32."""
@@ -147,7 +156,8 @@ def _exact(people: People, ready: Ready) -> Regional:
         _rows(people, patch.identity, POSITIVE),
         _rows(people, patch.identity, NEGATIVE),
     )
-    _share_length([*positive, *negative])
+    if supports(people.model.model.diffusion_model):
+        _share_length([*positive, *negative])
     return Regional(patch.attach(people.model, ready.patcher), positive, negative, ready.notes)
 
 
@@ -186,8 +196,10 @@ def _side(person: Person, kind: str):
 
 
 def _share_length(entries: list) -> None:
-    """Repeat every text to a common length, in place. Attention does not see the repetition, and
-    core batches only texts whose common length is at most four times the shorter."""
+    """Repeat every text to a common length, in place. Cross-attention does not see the repetition,
+    and core batches only texts whose common length is at most four times the shorter. Where texts
+    share one attention with the picture the repetition would count twice; core then calls the model
+    once per length."""
     lengths = {entry[0].shape[1] for entry in entries}
     common = math.lcm(*lengths)
     if len(lengths) > 1 and common <= CHUNK_LIMIT * min(lengths):
@@ -204,15 +216,26 @@ def split_products(model: ModelPatcher, person: Person, dtype: torch.dtype):
             build_stack(model, [part], dtype, EXACT)
             low.update(part.patches)
         except NotLowRankError:
+            _check_changeable(model, name, part)
             dense[name] = _merged(model, name, part, dtype)
     return PersonPatches(low), dense
+
+
+def _check_changeable(model: ModelPatcher, name: str, part: PersonPatches) -> None:
+    layer = comfy.utils.get_attr(model.model, (PREFIX + name).rstrip("."))
+    if not isinstance(layer, CHANGEABLE):
+        keys = ", ".join(sorted({f"{t.layer}.{t.kind}" for t in map(Target.of, part.patches)}))
+        raise ValueError(
+            f"BreakRegionalPrompt: a person's LoRA changes {keys.lstrip('.')}, of a "
+            f"{type(layer).__name__}, which one person cannot have for themselves. Load that file "
+            f"for everybody with MultiLoraLoader, or take it out of the prompt."
+        )
 
 
 def _by_layer(patches: PersonPatches) -> dict[str, list]:
     layers: dict[str, list] = {}
     for key in patches.patches:
-        text = key if isinstance(key, str) else key[0]
-        layers.setdefault(text[len(PREFIX) :].rsplit(".", 1)[0], []).append(key)
+        layers.setdefault(Target.of(key).layer, []).append(key)
     return layers
 
 
@@ -225,8 +248,8 @@ def _merged(model: ModelPatcher, name: str, part: PersonPatches, dtype: torch.dt
         except AttributeError:
             tensor = None
         for patch_key, entries in part.patches.items():
-            text, offset = (patch_key, None) if isinstance(patch_key, str) else patch_key[:2]
-            for patch, strength in entries if text == key and tensor is not None else ():
-                tensor = dense_weight(patch, tensor, key, strength, offset)
+            target = Target.of(patch_key)
+            for patch, strength in entries if target.kind == kind and tensor is not None else ():
+                tensor = dense_weight(patch, tensor, key, strength, target.offset, target.arrange)
         tensors.append(None if tensor is None else tensor.to(dtype))
     return tuple(tensors)

@@ -46,12 +46,14 @@ def factorise(patch: Any, weight: torch.Tensor, key: str, max_error: float = MAX
     return _svd(delta, _rank_bound(patch), key, max_error)
 
 
-def dense_weight(patch, weight: torch.Tensor, key: str, strength: float = 1.0, offset=None):
+def dense_weight(
+    patch, weight: torch.Tensor, key: str, strength: float = 1.0, offset=None, arrange=None
+):
     """The layer's weight with the patch merged at `strength`, by core's own arithmetic, float32, on the
-    CPU."""
+    CPU; offset and arrange as in core's patch keys."""
     weight = weight.cpu()
     return comfy.lora.calculate_weight(
-        [(strength, patch, 1.0, offset, None)],
+        [(strength, patch, 1.0, offset, arrange)],
         weight.to(torch.float32, copy=True),
         key,
         original_weights={key: [(weight, lambda w, **_: w)]},

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import torch
+from comfy.model_base import BaseModel
 from comfy.model_management import unload_model_and_clones
 from comfy.model_patcher import ModelPatcher
 from comfy.patcher_extension import CallbacksMP, WrappersMP
@@ -56,7 +57,13 @@ WHOLE = Span()
 
 
 class Method(Protocol):
-    """What differs between fused and exact: the forward with this batch's rows."""
+    """What differs between fused and exact: the forward with this batch's rows.
+
+    around: WrappersMP.DIFFUSION_MODEL where the model class's arguments matter, which not every
+    class calls; WrappersMP.APPLY_MODEL, which core calls for all of them.
+    """
+
+    around: str
 
     def run(self, unet, rows, call, args, options): ...
     def clear(self) -> None: ...
@@ -74,7 +81,7 @@ class RegionalPatch:
         """A clone of `model` that carries this patch, with its adapters, and no other regional one."""
         model = without_regional(model)
         model.add_wrapper_with_key(WrappersMP.CALC_COND_BATCH, KEY, self._name_rows)
-        model.add_wrapper_with_key(WrappersMP.DIFFUSION_MODEL, KEY, self._forward)
+        model.add_wrapper_with_key(self.method.around, KEY, self._forward)
         model.add_callback_with_key(CallbacksMP.ON_CLEANUP, KEY, self._clean_up)
         model.set_additional_models(KEY, [adapters])
         return model
@@ -119,7 +126,10 @@ class RegionalPatch:
 
         batch = args[0].shape[0] // len(rows)
         per_row = [row for row in rows for _ in range(batch)]
-        return self.method.run(executor.class_obj, per_row, call, args, options)
+        unet = executor.class_obj
+        if isinstance(unet, BaseModel):
+            unet = unet.diffusion_model
+        return self.method.run(unet, per_row, call, args, options)
 
 
 def _find_options(args: tuple, kwargs: dict) -> tuple[int | str, dict]:
@@ -138,6 +148,7 @@ def without_regional(model: ModelPatcher) -> ModelPatcher:
     model = model.clone()
     model.remove_wrappers_with_key(WrappersMP.CALC_COND_BATCH, KEY)
     model.remove_wrappers_with_key(WrappersMP.DIFFUSION_MODEL, KEY)
+    model.remove_wrappers_with_key(WrappersMP.APPLY_MODEL, KEY)
     model.remove_callbacks_with_key(CallbacksMP.ON_CLEANUP, KEY)
     model.remove_additional_models(KEY)
     return model

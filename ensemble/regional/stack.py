@@ -3,7 +3,7 @@ counts."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import comfy.model_management
@@ -38,6 +38,7 @@ class LayerStack(nn.Module):
         self, people: int, factors: Sequence[tuple[int, float, Factors]], dtype: torch.dtype
     ):
         super().__init__()
+        self.people = people
         self.owners = tuple(who for who, _, f in factors for _ in range(f.up.shape[1]))
         down = torch.cat([f.down for _, _, f in factors])
         up = torch.cat([f.up.T * strength for _, strength, f in factors])
@@ -97,49 +98,68 @@ def build_stack(
 
 def _person_factors(model: ModelPatcher, person: PersonPatches, max_error: float):
     for key, entries in person.patches.items():
-        name, kind, offset = _split(key)
-        layer = comfy.utils.get_attr(model.model, PREFIX + name)
+        target = Target.of(key)
+        layer = comfy.utils.get_attr(model.model, (PREFIX + target.layer).rstrip("."))
         if not isinstance(layer, (nn.Linear, nn.Conv2d)):
             raise NotLowRankError(
-                f"{name}: this LoRA changes a {type(layer).__name__} layer, which has no product "
-                f"form. Choose method = exact."
+                f"{target.layer or target.kind}: this LoRA changes a {type(layer).__name__} layer, "
+                f"which has no product form. Choose method = exact."
             )
         for patch, strength in entries:
             if strength:
-                yield (
-                    name,
-                    strength,
-                    _layer_factors(model, layer, name, kind, offset, patch, max_error),
-                )
+                factors = _layer_factors(model, layer, target, patch, max_error)
+                yield target.layer, strength, factors
 
 
-def _layer_factors(model, layer, name, kind, offset, patch, max_error) -> Factors:
-    if kind == "bias":
-        difference = patch[1][0].float()
+def _layer_factors(model, layer, target: Target, patch, max_error) -> Factors:
+    if target.kind == "bias":
+        difference = target.arranged(patch[1][0].float())
         return Factors(
             up=difference.new_zeros(difference.shape[0], 0),
             down=difference.new_zeros(0, *layer.weight.shape[1:]),
             bias=difference,
         )
-    weight = plain_weight(model, f"{PREFIX}{name}.weight")
-    if offset is None:
-        return factorise(patch, weight, name, max_error)
-    axis, start, length = offset
-    part = factorise(patch, weight.narrow(axis, start, length), name, max_error)
+    weight = plain_weight(model, f"{PREFIX}{target.layer}.weight")
+    if target.offset is None:
+        whole = factorise(patch, weight, target.layer, max_error)
+        if target.arrange is None:
+            return whole
+        if whole.gain is not None:
+            raise NotLowRankError(
+                f"{target.layer}: a DoRA names this layer's rows in another order. Choose method = "
+                f"exact."
+            )
+        return Factors(target.arranged(whole.up), whole.down, error=whole.error)
+    axis, start, length = target.offset
+    part = factorise(patch, weight.narrow(axis, start, length), target.layer, max_error)
     if axis != 0 or part.gain is not None:
         raise NotLowRankError(
-            f"{name}: the LoRA changes part of a fused layer. Choose method = exact."
+            f"{target.layer}: the LoRA changes part of a fused layer. Choose method = exact."
         )
     up = part.up.new_zeros(weight.shape[0], part.up.shape[1])
     up[start : start + length] = part.up
     return Factors(up, part.down, error=part.error)
 
 
-def _split(key: str | tuple) -> tuple[str, str, tuple | None]:
-    """Core's patch key -> (layer name, "weight" or "bias", offset inside a fused weight)."""
-    text, offset = (key, None) if isinstance(key, str) else (key[0], key[1])
-    name, kind = text[len(PREFIX) :].rsplit(".", 1)
-    return name, kind, offset
+@dataclass(frozen=True)
+class Target:
+    """What core's patch key names: a tensor of a layer, all of it or a slice (axis, start, length),
+    and how a file's rows are arranged into the model's (Flux and SD3 as diffusers names them have
+    the halves of their last modulation swapped). A tensor outside of any layer has layer ""."""
+
+    layer: str
+    kind: str
+    offset: tuple | None = None
+    arrange: Callable[[torch.Tensor], torch.Tensor] | None = None
+
+    @classmethod
+    def of(cls, key: str | tuple) -> Target:
+        text, *more = (key,) if isinstance(key, str) else key
+        layer, _, kind = text[len(PREFIX) :].rpartition(".")
+        return cls(layer, kind, *more)
+
+    def arranged(self, rows: torch.Tensor) -> torch.Tensor:
+        return rows if self.arrange is None else self.arrange(rows)
 
 
 def plain_weight(model: ModelPatcher, key: str) -> torch.Tensor:

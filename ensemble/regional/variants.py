@@ -9,6 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+CHANGEABLE = (nn.Linear, nn.Conv2d, nn.GroupNorm, nn.LayerNorm)
+"""Layers of which every person can have their own weights."""
+
 
 class WeightVariants(nn.Module):
     """A module of tensors, so that memory management counts them.

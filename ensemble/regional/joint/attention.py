@@ -69,8 +69,8 @@ class JointAttention:
         if self.stage is None:
             return inner(q, k, v, heads, *args, **options)
         self._check(q, args, options)
-        plain = _plain(inner, heads, options)
         attend = None if self.outer or func.__name__ in LOW_PRECISION else kernel_for(q)
+        plain = _by_kernel(attend, options) if attend else _plain(inner, heads, options)
         self.calls += self.stage is Stage.JOINT
         if self.stage is Stage.TEXTS:
             out = self._texts_alone(q, k, v, plain)
@@ -82,7 +82,7 @@ class JointAttention:
 
     def _check(self, q: torch.Tensor, args: tuple, options: dict) -> None:
         wanted = self.tokens.text_tokens if self.stage is Stage.TEXTS else self.tokens.tokens
-        if args and args[0] is not None or options.get("mask") is not None:
+        if (args and args[0] is not None) or options.get("mask") is not None:
             raise UnexpectedAttentionError(
                 "another node or the text encoder gives this model's attention a mask "
                 "(Redux style model, attention mask), which method = fused cannot join with "
@@ -181,6 +181,13 @@ def _through(outer: Callable, func: Callable) -> Callable:
         return outer(func, *args, **options)
 
     return inner
+
+
+def _by_kernel(attend: Attend, options: dict) -> Callable:
+    def plain(q, k, v):
+        return attend(q, k, v, options.get("scale"))[0]
+
+    return plain
 
 
 def _plain(inner: Callable, heads: int, options: dict) -> Callable:

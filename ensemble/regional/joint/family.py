@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -21,6 +21,22 @@ REFERENCES, MASK = "ref_latents", "attention_mask"
 """Keys of core's `model_conds`."""
 
 
+class Signature(NamedTuple):
+    """A method of the model class that an entry relies on, and the names of its parameters. Where
+    they differ, ComfyUI is newer than the entry."""
+
+    method: str
+    parameters: str
+
+
+class Refusal(NamedTuple):
+    """A part of the model's conditioning (a key of `model_conds`) that people cannot share, and
+    what a message calls it."""
+
+    key: str
+    what: str
+
+
 class JointFamily:
     """A model class whose texts and picture share one attention, the texts first in the sequence.
 
@@ -28,12 +44,9 @@ class JointFamily:
     """
 
     streams: StreamTable
-    signatures: Mapping[str, tuple[str, ...]] = {}
-    """Methods of the model class that this entry relies on -> the names of their parameters. Where
-    they differ, ComfyUI is newer than the entry."""
+    signatures: tuple[Signature, ...] = ()
 
-    refused: Mapping[str, str] = {REFERENCES: "reference pictures"}
-    """Parts of the model's conditioning that people cannot share -> their names in a message."""
+    refused: tuple[Refusal, ...] = (Refusal(REFERENCES, "reference pictures"),)
 
     def stages(self, unet: nn.Module) -> Iterable[tuple[nn.Module, Stage]]:
         """Every block whose attention is over all texts, or over texts and picture."""
@@ -57,11 +70,11 @@ class JointFamily:
 
     def known(self, unet: nn.Module) -> str | None:
         """What of this model class is not as the entry knows it; None where all is."""
-        for name, wanted in self.signatures.items():
-            method = getattr(type(unet), name, None)
-            found = None if method is None else tuple(inspect.signature(method).parameters)
-            if found != wanted:
-                return f"{type(unet).__name__}.{name}"
+        for signature in self.signatures:
+            method = getattr(type(unet), signature.method, None)
+            found = None if method is None else " ".join(inspect.signature(method).parameters)
+            if found != signature.parameters:
+                return f"{type(unet).__name__}.{signature.method}"
         for name, module in unet.named_modules():
             if isinstance(module, nn.Linear) and len(self.streams.matches(name)) != 1:
                 return f"the layer {name}"

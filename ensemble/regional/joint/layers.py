@@ -117,6 +117,4 @@ def _per_person(layer, stack: LayerStack, people: torch.Tensor, y: torch.Tensor)
 
 
 def _everyone(stack: LayerStack) -> tuple[int, ...]:
-    rows = stack.gain if stack.gain is not None else stack.bias
-    assert rows is not None
-    return tuple(range(rows.shape[0]))
+    return tuple(range(stack.people))

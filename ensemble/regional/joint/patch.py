@@ -42,7 +42,7 @@ class JointPatch(RegionalPatch):
         row = entry.get(KEY)
         if not self._is_ours(row) or row.inside is False:
             return entry
-        for name, what in self.method.family.refused.items():
+        for name, what in self.method.family.refused:
             if name in entry["model_conds"]:
                 raise ValueError(
                     f"BreakRegionalPrompt: the conditioning holds {what}, which method = fused "

@@ -5,8 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import torch
+from comfy.patcher_extension import WrappersMP
 from torch import nn
 
 from ...regions.weights import adapter_gates, region_weights
@@ -38,6 +40,8 @@ class JointFused:
     cache: dict = field(default_factory=dict)
     """Lives for one run: tokens and layers by model, size and lengths of texts."""
 
+    around: ClassVar[str] = WrappersMP.DIFFUSION_MODEL
+
     def clear(self) -> None:
         self.texts, self.cache = {}, {}
 
@@ -56,6 +60,11 @@ class JointFused:
         return tuple(text.shape[1] for _, text in sorted(self.texts.get(kind, {}).items()))
 
     def run(self, unet: nn.Module, rows: Sequence[Row], call: Callable, args: tuple, options: dict):
+        if args[0].ndim == 5 and args[0].shape[2] > 1:
+            raise ValueError(
+                f"BreakRegionalPrompt: the latent holds {args[0].shape[2]} frames, and people have "
+                f"their places in one picture. Use a latent of a single frame."
+            )
         context = self._context(args[CONTEXT], rows)
         tokens = self._tokens(unet, args[0], args[CONTEXT].shape[1], rows[0].kind)
         attention = JointAttention(tokens, self.text_sees, options.get(OVERRIDE))

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from ..attention import Stage
-from ..family import MASK, REFERENCES, JointFamily, restarted
+from ..family import MASK, REFERENCES, JointFamily, Refusal, Signature, restarted
 from ..streams import Rule, Stream, StreamTable
 from ..tokens import Grid, TokenMap
 
@@ -38,15 +38,18 @@ class FluxFamily(JointFamily):
         Rule(r"final_layer\.adaLN_modulation\.1", Stream.VECTOR, Stream.IMAGE),
         Rule(r"(time|vector|guidance)_in\.(in|out)_layer", Stream.VECTOR),
     ))  # fmt: skip
-    signatures = {
-        "forward": (
-            "self", "x", "timestep", "context", "y", "guidance", "ref_latents", "control",
-            "transformer_options", "kwargs",
+    signatures = (
+        Signature(
+            "forward",
+            "self x timestep context y guidance ref_latents control transformer_options kwargs",
         ),
-        "process_img": ("self", "x", "index", "h_offset", "w_offset", "transformer_options"),
-    }  # fmt: skip
+        Signature("process_img", "self x index h_offset w_offset transformer_options"),
+    )
 
-    refused = {REFERENCES: "reference pictures (image editing)", MASK: "a Redux style model's attention mask"}
+    refused = (
+        Refusal(REFERENCES, "reference pictures (image editing)"),
+        Refusal(MASK, "a Redux style model's attention mask"),
+    )
 
     def stages(self, unet: nn.Module) -> Iterable[tuple[nn.Module, Stage]]:
         for block in (*unet.double_blocks, *unet.single_blocks):
@@ -72,13 +75,10 @@ class ChromaFamily(FluxFamily):
             r"distilled_guidance_layer\.(in_proj|out_proj|layers\.\d+\.\w+)", Stream.VECTOR
         ),
     ))  # fmt: skip
-    signatures = {
-        "forward": (
-            "self", "x", "timestep", "context", "guidance", "control", "transformer_options",
-            "kwargs",
-        ),
-        "get_modulations": ("self", "tensor", "block_type", "idx"),
-    }  # fmt: skip
+    signatures = (
+        Signature("forward", "self x timestep context guidance control transformer_options kwargs"),
+        Signature("get_modulations", "self tensor block_type idx"),
+    )
 
     def text_positions(self, unet: nn.Module, ids: torch.Tensor, tokens: TokenMap):
         return ids

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from torch import nn
 
 from ..attention import Stage
-from ..family import JointFamily
+from ..family import JointFamily, Signature
 from ..streams import Rule, Stream, StreamTable
 from ..tokens import Grid
 
@@ -28,13 +28,13 @@ class Krea2Family(JointFamily):
         # tmlp feeds the last layer's modulation too, which takes one vector.
         Rule(r"tmlp\.\d", Stream.VECTOR),
     ))  # fmt: skip
-    signatures = {
-        "forward": (
-            "self", "x", "timesteps", "context", "attention_mask", "ref_latents",
-            "transformer_options", "kwargs",
+    signatures = (
+        Signature(
+            "forward",
+            "self x timesteps context attention_mask ref_latents transformer_options kwargs",
         ),
-        "process_img": ("self", "x", "index"),
-    }  # fmt: skip
+        Signature("process_img", "self x index"),
+    )
 
     def stages(self, unet: nn.Module) -> Iterable[tuple[nn.Module, Stage]]:
         yield from ((block, Stage.TEXTS) for block in unet.txtfusion.refiner_blocks)

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from ..attention import Stage
-from ..family import MASK, REFERENCES, JointFamily, restarted
+from ..family import MASK, REFERENCES, JointFamily, Refusal, Signature, restarted
 from ..streams import Rule, Stream, StreamTable
 from ..tokens import Grid, TokenMap
 
@@ -30,15 +30,18 @@ class QwenImageFamily(JointFamily):
         Rule(r"time_text_embed\.timestep_embedder\.linear_[12]", Stream.VECTOR),
         Rule(r"norm_out\.linear", Stream.VECTOR),
     ))  # fmt: skip
-    signatures = {
-        "forward": (
-            "self", "x", "timestep", "context", "attention_mask", "ref_latents",
-            "additional_t_cond", "transformer_options", "kwargs",
+    signatures = (
+        Signature(
+            "forward",
+            "self x timestep context attention_mask ref_latents additional_t_cond transformer_options kwargs",
         ),
-        "process_img": ("self", "x", "index", "h_offset", "w_offset"),
-    }  # fmt: skip
+        Signature("process_img", "self x index h_offset w_offset"),
+    )
 
-    refused = {REFERENCES: "reference pictures (image editing)", MASK: "padded texts"}
+    refused = (
+        Refusal(REFERENCES, "reference pictures (image editing)"),
+        Refusal(MASK, "padded texts"),
+    )
 
     def stages(self, unet: nn.Module) -> Iterable[tuple[nn.Module, Stage]]:
         return ((block, Stage.JOINT) for block in unet.transformer_blocks)

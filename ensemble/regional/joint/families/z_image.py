@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from ..attention import Stage
-from ..family import REFERENCES, JointFamily, Replacement
+from ..family import REFERENCES, JointFamily, Refusal, Replacement, Signature
 from ..streams import Rule, Stream, StreamTable
 from ..tokens import Grid, TokenMap
 
@@ -37,18 +37,16 @@ class NextDiTFamily(JointFamily):
         # Z-Image Omni's reference pictures; without one (they are refused) these never run.
         Rule(r"siglip_embedder\.1|siglip_refiner\.\d+\.(attention|feed_forward)\.\w+", Stream.IMAGE),
     ))  # fmt: skip
-    signatures = {
-        "embed_cap": ("self", "cap_feats", "offset", "bsz", "device", "dtype"),
-        "embed_all": (
-            "self", "x", "cap_feats", "siglip_feats", "offset", "omni", "transformer_options",
-        ),
-        "forward": ("self", "x", "timesteps", "context", "num_tokens", "attention_mask", "kwargs"),
-    }  # fmt: skip
+    signatures = (
+        Signature("embed_cap", "self cap_feats offset bsz device dtype"),
+        Signature("embed_all", "self x cap_feats siglip_feats offset omni transformer_options"),
+        Signature("forward", "self x timesteps context num_tokens attention_mask kwargs"),
+    )
 
-    refused = {
-        REFERENCES: "reference pictures (Z-Image Omni)",
-        "siglip_feats": "reference pictures (Z-Image Omni)",
-    }
+    refused = (
+        Refusal(REFERENCES, "reference pictures (Z-Image Omni)"),
+        Refusal("siglip_feats", "reference pictures (Z-Image Omni)"),
+    )
 
     def stages(self, unet: nn.Module) -> Iterable[tuple[nn.Module, Stage]]:
         yield from ((block, Stage.TEXTS) for block in unet.context_refiner)
@@ -81,9 +79,7 @@ def _text_by_text(embed_cap, tokens: TokenMap):
                 parts.append(embed_cap(text, offset=start, **more))
         finally:
             tokens.running = None
-        features, angles = (
-            torch.cat([part[i][0] for part in parts], 1) for i in range(2)
-        )
+        features, angles = (torch.cat([part[i][0] for part in parts], 1) for i in range(2))
         return (features,), (angles,), tokens.text_tokens
 
     return embedded
