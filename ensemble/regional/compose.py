@@ -20,7 +20,7 @@ from ..prompt.emphasis import Weights, for_comfy
 from ..prompt.grammar import BreakPrompt, Part, parse_break, parse_negative
 from ..prompt.tags import LoraTag
 from ..regions.layout import Layout
-from .encode import encode
+from .encode import encode, knows_weights, without_emphasis
 from .patch import Span
 from .people import Method, People, Person, Text
 from .places import Places, place, read_order
@@ -141,10 +141,18 @@ class _Encoder:
 
     def text(self, clip: CLIP, text: str) -> Text:
         if clip is not self.clip:
-            return Text(text, encode(clip, text, self.settings.weights))
+            return self._encoded(clip, text)
         if text not in self.plain:
-            self.plain[text] = Text(text, encode(clip, text, self.settings.weights))
+            self.plain[text] = self._encoded(clip, text)
         return self.plain[text]
+
+    def _encoded(self, clip: CLIP, text: str) -> Text:
+        weights = self.settings.weights
+        if without_emphasis(text, weights) != text and not knows_weights(clip):
+            line = "This model's text encoder knows no emphasis; brackets and weights are left out."
+            if line not in self.notes.lines:
+                self.notes.say(line)
+        return Text(text, encode(clip, text, weights))
 
     def person(self, part: Part, whole: str, negative: str, where: Places, index: int) -> Person:
         found = [(_find(tag, self.settings.skip_missing, self.notes), tag) for tag in part.loras]
