@@ -58,8 +58,9 @@ class Scene:
         from ensemble_portraits.ensemble.faces.crop import Oval, mask, square
         from ensemble_portraits.ensemble.faces.painters import Target
         from ensemble_portraits.ensemble.faces.redraw import RedrawSettings
+        from ensemble_portraits.ensemble.regional.changes import LoraPatch
         from ensemble_portraits.ensemble.regional.people import People, Person, Text
-        from ensemble_portraits.ensemble.regional.stack import PersonPatches
+        from ensemble_portraits.ensemble.regional.sampling import SamplingSettings
 
         wide = 2048 if model == "sdxl" else 768
 
@@ -70,24 +71,27 @@ class Scene:
             return Text(str(seed), [[context, values if model == "sdxl" else {}]])
 
         self.patcher, self.pack = patcher, pack
-        self.settings = RedrawSettings(7, steps, 7.0, "euler", "normal", 0.5, size)
+        self.settings = RedrawSettings(
+            sampling=SamplingSettings(seed=7, steps=steps, scheduler="normal", denoise=0.5),
+            size=size,
+        )
         self.loras = [
             parsed(patcher, engine.random_lora(patcher, 1 + i, rank)) for i in range(faces)
         ]
         members = tuple(
             Person(
                 text(10 + i), text(30 + i), (str(i),),
-                PersonPatches({k: ((v, 1.0),) for k, v in lora.items()}), torch.ones(8, 8),
+                {k: (LoraPatch(v, 1.0),) for k, v in lora.items()}, torch.ones(8, 8),
             )
             for i, lora in enumerate(self.loras)
         )  # fmt: skip
         self.people = People(patcher, None, text(1), text(2), "", members)  # type: ignore[arg-type]
-        boxes = [Face(20 + 100 * i, 40, 80 + 100 * i, 110) for i in range(faces)]
+        boxes = [Face.at(20 + 100 * i, 40, 80 + 100 * i, 110) for i in range(faces)]
         self.targets = [
-            Target(0, face, square(face, 100 * faces + 60, 200, 2.0), i)
+            Target(0, face, square(face.box, 100 * faces + 60, 200, 2.0), i)
             for i, face in enumerate(boxes)
         ]
-        self.masks = torch.stack([mask(t.face, t.crop, Oval(), size) for t in self.targets])
+        self.masks = torch.stack([mask(t.face.box, t.crop, Oval(), size) for t in self.targets])
         generator = torch.Generator().manual_seed(7)
         self.pixels = torch.rand(faces, size, size, 3, generator=generator)
 
@@ -208,7 +212,6 @@ def measure(scene: Scene, rounds: int, facts: dict) -> list[dict]:
 def detection(sizes: list[int]) -> list[dict]:
     """Recall and precision at IoU 0.3: one picture of three astronauts per size of face."""
     from ensemble_portraits.ensemble.faces import detectors
-    from ensemble_portraits.ensemble.faces.boxes import overlap
     from ensemble_portraits.ensemble.faces.detect import Source, Sources, find_faces
 
     spec = importlib.util.spec_from_file_location(
@@ -233,8 +236,8 @@ def detection(sizes: list[int]) -> list[dict]:
             seconds = time.perf_counter() - start
 
             def same(a, b) -> bool:
-                shared = overlap(a, b)
-                return shared > 0.3 * (a.width * a.height + b.width * b.height - shared)
+                shared = a.box.shared_area(b.box)
+                return shared > 0.3 * (a.box.area + b.box.area - shared)
 
             seen = sum(any(same(t, f) for f in found) for t in truth)
             right = sum(any(same(t, f) for t in truth) for f in found)

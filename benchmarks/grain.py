@@ -34,8 +34,8 @@ def methods(image, propost: str | None) -> dict:
     from ensemble_portraits.ensemble.film.grain import GrainSettings, film_grain
     from ensemble_portraits.ensemble.film.stocks import STOCKS
 
-    fine = GrainSettings(STOCKS["Portra 400"], seed=1)
-    coarse = GrainSettings(STOCKS["Super 8, 500T"], size=2.0, seed=1)
+    fine = GrainSettings(stock=STOCKS["Portra 400"], seed=1)
+    coarse = GrainSettings(stock=STOCKS["Super 8, 500T"], size=2.0, seed=1)
     runs = {
         "ours": lambda: film_grain(image, fine),
         "ours, coarse": lambda: film_grain(image, coarse),

@@ -86,12 +86,12 @@ class Runs:
 
     def _ours(self, method: str, strengths, model=None):
         from ensemble_portraits.ensemble.regional.build import build
-        from ensemble_portraits.ensemble.regional.stack import PersonPatches
+        from ensemble_portraits.ensemble.regional.changes import LoraPatch
 
         scene = self.scene.scenes[method]
         people = tuple(
             dataclasses.replace(
-                p, patches=PersonPatches({k: ((v, s),) for k, v in self.scene.parsed(i).items()})
+                p, patches={k: (LoraPatch(v, s),) for k, v in self.scene.parsed(i).items()}
             )
             for i, (p, s) in enumerate(zip(scene.people, strengths, strict=True))
         )

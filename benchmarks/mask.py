@@ -62,7 +62,7 @@ def once_and_batched(folder: Path, image) -> None:
     from ensemble_portraits.ensemble.segment import clipseg
     from ensemble_portraits.ensemble.segment.backend import Job
 
-    clipseg.segment(folder, Job(image, WORDS, 0.4))
+    clipseg.segment(folder, Job(image=image, words=WORDS, threshold=0.4))
 
 
 def seconds(work, *arguments) -> float:

@@ -32,8 +32,8 @@ class Scene:
         self, patcher, model: str, width: int, height: int, rank: int, people: int, feather=0.06
     ):
         import torch
+        from ensemble_portraits.ensemble.regional.changes import LoraPatch
         from ensemble_portraits.ensemble.regional.people import Method, People, Person, Text
-        from ensemble_portraits.ensemble.regional.stack import PersonPatches
         from ensemble_portraits.ensemble.regions.layout import Layout, lay_out
         from ensemble_portraits.ensemble.regions.weights import region_weights
 
@@ -52,7 +52,7 @@ class Scene:
         members = tuple(
             Person(
                 text(10 + i), text(30 + i), (str(i),),
-                PersonPatches({k: ((v, 1.0),) for k, v in self.parsed(i).items()}), masks[i],
+                {k: (LoraPatch(v, 1.0),) for k, v in self.parsed(i).items()}, masks[i],
             )
             for i in range(people)
         )  # fmt: skip

@@ -54,9 +54,10 @@ def comfy_result(name: str, karras: bool, noise) -> Any:
     """The sample that ComfyUI's sampler function ends at, x in its sigma space."""
     import comfy.k_diffusion.sampling as k_sampling
     import comfy.model_sampling
+    import comfy.samplers
     import torch
-    from ensemble_portraits.ensemble.hosted.sigmas import hosted_sampler
     from ensemble_portraits.ensemble.recipes.schedulers import choose
+    from ensemble_portraits.ensemble.sampling.sigmas import sigmas_to_walk
 
     class Levels(comfy.model_sampling.ModelSamplingDiscrete, comfy.model_sampling.EPS):
         """SD1.5's noise levels and prediction type, as core puts them together."""
@@ -79,7 +80,8 @@ def comfy_result(name: str, karras: bool, noise) -> Any:
             return predictor()(x, sigma.to(x.dtype))
 
     choice = choose(name, karras=karras, allow_approximate=True)
-    sampler, sigmas = hosted_sampler(Net(), choice, STEPS, 1.0)
+    sigmas = sigmas_to_walk(Net(), choice.scheduler, steps=STEPS, denoise=1.0)
+    sampler = comfy.samplers.sampler_object(choice.sampler)
     sigmas = sigmas.to(noise.dtype)
     silent = lambda x, *a, **k: lambda s, t: torch.zeros_like(x)  # noqa: E731
     kept = k_sampling.default_noise_sampler

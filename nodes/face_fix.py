@@ -3,10 +3,9 @@
 from comfy_api.latest import io, ui
 
 from ..ensemble.faces.choices import restorers
-from .mask import FaceDetection
-from .types import People, PoseKeypoint
+from .types import FaceDetection, FaceLandmarks, People, PoseKeypoint
+from .widgets import share
 
-FaceLandmarks = io.Custom("FACE_LANDMARKS")
 NO_FILE = "none"
 
 
@@ -18,14 +17,14 @@ def where() -> list[io.Input]:
             optional=True,
             socketless=False,
             force_input=True,
-            tooltip="Which faces. Without: those with landmarks, else those that are found.",
+            tooltip="Which faces. If not connected, those with landmarks, else those that are found.",
         ),
         io.MultiType.Input(
             "landmarks",
             types=[FaceLandmarks, PoseKeypoint],
             optional=True,
-            tooltip="Face landmarks or a pose with faces, to set each face upright. Without: "
-            "MediaPipe's, where its model is there.",
+            tooltip="Face landmarks or a pose with faces, by which each face is set upright. If not "
+            "connected, MediaPipe's, where its model is there.",
         ),
         People.Input(
             "people",
@@ -35,8 +34,8 @@ def where() -> list[io.Input]:
         FaceDetection.Input(
             "face_detection",
             optional=True,
-            tooltip="MediaPipe face model, to find faces and landmarks. Not linked: "
-            "detection/mediapipe_face*.safetensors is used where it exists.",
+            tooltip="MediaPipe face model, to find faces and landmarks. If not connected, "
+            "detection/mediapipe_face*.safetensors is used, where it exists.",
         ),
     ]
 
@@ -60,15 +59,12 @@ class EnsembleFaceRestore(io.ComfyNode):
                     "model",
                     options=[*restorers(), NO_FILE],
                     tooltip="File in models/facerestore_models, or one of these kinds in "
-                    "models/upscale_models. none is for a stage that is switched off.",
+                    "models/upscale_models. none: for a stage that is switched off.",
                 ),
-                io.Float.Input(
+                share(
                     "strength",
-                    default=1.0,
-                    min=0.0,
-                    max=1.0,
-                    step=0.01,
-                    tooltip="How much of the restored face shows. 0 leaves the picture as it is.",
+                    1.0,
+                    "How much of the restored face shows. 0 leaves the picture as it is.",
                 ),
                 *where(),
             ],
@@ -77,7 +73,7 @@ class EnsembleFaceRestore(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, image, model: str, strength: float, boxes=None, landmarks=None, people=None,
+        cls, *, image, model: str, strength: float, boxes=None, landmarks=None, people=None,
         face_detection=None,
     ) -> io.NodeOutput:  # fmt: skip
         if strength == 0:
@@ -90,7 +86,10 @@ class EnsembleFaceRestore(io.ComfyNode):
         from ..ensemble.faces.landmarks import FaceInputs, aligned_faces
         from ..ensemble.faces.restore import load_restorer, restore_faces
 
-        found = aligned_faces(image, FaceInputs(boxes, landmarks, people, face_detection))
+        inputs = FaceInputs(
+            boxes=boxes, landmarks=landmarks, people=people, face_detection=face_detection
+        )
+        found = aligned_faces(image, inputs)
         restored = restore_faces(image, found.faces, load_restorer(model), strength)
         return answer(restored, found.notes)
 

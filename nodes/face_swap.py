@@ -3,9 +3,10 @@
 from comfy_api.latest import io
 
 from ..ensemble.faces.choices import Mode
-from .face_fix import FaceLandmarks, answer, where
-from .sampling import sampling, without_people
-from .types import PoseKeypoint
+from .face_fix import answer, where
+from .sampling import SamplingSettings, sampling, without_people
+from .types import FaceLandmarks, PoseKeypoint
+from .widgets import choice, share
 
 
 class EnsembleFaceSwap(io.ComfyNode):
@@ -20,20 +21,16 @@ class EnsembleFaceSwap(io.ComfyNode):
             search_aliases=["face swap", "faceswap", "replace face", "likeness", "identity"],
             inputs=[
                 io.Image.Input("image", tooltip="Picture whose faces are replaced."),
-                io.Combo.Input(
+                choice(
                     "mode",
-                    options=[mode.value for mode in Mode],
-                    default=Mode.REDRAW.value,
-                    tooltip="redraw: each person's LoRA paints the face at full size. warp "
-                    "(experimental): the face of a reference picture is laid over it.",
+                    Mode,
+                    "redraw: each person's LoRA paints the face at full size. warp (experimental): "
+                    "the face of a reference picture is laid over it.",
                 ),
-                io.Float.Input(
+                share(
                     "strength",
-                    default=1.0,
-                    min=0.0,
-                    max=1.0,
-                    step=0.01,
-                    tooltip="How much of the new face shows. 0 leaves the picture as it is.",
+                    1.0,
+                    "How much of the new face shows. 0 leaves the picture as it is.",
                 ),
                 *where(),
                 io.Vae.Input("vae", optional=True, tooltip="VAE of the model that paints."),
@@ -56,13 +53,7 @@ class EnsembleFaceSwap(io.ComfyNode):
         return True
 
     @classmethod
-    def fingerprint_inputs(
-        cls, image=None, mode=None, strength=None, boxes=None, landmarks=None, people=None,
-        face_detection=None, vae=None, model=None, positive=None, negative=None, seed=None,
-        steps=None, cfg=None, sampler=None, scheduler=None, denoise=None, size=None, names=None,
-        match_colour=None, thin_plate=None, redraw_after=None, reference=None,
-        reference_landmarks=None,
-    ) -> str:  # fmt: skip
+    def fingerprint_inputs(cls, names: str | None = None, **_) -> str:
         from ..ensemble.faces.references import references_fingerprint
 
         # The pictures behind a name may be others by now.
@@ -70,11 +61,10 @@ class EnsembleFaceSwap(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, image, mode: str, strength: float, seed: int, steps: int, cfg: float, sampler: str,
-        scheduler: str, denoise: float, size: int, names: str, match_colour: float,
-        thin_plate: bool, redraw_after: float, boxes=None, landmarks=None, people=None,
-        face_detection=None, vae=None, model=None, positive=None, negative=None, reference=None,
-        reference_landmarks=None,
+        cls, *, image, mode: str, strength: float, denoise: float, size: int, names: str,
+        match_colour: float, thin_plate: bool, redraw_after: float, boxes=None, landmarks=None,
+        people=None, face_detection=None, vae=None, model=None, positive=None, negative=None,
+        reference=None, reference_landmarks=None, **sampling,
     ) -> io.NodeOutput:  # fmt: skip
         from ..ensemble.faces.landmarks import FaceInputs
         from ..ensemble.faces.painters import painter_of
@@ -83,12 +73,17 @@ class EnsembleFaceSwap(io.ComfyNode):
         from ..ensemble.faces.swap import Repaint, lay_faces, redraw_faces
         from ..ensemble.faces.warp import Warp
 
-        inputs = FaceInputs(boxes, landmarks, people, face_detection)
+        inputs = FaceInputs(
+            boxes=boxes, landmarks=landmarks, people=people, face_detection=face_detection
+        )
         painter = painter_of(people, model, positive, negative) if vae is not None else None
 
-        def repaint(share: float):
-            settings = RedrawSettings(seed, steps, cfg, sampler, scheduler, share, size)
-            return Repaint(vae, painter, settings) if painter and share > 0 else None
+        def repaint(denoise: float) -> Repaint | None:
+            if painter is None or denoise == 0:
+                return None
+            by = SamplingSettings(denoise=denoise, **sampling)
+            settings = RedrawSettings(sampling=by, size=size)
+            return Repaint(vae=vae, painter=painter, settings=settings)
 
         if Mode(mode) is Mode.REDRAW:
             return _told(redraw_faces(image, inputs, repaint(denoise), strength))
@@ -96,7 +91,7 @@ class EnsembleFaceSwap(io.ComfyNode):
             references = linked_references(reference, reference_landmarks, face_detection)
         else:
             references = named_references(names, face_detection)
-        warp = Warp(match_colour, thin_plate)
+        warp = Warp(match_colour=match_colour, thin_plate=thin_plate)
         return _told(lay_faces(image, inputs, references, warp, repaint(redraw_after), strength))
 
 
@@ -106,7 +101,7 @@ def _told(swapped) -> io.NodeOutput:
 
 def _painting() -> list[io.Input]:
     return [
-        *sampling("With each person the noise of their face, whoever else is there."),
+        *sampling("Each person's noise follows from this and the person, whoever else is there."),
         io.Float.Input(
             "denoise",
             default=0.5,
@@ -139,7 +134,7 @@ def _warping() -> list[io.Input]:
             "reference_landmarks",
             types=[FaceLandmarks, PoseKeypoint],
             optional=True,
-            tooltip="Landmarks of reference. Without: MediaPipe's, where its model is there.",
+            tooltip="Landmarks of reference. If not connected, MediaPipe's, where its model is there.",
         ),
         io.String.Input(
             "names",
@@ -147,31 +142,26 @@ def _warping() -> list[io.Input]:
             tooltip="warp without reference: people of the alias file whose faces to take, "
             "separated by commas, in the same order.",
         ),
-        io.Float.Input(
+        share(
             "match_colour",
-            default=1.0,
-            min=0.0,
-            max=1.0,
+            1.0,
+            "warp: how far the reference takes on the picture's colours.",
             step=0.05,
             advanced=True,
-            tooltip="warp: how far the reference takes on the picture's colours.",
         ),
         io.Boolean.Input(
             "thin_plate",
             default=False,
             advanced=True,
-            tooltip="warp: also bend the face so that all landmarks fit. Takes on the expression "
-            "and shape of the face below.",
+            tooltip="warp: also bend the face so that all landmarks fit. It then takes on the expression "
+            "and the shape of the face below.",
         ),
-        io.Float.Input(
+        share(
             "redraw_after",
-            default=0.2,
-            min=0.0,
-            max=1.0,
-            step=0.01,
+            0.2,
+            "warp: the result is redrawn with this denoise, where vae and people or model are "
+            "linked. 0: it is not.",
             advanced=True,
-            tooltip="warp: denoise of a redraw over the result, where vae and people or model are "
-            "linked. 0 leaves it out.",
         ),
     ]
 

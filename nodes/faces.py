@@ -3,9 +3,9 @@
 from comfy_api.latest import io, ui
 
 from ..ensemble.faces.choices import Source, Unmatched, yunet_files
-from .mask import FaceDetection
-from .sampling import sampling, without_people
-from .types import People, PoseKeypoint
+from .sampling import SamplingSettings, sampling, without_people
+from .types import FaceDetection, People, PoseKeypoint
+from .widgets import choice, share
 
 FIRST_FILE = "first in folder"
 
@@ -46,30 +46,43 @@ class FaceInpaint(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, image, vae, seed: int, steps: int, cfg: float, sampler: str, scheduler: str,
-        denoise: float, detector: str, unmatched: str, size: int, context: float, grow: float,
+        cls, *, image, vae, detector: str, unmatched: str, size: int, context: float, grow: float,
         feather: float, max_faces: int, yunet_model: str, people=None, model=None, positive=None,
-        negative=None, face_detection=None, pose=None, mask=None,
+        negative=None, face_detection=None, pose=None, mask=None, **sampling,
     ) -> io.NodeOutput:  # fmt: skip
         # The whole room of faces is loaded when the first face is redrawn.
         from ..ensemble.faces.crop import Oval
         from ..ensemble.faces.detect import Sources
-        from ..ensemble.faces.inpaint import FaceSettings, face_inpaint
+        from ..ensemble.faces.inpaint import FaceSettings, face_inpaint, numbered_faces
         from ..ensemble.faces.painters import painter_of
         from ..ensemble.faces.redraw import RedrawSettings
 
         painter = painter_of(people, model, positive, negative)
         if painter is None:
             raise ValueError("Link people, or model, positive and negative.")
-        yunet = "" if yunet_model == FIRST_FILE else yunet_model
-        sources = Sources(mask, face_detection, yunet, pose, people)
-        redraw = RedrawSettings(
-            seed, steps, cfg, sampler, scheduler, denoise, size, context, Oval(grow, feather)
+        sources = Sources(
+            mask=mask,
+            face_detection=face_detection,
+            yunet="" if yunet_model == FIRST_FILE else yunet_model,
+            pose=pose,
+            people=people,
         )
-        settings = FaceSettings(redraw, Source(detector), Unmatched(unmatched), max_faces)
+        redraw = RedrawSettings(
+            sampling=SamplingSettings(**sampling),
+            size=size,
+            context=context,
+            oval=Oval(grow=grow, feather=feather),
+        )
+        settings = FaceSettings(
+            redraw=redraw,
+            source=Source(detector),
+            unmatched=Unmatched(unmatched),
+            max_faces=max_faces,
+        )
         done = face_inpaint(image, vae, painter, sources, settings)
-        shown = ui.PreviewImage(done.numbered, cls=cls)
-        return io.NodeOutput(done.image, done.mask, done.boxes, done.numbered, ui=shown)
+        drawn = numbered_faces(image, done.seen)
+        shown = ui.PreviewImage(drawn, cls=cls)
+        return io.NodeOutput(done.image, done.mask, done.boxes, drawn, ui=shown)
 
 
 def _linked() -> list:
@@ -103,31 +116,24 @@ def _repainting() -> list:
             "Each person's noise follows from this and the person, whoever else is there.",
             "Sampler. dpm_adaptive is refused: its faces would change each other.",
         ),
-        io.Float.Input(
-            "denoise",
-            default=0.5,
-            min=0.0,
-            max=1.0,
-            step=0.01,
-            tooltip="How much is redrawn. 0 only finds the faces.",
-        ),
+        share("denoise", 0.5, "How much is redrawn. 0 only finds the faces."),
     ]
 
 
 def _faces() -> list:
     return [
-        io.Combo.Input(
+        choice(
             "detector",
-            options=[source.value for source in Source],
-            default=Source.AUTO.value,
-            tooltip="How faces are found. auto: mask, face_detection, a YuNet file, a MediaPipe "
-            "file, pose, heads of people, or a weak guess with a warning; the first there is.",
+            Source,
+            "How faces are found. auto takes the first of these that is there: mask, "
+            "face_detection, a YuNet file, a MediaPipe file, pose, the heads of people; else a weak "
+            "detector, with a warning.",
         ),
-        io.Combo.Input(
+        choice(
             "unmatched",
-            options=[choice.value for choice in Unmatched],
-            default=Unmatched.COMMON.value,
-            tooltip="Faces that are none of people's: redrawn with the common prompt, or left.",
+            Unmatched,
+            "Faces that belong to none of the people: redraw them with the common prompt (common), "
+            "or leave them as they are (leave).",
         ),
         io.Int.Input(
             "size",
@@ -136,7 +142,7 @@ def _faces() -> list:
             max=4096,
             step=64,
             advanced=True,
-            tooltip="Side of a crop as the model sees it, px. 0: 512 for SD 1 and 2, else 1024.",
+            tooltip="Side of a crop as the model sees it, in pixels. 0: 512 for SD 1 and 2, else 1024.",
         ),
         io.Float.Input(
             "context",
@@ -145,7 +151,8 @@ def _faces() -> list:
             max=8.0,
             step=0.1,
             advanced=True,
-            tooltip="Side of a crop in sides of the face. More shows the model more around it.",
+            tooltip="Side of a crop in sides of the face. A larger crop shows the model more of what is "
+            "around it.",
         ),
         io.Float.Input(
             "grow",
@@ -154,24 +161,17 @@ def _faces() -> list:
             max=1.0,
             step=0.01,
             advanced=True,
-            tooltip="How far beyond the face's oval is redrawn, in sides of the face.",
+            tooltip="How far beyond the face's oval the picture is redrawn, in sides of the face.",
         ),
-        io.Float.Input(
-            "feather",
-            default=0.15,
-            min=0.0,
-            max=1.0,
-            step=0.01,
-            advanced=True,
-            tooltip="Width of the soft edge, in sides of the face.",
-        ),
+        share("feather", 0.15, "Width of the soft edge, in sides of the face.", advanced=True),
         io.Int.Input(
             "max_faces",
             default=32,
             min=1,
             max=1000,
             advanced=True,
-            tooltip="Of more faces in a picture, people's own and then the largest are redrawn.",
+            tooltip="Where a picture shows more faces than this, those of people are redrawn first, "
+            "then the largest.",
         ),
         io.Combo.Input(
             "yunet_model",

@@ -12,6 +12,8 @@ from ..ensemble.film.grain import GrainSettings, film_grain
 from ..ensemble.film.looks import LOOKS
 from ..ensemble.film.paste import paste_back
 from ..ensemble.film.stocks import DEFAULT_STOCK, STOCKS
+from ..ensemble.pictures import rgb
+from .widgets import seed, share
 
 NO_CHOICE = "none"
 SHOWN = 320  # pixels a side of the preview, about what a node shows unshrunk
@@ -65,14 +67,7 @@ class FilmGrain(io.ComfyNode):
                     tooltip="Factor on the colour of the grain. 0 is silver; the amount of grain "
                     "stays the same.",
                 ),
-                io.Int.Input(
-                    "seed",
-                    default=0,
-                    min=0,
-                    max=0xFFFFFFFFFFFFFFFF,
-                    control_after_generate=True,
-                    tooltip="Which grain. The same on every device.",
-                ),
+                seed("Which grain. The same on every device."),
                 io.Int.Input(
                     "frame_offset",
                     default=0,
@@ -87,16 +82,12 @@ class FilmGrain(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls,
-        image,
-        stock: str,
-        strength: float,
-        size: float,
-        chroma: float,
-        seed: int,
+        cls, *, image, stock: str, strength: float, size: float, chroma: float, seed: int,
         frame_offset: int,
-    ) -> io.NodeOutput:
-        settings = GrainSettings(STOCKS[stock], strength, size, chroma, seed)
+    ) -> io.NodeOutput:  # fmt: skip
+        settings = GrainSettings(
+            stock=STOCKS[stock], strength=strength, size=size, chroma=chroma, seed=seed
+        )
         device = model_management.get_torch_device()
         grained = film_grain(image, settings, frame_offset, device)
         shown = ui.PreviewImage(_middle(grained), cls=cls) if len(grained) else None
@@ -108,11 +99,11 @@ def _middle(image):
     height, width = image.shape[1:3]
     top, left = max(0, (height - SHOWN) // 2), max(0, (width - SHOWN) // 2)
     part = image[:1, top : top + SHOWN, left : left + SHOWN].float().nan_to_num()
-    return part[..., :3] if part.shape[-1] >= 3 else part[..., :1].expand(-1, -1, -1, 3)
+    return rgb(part)
 
 
 def _slider(
-    name: str, default: float, low: float, high: float, step: float, tooltip: str, advanced=False
+    name: str, default: float, low: float, high: float, step: float, tooltip: str, *, advanced=False
 ) -> io.Float.Input:
     return io.Float.Input(
         name,
@@ -156,7 +147,7 @@ class EnsembleColorGrade(io.ComfyNode):
                     default=NO_CHOICE,
                     tooltip="Film look, after all sliders. The curves are the pack's own.",
                 ),
-                _slider("exposure", 0.0, -5.0, 5.0, 0.05, "Stops of light."),
+                _slider("exposure", 0.0, -5.0, 5.0, 0.05, "In stops."),
                 _slider("contrast", 1.0, 0.0, 3.0, 0.01, "Slope at the pivot. 1 changes nothing."),
                 _slider("temperature", 0.0, -100, 100, 1, "Warmer to the right."),
                 _slider("tint", 0.0, -100, 100, 1, "Green to magenta."),
@@ -171,10 +162,20 @@ class EnsembleColorGrade(io.ComfyNode):
                     default=NO_CHOICE,
                     tooltip="A .cube file of models/luts, applied last.",
                 ),
-                _slider("look_strength", 1.0, 0.0, 1.0, 0.01, "How much of the look.", True),
-                _slider("lut_strength", 1.0, 0.0, 1.0, 0.01, "How much of the table.", True),
                 _slider(
-                    "pivot", 0.435, 0.05, 0.95, 0.005, "Grey that contrast leaves alone.", True
+                    "look_strength", 1.0, 0.0, 1.0, 0.01, "How much of the look.", advanced=True
+                ),
+                _slider(
+                    "lut_strength", 1.0, 0.0, 1.0, 0.01, "How much of the table.", advanced=True
+                ),
+                _slider(
+                    "pivot",
+                    0.435,
+                    0.05,
+                    0.95,
+                    0.005,
+                    "Grey that contrast leaves alone.",
+                    advanced=True,
                 ),
                 _wheel("lift_color", "Colour of the shadows. Grey is neutral."),
                 _wheel("gamma_color", "Colour of the middle tones. Grey is neutral."),
@@ -190,37 +191,9 @@ class EnsembleColorGrade(io.ComfyNode):
         return str(Path(path).stat().st_mtime_ns) if path else ""
 
     @classmethod
-    def execute(
-        cls,
-        image,
-        look: str,
-        exposure: float,
-        contrast: float,
-        temperature: float,
-        tint: float,
-        saturation: float,
-        vibrance: float,
-        lift: float,
-        gamma: float,
-        gain: float,
-        lut: str,
-        look_strength: float,
-        lut_strength: float,
-        pivot: float,
-        lift_color: str,
-        gamma_color: str,
-        gain_color: str,
-    ) -> io.NodeOutput:
+    def execute(cls, *, image, lut: str, **widgets) -> io.NodeOutput:
         path = None if lut == NO_CHOICE else folder_paths.get_full_path_or_raise("luts", lut)
-        grade = grade_from_widgets(
-            look=look,
-            look_strength=look_strength,
-            lut_path=path,
-            lut_strength=lut_strength,
-            light=(exposure, temperature, tint, saturation, vibrance),
-            tone=(contrast, pivot),
-            wheels=((lift, lift_color), (gamma, gamma_color), (gain, gain_color)),
-        )
+        grade = grade_from_widgets(lut_path=path, **widgets)
         return io.NodeOutput(colour_grade(image, grade, model_management.get_torch_device()))
 
 
@@ -238,13 +211,13 @@ class EnsemblePasteBack(io.ComfyNode):
                 io.Image.Input(
                     "original",
                     optional=True,
-                    tooltip="Picture to keep. The result has its size. Needed when this node runs; "
-                    "behind a switch that is off it may stay unlinked.",
+                    tooltip="Picture to keep. The result has its size. It may stay unlinked where "
+                    "this node does not run, behind a switch that is off.",
                 ),
                 io.Mask.Input(
                     "mask",
                     optional=True,
-                    tooltip="White is taken from the repainted picture. Needed as original is.",
+                    tooltip="White is taken from the repainted picture. It may stay unlinked as original may.",
                 ),
                 io.Int.Input(
                     "feather",
@@ -253,14 +226,12 @@ class EnsemblePasteBack(io.ComfyNode):
                     max=512,
                     tooltip="Width of the soft edge around white, in pixels of the original.",
                 ),
-                io.Float.Input(
+                share(
                     "match_colour",
-                    default=1.0,
-                    min=0.0,
-                    max=1.0,
+                    1.0,
+                    "How far the repainted part takes on the original's colours, measured where "
+                    "both show the same.",
                     step=0.05,
-                    tooltip="How far the repainted part takes on the original's colours, measured "
-                    "where both show the same.",
                 ),
             ],
             outputs=[io.Image.Output("IMAGE", tooltip="The original with the repainted part in.")],
@@ -268,11 +239,13 @@ class EnsemblePasteBack(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, image, feather: int, match_colour: float, original=None, mask=None
+        cls, *, image, feather: int, match_colour: float, original=None, mask=None
     ) -> io.NodeOutput:
         if original is None or mask is None:
             raise ValueError("Link original and mask, or switch this stage off.")
-        return io.NodeOutput(paste_back(image, original, mask, feather, match_colour))
+        return io.NodeOutput(
+            paste_back(image, original, mask, feather=feather, match_colour=match_colour)
+        )
 
 
 NODES = [FilmGrain, EnsembleColorGrade, EnsemblePasteBack]

@@ -2,13 +2,14 @@
 
 from comfy_api.latest import io
 
-from ..ensemble.regional.crops import ForCrop, from_model, from_people
+from ..ensemble.regional.crops import ForTile, from_model, from_people
 from ..ensemble.regional.hires import HiresSettings, hires
-from .sampling import sampling, without_people
+from .sampling import SamplingSettings, without_people
+from .sampling import sampling as sampling_inputs
 from .types import People
 
 
-def _painters(people, model, positive, negative) -> ForCrop:
+def _painters(people, model, positive, negative) -> ForTile:
     if people is not None:
         return from_people(people, positive, negative)
     if model is None or positive is None or negative is None:
@@ -77,7 +78,9 @@ class EnsembleHires(io.ComfyNode):
                     step=0.01,
                     tooltip="How much is repainted. 0 only enlarges.",
                 ),
-                *sampling("One noise for the whole picture; every tile takes its part of it."),
+                *sampling_inputs(
+                    "One noise for the whole picture; every tile takes its part of it."
+                ),
                 io.Int.Input(
                     "tile",
                     default=1024,
@@ -102,29 +105,17 @@ class EnsembleHires(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls,
-        image,
-        vae,
-        factor: float,
-        width: int,
-        height: int,
-        denoise: float,
-        seed: int,
-        steps: int,
-        cfg: float,
-        sampler: str,
-        scheduler: str,
-        tile: int,
-        overlap: int,
-        people=None,
-        model=None,
-        positive=None,
-        negative=None,
-        upscale_model=None,
-    ) -> io.NodeOutput:
-        settings = HiresSettings(
-            factor, width, height, denoise, seed, steps, cfg, sampler, scheduler, tile, overlap
+        cls, *, image, vae, factor: float, width: int, height: int, denoise: float, seed: int,
+        steps: int, cfg: float, sampler: str, scheduler: str, tile: int, overlap: int, people=None,
+        model=None, positive=None, negative=None, upscale_model=None,
+    ) -> io.NodeOutput:  # fmt: skip
+        sampling = SamplingSettings(
+            seed=seed, steps=steps, cfg=cfg, sampler=sampler, scheduler=scheduler, denoise=denoise
         )
+        settings = HiresSettings(
+            sampling=sampling,
+            factor=factor, width=width, height=height, tile=tile, overlap=overlap,
+        )  # fmt: skip
         # Enlarging alone paints nothing.
         painters = _painters(people, model, positive, negative) if denoise > 0 else None
         return io.NodeOutput(hires(image, vae, painters, upscale_model, settings))

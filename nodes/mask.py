@@ -7,8 +7,8 @@ from ..ensemble.segment.overlay import overlay
 from ..ensemble.segment.registry import BACKENDS, CHOICES, available
 from ..ensemble.segment.request import read_request
 from ..ensemble.segment.select import mask_from_words
-
-FaceDetection = io.Custom("FACE_DETECTION_MODEL")
+from .types import FaceDetection
+from .widgets import share
 
 
 class MaskFromPrompt(io.ComfyNode):
@@ -44,7 +44,7 @@ class MaskFromPrompt(io.ComfyNode):
                 io.String.Input(
                     "negative",
                     default="",
-                    tooltip="What to take out of the selection again, written like words.",
+                    tooltip="What to take out of the selection, written like words.",
                 ),
                 io.Boolean.Input(
                     "invert",
@@ -63,41 +63,32 @@ class MaskFromPrompt(io.ComfyNode):
                     tooltip="Width of the soft edge, half of it on either side: pixels, or percent "
                     "of the selection's radius. 0 keeps the edge as it was cut.",
                 ),
-                io.Float.Input(
+                share(
                     "threshold",
-                    default=0.0,
-                    min=0.0,
-                    max=1.0,
-                    step=0.01,
-                    advanced=True,
-                    tooltip="Least likelihood that counts as found. 0: the backend's own ("
+                    0.0,
+                    "Least likelihood that counts as found. 0: the backend's own ("
                     + ", ".join(f"{b.title} {b.threshold:g}" for b in BACKENDS if b.files)
                     + ").",
+                    advanced=True,
                 ),
                 io.Combo.Input(
                     "backend",
                     options=list(CHOICES),
                     default="auto",
                     advanced=True,
-                    tooltip="auto: for each word the best model that is wired or in its folder.",
+                    tooltip="auto: for each word the best model that is linked or in its folder.",
                 ),
-                io.Float.Input(
+                share(
                     "fill_holes",
-                    default=0.02,
-                    min=0.0,
-                    max=1.0,
-                    step=0.01,
+                    0.02,
+                    "Holes smaller than this share of the selection are filled.",
                     advanced=True,
-                    tooltip="Holes smaller than this share of the selection are filled.",
                 ),
-                io.Float.Input(
+                share(
                     "drop_islands",
-                    default=0.02,
-                    min=0.0,
-                    max=1.0,
-                    step=0.01,
+                    0.02,
+                    "Parts smaller than this share of the largest part are dropped.",
                     advanced=True,
-                    tooltip="Parts smaller than this share of the largest part are dropped.",
                 ),
                 io.Mask.Input(
                     "mask",
@@ -107,8 +98,8 @@ class MaskFromPrompt(io.ComfyNode):
                 io.Model.Input(
                     "sam3_model",
                     optional=True,
-                    tooltip="SAM 3 from Load Checkpoint, together with sam3_clip. Not wired: "
-                    "checkpoints/sam3*.safetensors is used where it exists.",
+                    tooltip="SAM 3 from Load Checkpoint, together with sam3_clip. If not connected, "
+                    "checkpoints/sam3*.safetensors is used, where it exists.",
                 ),
                 io.Clip.Input(
                     "sam3_clip", optional=True, tooltip="The CLIP of the SAM 3 checkpoint."
@@ -116,14 +107,14 @@ class MaskFromPrompt(io.ComfyNode):
                 io.BackgroundRemoval.Input(
                     "background_removal",
                     optional=True,
-                    tooltip="BiRefNet, for foreground and background. Not wired: the first file in "
+                    tooltip="BiRefNet, for foreground and background. If not connected, the first file in "
                     "models/background_removal is used.",
                 ),
                 FaceDetection.Input(
                     "face_detection",
                     optional=True,
-                    tooltip="MediaPipe face model, for face, eyes and lips. Not wired: "
-                    "detection/mediapipe_face*.safetensors is used where it exists.",
+                    tooltip="MediaPipe face model, for face, eyes and lips. If not connected, "
+                    "detection/mediapipe_face*.safetensors is used, where it exists.",
                 ),
             ],
             outputs=[
@@ -137,57 +128,28 @@ class MaskFromPrompt(io.ComfyNode):
     ) -> bool | str:
         # Linked texts are None here: they are read when the node runs.
         try:
-            read_request(words or "", "", False, dilate or "", feather or "", 0, "auto", 0, 0)
+            read_request(words=words or "", dilate=dilate or "", feather=feather or "")
         except ValueError as error:
             return str(error)
         return True
 
     @classmethod
-    def fingerprint_inputs(
-        cls,
-        image=None,
-        words=None,
-        negative=None,
-        invert=None,
-        dilate=None,
-        feather=None,
-        threshold=None,
-        backend=None,
-        fill_holes=None,
-        drop_islands=None,
-        mask=None,
-        sam3_model=None,
-        sam3_clip=None,
-        background_removal=None,
-        face_detection=None,
-    ) -> str:
+    def fingerprint_inputs(cls, **_) -> str:
         # A model put into its folder since the last run can be a better answer to the same words.
         return available()
 
     @classmethod
     def execute(
-        cls,
-        image: io.Image.Type,
-        words: str,
-        negative: str,
-        invert: bool,
-        dilate: str,
-        feather: str,
-        threshold: float,
-        backend: str,
-        fill_holes: float,
-        drop_islands: float,
-        mask: io.Mask.Type | None = None,
-        sam3_model=None,
-        sam3_clip=None,
-        background_removal=None,
-        face_detection=None,
-    ) -> io.NodeOutput:
-        request = read_request(
-            words, negative, invert, dilate, feather, threshold, backend, fill_holes, drop_islands
+        cls, *, image, mask=None, sam3_model=None, sam3_clip=None, background_removal=None,
+        face_detection=None, **widgets,
+    ) -> io.NodeOutput:  # fmt: skip
+        sockets = Sockets(
+            sam3_model=sam3_model,
+            sam3_clip=sam3_clip,
+            background_removal=background_removal,
+            face_detection=face_detection,
         )
-        sockets = Sockets(sam3_model, sam3_clip, background_removal, face_detection)
-        result = mask_from_words(request, image, sockets, mask)
+        result = mask_from_words(read_request(**widgets), image, sockets, mask)
         preview = ui.PreviewImage(overlay(image, result.mask), cls=cls).as_dict()
         return io.NodeOutput(result.mask, ui={**preview, **ui.PreviewText(result.report).as_dict()})
 

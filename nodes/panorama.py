@@ -2,7 +2,7 @@
 
 from comfy_api.latest import io
 
-from ..ensemble.hosted.panorama import panorama_model, panorama_vae
+from ..ensemble.sampling.panorama import panorama_model, panorama_vae
 
 
 class EnsemblePanorama(io.ComfyNode):

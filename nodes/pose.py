@@ -1,27 +1,25 @@
-"""A pose map, its keypoints and everyone's region, from a skeleton, a photo, keypoints or nothing."""
+"""A pose map, its keypoints and a region per person, from a skeleton, a photo, keypoints or nothing."""
 
 import json
 
 from comfy_api.latest import io, ui
 
-from ..ensemble.pose.control import Nobody, NoPicture, Options, Source, pose_control
+from ..ensemble.pictures import from_bytes, rgb, to_bytes
+from ..ensemble.pose.control import Inputs, Nobody, NoPicture, Options, Source, pose_control
 from ..ensemble.pose.default import Framing
 from ..ensemble.pose.draw import Style
 from ..ensemble.pose.estimators import available, choices, estimate
 from ..ensemble.pose.estimators.base import Sockets, read_boxes
 from ..ensemble.pose.joints import read_joints, write_joints
 from ..ensemble.pose.people import Match, Mismatch, parse_order
-from ..ensemble.pose.pictures import first_picture, to_image
 from ..ensemble.pose.preview import preview
 from ..ensemble.pose.skeleton import write_pose_keypoint
 from ..ensemble.prompt.grammar import parse_break
 from ..ensemble.regions.people import Shape
 from .types import PoseKeypoint
+from .widgets import choice, share
 
-
-def _combo(name: str, kind, tooltip: str, **options):
-    values = [choice.value for choice in kind]
-    return io.Combo.Input(name, options=values, default=values[0], tooltip=tooltip, **options)
+_DEFAULT = Options()
 
 
 def _sockets() -> list[io.Input]:
@@ -42,7 +40,7 @@ def _sockets() -> list[io.Input]:
             "text",
             optional=True,
             force_input=True,
-            tooltip="The prompt with BREAK. Its person parts tell how many people there must be.",
+            tooltip="The prompt with BREAK. There must be as many people as it has person parts.",
         ),
         io.Mask.Input(
             "person_masks",
@@ -58,45 +56,36 @@ def _sockets() -> list[io.Input]:
             "person_boxes",
             optional=True,
             force_input=True,
-            tooltip="Boxes round people, as RT-DETR Detect gives them, for SDPose and ViTPose. Not "
-            "linked: a detector in models/pose_estimation finds them.",
+            tooltip="Boxes round people, as RT-DETR Detect gives them, for SDPose and ViTPose. If "
+            "not connected, a detector in models/pose_estimation finds them.",
         ),
     ]
+
+
+def _size(name: str, tooltip: str) -> io.Int.Input:
+    return io.Int.Input(name, default=0, min=0, max=16384, step=8, tooltip=tooltip)
 
 
 def _widgets() -> list[io.Input]:
     return [
         io.Int.Input(
             "people",
-            default=0,
+            default=_DEFAULT.people,
             min=0,
             max=32,
-            tooltip="0: as many as the prompt on text has, else as many as the picture shows.",
+            tooltip="How many people. 0: as many as the prompt on text has, else as many as the "
+            "picture shows.",
         ),
-        io.Int.Input(
-            "width",
-            default=0,
-            min=0,
-            max=16384,
-            step=8,
-            tooltip="Width of the canvas. 0: the picture's shape with a short side of 512.",
-        ),
-        io.Int.Input(
-            "height",
-            default=0,
-            min=0,
-            max=16384,
-            step=8,
-            tooltip="Height of the canvas. 0: the picture's shape with a short side of 512.",
-        ),
+        _size("width", "Width of the canvas. 0: the picture's shape with a short side of 512."),
+        _size("height", "Height of the canvas. 0: the picture's shape with a short side of 512."),
         io.Combo.Input(
             "estimator",
             options=choices(),
             default="auto",
-            tooltip="Who finds people in a photo. auto: SDPose where it is linked, else ViTPose, "
-            "else OpenPose, from models/pose_estimation.",
+            tooltip="Which model finds people in a photo. auto: SDPose where it is linked, else "
+            "ViTPose, else OpenPose, from models/pose_estimation.",
         ),
-        _combo(
+        choice(
             "shape",
             Shape,
             "A person's region: limbs with clothes (capsule), all between them (hull), the box "
@@ -104,82 +93,79 @@ def _widgets() -> list[io.Input]:
         ),
         io.String.Input(
             "order",
-            default="",
+            default=_DEFAULT.order,
             tooltip="Who stands where, from left to right: 2,1 puts the second person of the prompt "
             "on the left; 0 leaves a body out. Empty: the prompt's order.",
         ),
-        _combo(
+        choice(
             "match",
             Match,
             "How people get their bodies: left to right by the middle of the torso, or by words, "
             "which needs person_masks. order wins over both.",
         ),
-        _combo(
+        choice(
             "on_mismatch",
             Mismatch,
             "Where the picture shows more or fewer people than the prompt has: stop (error), go by "
             "the smaller number and the biggest bodies (crop), or take turns (repeat).",
         ),
-        _combo(
+        choice(
             "no_picture",
             NoPicture,
-            "Without image and pose: people with crossed arms, or no pose at all (a black map and "
-            "equal columns).",
+            "If neither image nor pose is connected: people with crossed arms, or no pose at all (a "
+            "black map and equal columns).",
         ),
     ]
 
 
-def _rare() -> list[io.Input]:
+def _advanced() -> list[io.Input]:
     return [
-        _combo(
+        choice(
             "on_nobody",
             Nobody,
             "Where nobody is found in the picture: stop, or go on as without a picture.",
             advanced=True,
         ),
-        _combo(
+        choice(
             "source",
             Source,
             "What the image is. auto: a skeleton is recognised by its colours on black.",
             advanced=True,
         ),
-        _combo(
+        choice(
             "framing",
             Framing,
-            "How much of people with crossed arms shows. auto: as much as keeps heads at 64 px.",
+            "How much of people with crossed arms is shown. auto: as much as leaves heads 64 px "
+            "high.",
             advanced=True,
         ),
-        _combo(
+        choice(
             "style",
             Style,
             "Thickness of lines: as OpenPose ControlNets were trained, or as xinsir's for SDXL.",
             advanced=True,
         ),
         io.Boolean.Input(
-            "hands", default=True, advanced=True, tooltip="Draw hands that are known."
+            "hands", default=_DEFAULT.hands, advanced=True, tooltip="Draw hands that are known."
         ),
-        io.Boolean.Input("face", default=True, advanced=True, tooltip="Draw faces that are known."),
-        io.Float.Input(
+        io.Boolean.Input(
+            "face", default=_DEFAULT.face, advanced=True, tooltip="Draw faces that are known."
+        ),
+        share(
             "min_score",
-            default=0.3,
-            min=0.0,
-            max=1.0,
-            step=0.01,
+            _DEFAULT.min_score,
+            "Joints with a score below this count as missing.",
             advanced=True,
-            tooltip="Joints that an estimator or pose is less sure of count as missing.",
         ),
-        io.Float.Input(
+        share(
             "feather",
-            default=0.06,
-            min=0.0,
-            max=1.0,
-            step=0.01,
+            _DEFAULT.feather,
+            "Softness of the regions' borders, in torso lengths (columns: in widths).",
             advanced=True,
-            tooltip="Softness of the regions' borders, in torso lengths (columns: in widths).",
         ),
         io.Float.Input(
             "margin",
-            default=0.3,
+            default=_DEFAULT.margin,
             min=0.0,
             max=2.0,
             step=0.01,
@@ -189,7 +175,7 @@ def _rare() -> list[io.Input]:
         io.String.Input(
             "joints",
             optional=True,
-            default="",
+            default=_DEFAULT.joints,
             advanced=True,
             tooltip="Bodies moved by hand, as JSON: per body 18 joints [x, y] in parts of the map, "
             "null for a missing one. They win over image and pose, which then give the size only; "
@@ -220,7 +206,7 @@ class PoseControlInput(io.ComfyNode):
                 "vitpose",
                 "dwpose",
             ],
-            inputs=_sockets() + _widgets() + _rare(),
+            inputs=_sockets() + _widgets() + _advanced(),
             outputs=[
                 io.Image.Output("pose_map", tooltip="The map for a pose ControlNet."),
                 PoseKeypoint.Output(
@@ -253,41 +239,36 @@ class PoseControlInput(io.ComfyNode):
         return True
 
     @classmethod
-    def fingerprint_inputs(
-        cls, image=None, pose=None, text=None, person_masks=None, sdpose_model=None,
-        sdpose_vae=None, person_boxes=None, people=None, width=None, height=None, estimator=None,
-        shape=None, order=None, match=None, on_mismatch=None, no_picture=None, on_nobody=None,
-        source=None, framing=None, style=None, hands=None, face=None, min_score=None, feather=None,
-        margin=None, joints=None,
-    ) -> str:  # fmt: skip
+    def fingerprint_inputs(cls, **_) -> str:
         # A model put into its folder since the last run can see what another one missed.
         return available()
 
     @classmethod
     def execute(
-        cls, people: int, width: int, height: int, estimator: str, shape: str, order: str,
-        match: str, on_mismatch: str, no_picture: str, on_nobody: str, source: str, framing: str,
-        style: str, hands: bool, face: bool, min_score: float, feather: float, margin: float,
-        image=None, pose=None, text=None, person_masks=None, sdpose_model=None, sdpose_vae=None,
-        person_boxes=None, joints="",
+        cls, *, estimator: str, image=None, pose=None, text=None, person_masks=None,
+        sdpose_model=None, sdpose_vae=None, person_boxes=None, **widgets,
     ) -> io.NodeOutput:  # fmt: skip
-        boxes = None if person_boxes is None else read_boxes(person_boxes)
-        sockets = Sockets(sdpose_model, sdpose_vae, boxes)
-        options = Options(
-            people, width, height, Shape(shape), order, Match(match), Mismatch(on_mismatch),
-            NoPicture(no_picture), Nobody(on_nobody), Source(source), Framing(framing),
-            Style(style), hands, face, min_score, feather, margin, joints,
-        )  # fmt: skip
+        sockets = Sockets(
+            sdpose_model=sdpose_model,
+            sdpose_vae=sdpose_vae,
+            boxes=None if person_boxes is None else read_boxes(person_boxes),
+        )
         found = pose_control(
-            options, None if image is None else first_picture(image), pose,
-            None if text is None else len(parse_break(text).people), person_masks,
+            Options.of(**widgets),
+            Inputs(
+                image=None if image is None else to_bytes(rgb(image[0])).numpy(),
+                keypoints=pose,
+                people=None if text is None else len(parse_break(text).people),
+                person_masks=person_masks,
+            ),
             lambda picture: estimate(picture, estimator, sockets),
-        )  # fmt: skip
-        shown = ui.PreviewImage(to_image(preview(found.pose_map, found.regions)), cls=cls).as_dict()
+        )
+        drawn = from_bytes(preview(found.pose_map, found.regions))[None]
+        shown = ui.PreviewImage(drawn, cls=cls).as_dict()
         height, width = found.pose_map.shape[:2]
         keypoints = write_pose_keypoint([found.pose])
         return io.NodeOutput(
-            to_image(found.pose_map), keypoints, found.regions, found.people, width, height,
+            from_bytes(found.pose_map)[None], keypoints, found.regions, found.people, width, height,
             found.regions.sum(dim=0, keepdim=True).clamp(max=1.0),
             ui={
                 **shown, "text": [found.report], "openpose_json": [json.dumps(keypoints)],

@@ -54,8 +54,8 @@ class BreakRegionalPrompt(io.ComfyNode):
                 ),
                 io.Mask.Input(
                     "regions", optional=True,
-                    tooltip="One mask per person in prompt order (or one for all). Without it the "
-                    "pose tells, and without a pose everyone gets a column.",
+                    tooltip="One mask per person in prompt order (or one for all). If not connected, "
+                    "regions come from the pose, else everyone gets an equal column.",
                 ),
                 PoseKeypoint.Input(
                     "pose", optional=True,
@@ -154,30 +154,26 @@ class BreakRegionalPrompt(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, model, clip, text, negative, method, weights, base_strength, feather, layout, order,
+        cls, *, model, clip, text, negative, method, weights, base_strength, feather, layout, order,
         start, end, on_missing, regions=None, pose=None, boxes="",
     ) -> io.NodeOutput:  # fmt: skip
-        settings = _settings(
-            method, weights, base_strength, feather, layout, order, start, end, on_missing
-        )
+        settings = Settings(
+            method=_one_of(Method, "method", method), weights=_one_of(Weights, "weights", weights),
+            base_strength=base_strength, feather=feather,
+            layout=_one_of(Layout, "layout", layout), order=order, start=start, end=end,
+            skip_missing=_skips(on_missing),
+        )  # fmt: skip
         drawn = read_boxes(boxes, len(parse_break(text).people))
         if drawn:
             regions = box_masks(drawn, feather)
-        people = compose(model, clip, text, negative, settings, regions, pose)
+        people = compose(
+            model, clip, text=text, negative=negative, settings=settings, regions=regions, pose=pose
+        )
         run = build(people)
         return io.NodeOutput(
             run.model, run.positive, run.negative, people, people.masks,
             ui={"text": [*people.notes, *run.notes]},
         )  # fmt: skip
-
-
-def _settings(
-    method, weights, base_strength, feather, layout, order, start, end, on_missing
-) -> Settings:
-    return Settings(
-        _one_of(Method, "method", method), _one_of(Weights, "weights", weights), base_strength,
-        feather, _one_of(Layout, "layout", layout), order, start, end, _skips(on_missing),
-    )  # fmt: skip
 
 
 def _one_of(kind: type[Choice], name: str, value: str) -> Choice:

@@ -1,9 +1,10 @@
-"""The hosted services' safety checker, over diffusers' own."""
+"""Stable Diffusion's safety checker."""
 
 from comfy_api.latest import io, ui
 
-from ..ensemble.hosted.folders import model_folders
-from ..ensemble.hosted.safety import KIND, OFF, Action, check_pictures
+from ..ensemble.models.loading import folder_names
+from ..ensemble.safety.check import KIND, OFF, Action, check_pictures
+from .widgets import choice
 
 
 class EnsembleSafetyChecker(io.ComfyNode):
@@ -19,15 +20,11 @@ class EnsembleSafetyChecker(io.ComfyNode):
                 io.Image.Input("image", tooltip="Pictures to check, one by one."),
                 io.Combo.Input(
                     "checker",
-                    options=[*model_folders(KIND), OFF],
+                    options=[*folder_names(KIND), OFF],
                     tooltip="Folder in models/safety_checker, or off: nothing is checked, and the "
                     "node says so.",
                 ),
-                io.Combo.Input(
-                    "action",
-                    options=[action.value for action in Action],
-                    tooltip="What a flagged picture is replaced by.",
-                ),
+                choice("action", Action, "What a flagged picture is replaced by."),
             ],
             outputs=[
                 io.Image.Output("IMAGE", tooltip="The pictures, flagged ones replaced."),

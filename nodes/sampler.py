@@ -1,9 +1,11 @@
 """The hosted services' scheduler names, for core's custom sampling."""
 
+from comfy.samplers import sampler_object
 from comfy_api.latest import io
 
-from ..ensemble.hosted.sigmas import hosted_sampler
 from ..ensemble.recipes.schedulers import NAMES, ApproximateSchedulerError, choose
+from ..ensemble.sampling.sigmas import sigmas_to_walk
+from .widgets import share
 
 
 class EnsembleSampler(io.ComfyNode):
@@ -35,13 +37,10 @@ class EnsembleSampler(io.ComfyNode):
                     tooltip="use_karras_sigmas. Acts only on the schedulers that know it.",
                 ),
                 io.Int.Input("steps", default=30, min=1, max=1000, tooltip="Steps of a full run."),
-                io.Float.Input(
+                share(
                     "denoise",
-                    default=1.0,
-                    min=0.0,
-                    max=1.0,
-                    step=0.01,
-                    tooltip="Below 1 the last steps x denoise steps are run, as diffusers does.",
+                    1.0,
+                    "Below 1 the last steps x denoise steps are run, as by diffusers.",
                 ),
                 io.Boolean.Input(
                     "stochastic",
@@ -76,20 +75,14 @@ class EnsembleSampler(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls,
-        model: io.Model.Type,
-        name: str,
-        karras: bool,
-        steps: int,
-        denoise: float,
-        stochastic: bool,
+        cls, *, model, name: str, karras: bool, steps: int, denoise: float, stochastic: bool,
         allow_approximate: bool,
-    ) -> io.NodeOutput:
+    ) -> io.NodeOutput:  # fmt: skip
         choice = choose(
             name, karras=karras, stochastic=stochastic, allow_approximate=allow_approximate
         )
-        sampler, sigmas = hosted_sampler(model, choice, steps, denoise)
-        return io.NodeOutput(sampler, sigmas)
+        sigmas = sigmas_to_walk(model, choice.scheduler, steps=steps, denoise=denoise)
+        return io.NodeOutput(sampler_object(choice.sampler), sigmas)
 
 
 NODES = [EnsembleSampler]

@@ -3,6 +3,9 @@
 from comfy.samplers import KSampler
 from comfy_api.latest import io
 
+from ..ensemble.regional.sampling import SamplingSettings as SamplingSettings
+from . import widgets
+
 
 def without_people(prompt: str = "Prompt for model", negative: str = "Negative for model") -> list:
     """model, positive and negative, beside a socket for people."""
@@ -15,16 +18,9 @@ def without_people(prompt: str = "Prompt for model", negative: str = "Negative f
 
 
 def sampling(seed: str, sampler: str = "Sampler.") -> list:
-    """seed to scheduler; `seed` and `sampler` are those inputs' tooltips."""
+    """The widgets of SamplingSettings but denoise; `seed` and `sampler` are those inputs' tooltips."""
     return [
-        io.Int.Input(
-            "seed",
-            default=0,
-            min=0,
-            max=0xFFFFFFFFFFFFFFFF,
-            control_after_generate=True,
-            tooltip=seed,
-        ),
+        widgets.seed(seed),
         io.Int.Input("steps", default=20, min=1, max=1000, tooltip="Steps at denoise 1."),
         io.Float.Input("cfg", default=7.0, min=0.0, max=100.0, step=0.1, tooltip="Guidance."),
         io.Combo.Input("sampler", options=KSampler.SAMPLERS, default="euler", tooltip=sampler),

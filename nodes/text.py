@@ -2,10 +2,11 @@
 
 from comfy_api.latest import io
 
-from ..ensemble.hosted.expand import expand
-from ..ensemble.hosted.folders import model_folders
-from ..ensemble.hosted.translate import AUTO, KIND, LANGUAGES, translate_texts
+from ..ensemble.language.expand import expand
+from ..ensemble.language.translate import AUTO, KIND, LANGUAGES, translate_texts
+from ..ensemble.models.loading import folder_names
 from ..ensemble.recipes.styles import NAMES, enhance
+from .widgets import seed
 
 _NO_MODEL = "none"
 
@@ -34,14 +35,7 @@ class EnsembleEnhancePrompt(io.ComfyNode):
                     tooltip="A CLIP that can generate text. It rewrites the prompt; the style's "
                     "words are then added.",
                 ),
-                io.Int.Input(
-                    "seed",
-                    default=0,
-                    min=0,
-                    max=0xFFFFFFFFFFFFFFFF,
-                    advanced=True,
-                    tooltip="Seed of the language model.",
-                ),
+                seed("Seed of the language model.", advanced=True),
             ],
             outputs=[
                 io.String.Output("prompt", tooltip="The prompt to encode."),
@@ -51,12 +45,7 @@ class EnsembleEnhancePrompt(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls,
-        prompt: str,
-        negative: str,
-        style: str,
-        language_model: io.Clip.Type | None = None,
-        seed: int = 0,
+        cls, *, prompt: str, negative: str, style: str, language_model=None, seed: int = 0
     ) -> io.NodeOutput:
         if language_model is not None:
             prompt = expand(language_model, prompt, seed)
@@ -79,7 +68,7 @@ class EnsembleTranslate(io.ComfyNode):
                 ),
                 io.Combo.Input(
                     "model",
-                    options=[*model_folders(KIND), _NO_MODEL],
+                    options=[*folder_names(KIND), _NO_MODEL],
                     tooltip="Folder in models/translation with an mBART-50 many-to-one or "
                     "many-to-many model.",
                 ),

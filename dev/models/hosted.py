@@ -1,4 +1,4 @@
-"""Safety checker and translator folders: the libraries' own classes, small and random."""
+"""Safety checker and translator folders, small and random."""
 
 from pathlib import Path
 
@@ -10,8 +10,9 @@ def make_safety_checker(folder: Path, threshold: float, pictures: list | None = 
 
     With `pictures` (uint8 arrays) it is set so that some of them are flagged.
     """
-    from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
     from transformers import CLIPConfig, CLIPImageProcessor
+
+    from ensemble.safety.net import SafetyChecker
 
     torch.manual_seed(0)
     small = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1}
@@ -20,7 +21,7 @@ def make_safety_checker(folder: Path, threshold: float, pictures: list | None = 
         text_config={**small, "num_attention_heads": 2, "vocab_size": 100},
         projection_dim=16,
     )
-    net = StableDiffusionSafetyChecker(config)
+    net = SafetyChecker(config)
     with torch.no_grad():
         # transformers' own start values give all pictures nearly the same embedding.
         net.vision_model.embeddings.patch_embedding.weight.normal_()

@@ -5,15 +5,16 @@ A 2x3 matrix `m` takes a point p to `m[:, :2] @ p + m[:, 2]`.
 """
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
-from .boxes import Face
+from ..regions.rect import Rect
+from .boxes import Face, Landmarks
 
 CROP = 512
+WHOLE_CROP = Rect.pixels(0, 0, CROP, CROP)
 # Eyes, nose and mouth corners, left to right as the viewer sees them, in a 512 px crop as the FFHQ
 # faces have them; the restoration networks were trained on such crops (facexlib's template).
 TEMPLATE = np.array(
@@ -28,28 +29,6 @@ TEMPLATE = np.array(
 # In a crop by the template a face from brows to chin is this much smaller than the crop, and its
 # middle lies this much of the crop below the crop's.
 _CROP_TO_FACE, _BELOW = 1.6, 0.1
-
-
-@dataclass(frozen=True, eq=False)
-class AlignedFace:
-    """A face with what is known of its landmarks, in pixels.
-
-    anchors `[n,2]`: eyes, nose and mouth corners in the order of TEMPLATE, all 5, the first 3, or
-    None where only the box is known. dense `[m,2]`: all of a detector's points; point i of one face
-    is point i of every other face with as many.
-    """
-
-    face: Face
-    anchors: np.ndarray | None = None
-    dense: np.ndarray | None = None
-
-    def with_landmarks(self, other: "AlignedFace", matrix: np.ndarray) -> "AlignedFace":
-        """This face, with another's landmarks through a matrix."""
-        anchors, dense = (
-            None if points is None else moved(points, matrix)
-            for points in (other.anchors, other.dense)
-        )
-        return AlignedFace(self.face, anchors, dense)
 
 
 def similarity(source: np.ndarray, target: np.ndarray) -> np.ndarray:
@@ -68,17 +47,18 @@ def similarity(source: np.ndarray, target: np.ndarray) -> np.ndarray:
     return np.array([[a.real, -a.imag, b.real], [a.imag, a.real, b.imag]])
 
 
-def crop_matrix(aligned: AlignedFace, size: int = CROP) -> np.ndarray:
-    """Picture -> crop of `size` pixels: by the landmarks, or a square round the box."""
-    if aligned.anchors is not None:
-        return similarity(aligned.anchors, TEMPLATE[: len(aligned.anchors)] * (size / CROP))
-    side = aligned.face.side * _CROP_TO_FACE
-    x, y = aligned.face.centre
-    scale = size / side
+def crop_matrix(face: Face) -> np.ndarray:
+    """Picture -> crop of CROP pixels: by the landmarks, or a square round the box."""
+    if face.landmarks is not None:
+        anchors = face.landmarks.anchors
+        return similarity(anchors, TEMPLATE[: len(anchors)])
+    side = face.box.side * _CROP_TO_FACE
+    x, y = face.box.centre
+    scale = CROP / side
     return np.array(
         [
-            [scale, 0.0, size / 2 - scale * x],
-            [0.0, scale, size / 2 - scale * (y - _BELOW * side)],
+            [scale, 0.0, CROP / 2 - scale * x],
+            [0.0, scale, CROP / 2 - scale * (y - _BELOW * side)],
         ]
     )
 
@@ -93,16 +73,26 @@ def moved(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     return points @ matrix[:, :2].T + matrix[:, 2]
 
 
+def landmarks_through(landmarks: Landmarks, matrix: np.ndarray) -> Landmarks:
+    dense = landmarks.dense
+    return Landmarks(
+        moved(landmarks.anchors, matrix), None if dense is None else moved(dense, matrix)
+    )
+
+
 def carry(
     picture: torch.Tensor,
     to_picture: np.ndarray,
-    size: tuple[int, int],
-    origin: tuple[int, int] = (0, 0),
+    place: Rect,
     padding: str = "reflection",
 ) -> torch.Tensor:
-    """`[C,h,w]` whose point p shows `picture` `[C,H,W]` at `to_picture` of p + origin."""
+    """`[C,h,w]`, the part `place` (whole pixels) of a picture whose point p shows `picture`
+    `[C,H,W]` at `to_picture` of p.
+
+    Not kornia's warp_affine, which takes one sample per pixel and so flickers where a face shrinks.
+    """
     samples = samples_per_pixel(to_picture)
-    points = points_of(to_picture, size, samples, origin, picture.device)
+    points = points_of(to_picture, place, samples, picture.device)
     return sample(picture, points, samples, padding)
 
 
@@ -115,16 +105,15 @@ def samples_per_pixel(to_picture: np.ndarray) -> int:
 
 def points_of(
     to_picture: np.ndarray,
-    size: tuple[int, int],
+    place: Rect,
     samples: int,
-    origin: tuple[int, int],
     device: torch.device,
 ) -> torch.Tensor:
-    """Where in the picture each sample of a result of `size` (height, width) lies: `[h*s,w*s,2]`,
-    x and y in pixels."""
+    """Where in the picture each of s x s samples of a pixel of `place` lies: `[h*s,w*s,2]`, x and y
+    in pixels."""
     matrix = torch.tensor(to_picture, dtype=torch.float32, device=device)
-    y = (torch.arange(size[0] * samples, device=device) + 0.5) / samples + origin[1]
-    x = (torch.arange(size[1] * samples, device=device) + 0.5) / samples + origin[0]
+    y = (torch.arange(int(place.height) * samples, device=device) + 0.5) / samples + place.top
+    x = (torch.arange(int(place.width) * samples, device=device) + 0.5) / samples + place.left
     return x[None, :, None] * matrix[:, 0] + y[:, None, None] * matrix[:, 1] + matrix[:, 2]
 
 
@@ -143,13 +132,14 @@ def sample(
     return F.avg_pool2d(sampled, samples)[0]
 
 
-def window(matrix: np.ndarray, crop: int, width: int, height: int) -> tuple[int, int, int, int]:
-    """The part of a picture that a crop covers: left, top, right, bottom in whole pixels, inside the
-    picture. Empty (right <= left) where the crop lies outside."""
+def window(matrix: np.ndarray, crop: int, width: int, height: int) -> Rect | None:
+    """The part of a picture that a crop touches, in whole pixels; None where it lies outside."""
     corners = moved(np.array([[0, 0], [crop, 0], [0, crop], [crop, crop]]), inverse(matrix))
-    left, top = np.floor(corners.min(axis=0)).astype(int)
-    right, bottom = np.ceil(corners.max(axis=0)).astype(int)
-    return max(left, 0), max(top, 0), min(right, width), min(bottom, height)
+    # Not to the nearest pixel, as a Rect is rounded: one that is touched belongs to it.
+    left, top = np.floor(corners.min(axis=0)).tolist()
+    right, bottom = np.ceil(corners.max(axis=0)).tolist()
+    shown = Rect.pixels(left, top, right, bottom).clipped(width=width, height=height)
+    return shown if shown.width > 0 and shown.height > 0 else None
 
 
 def oval(size: int = CROP, feather: float = 0.1) -> torch.Tensor:

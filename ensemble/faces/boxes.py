@@ -1,81 +1,73 @@
-"""Faces as boxes, which of several boxes are one face, and tiles that are small enough to see
-small faces in."""
+"""Faces, which of several boxes are one face, and tiles that are small enough to see small faces in."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 
-from ..regional.tiles import Tile, cover
+import numpy as np
+
+from ..regional.tiles import cover
+from ..regions.bounding_box import BoundingBox
+from ..regions.rect import Rect
 
 _SAME = 0.4
 _INSIDE = 0.7
 
 
+@dataclass(frozen=True, eq=False)
+class Landmarks:
+    """Points of a face, in pixels of the picture."""
+
+    # `[n,2]`: eyes, nose and mouth corners in the order of align.TEMPLATE, all 5 or the first 3.
+    anchors: np.ndarray
+    # `[m,2]`: all of a detector's points; point i of one face is point i of any other with as many.
+    dense: np.ndarray | None = None
+
+
 @dataclass(frozen=True)
 class Face:
-    """Pixels of the picture, right and bottom exclusive: brows to chin, ear to ear."""
+    """A face in a picture."""
 
-    left: float
-    top: float
-    right: float
-    bottom: float
+    # In pixels: brows to chin, ear to ear.
+    box: Rect
     score: float = 1.0
+    # None where only the box is known.
+    landmarks: Landmarks | None = None
 
-    @property
-    def width(self) -> float:
-        return self.right - self.left
+    @staticmethod
+    def at(left: float, top: float, right: float, bottom: float, score: float = 1.0) -> Face:
+        return Face(Rect.pixels(left, top, right, bottom), score)
 
-    @property
-    def height(self) -> float:
-        return self.bottom - self.top
+    @staticmethod
+    def of(box: BoundingBox) -> Face:
+        return Face(box.rect, box.score)
 
-    @property
-    def side(self) -> float:
-        return max(self.width, self.height)
-
-    @property
-    def centre(self) -> tuple[float, float]:
-        return (self.left + self.right) / 2, (self.top + self.bottom) / 2
+    def with_landmarks(self, landmarks: Landmarks | None) -> Face:
+        return replace(self, landmarks=landmarks)
 
     def clipped(self, width: int, height: int) -> Face:
-        return Face(
-            min(max(self.left, 0.0), width),
-            min(max(self.top, 0.0), height),
-            max(min(self.right, width), 0.0),
-            max(min(self.bottom, height), 0.0),
-            self.score,
-        )
-
-    def in_picture(self, tile: Tile, scale: float) -> Face:
-        """A box found in a view of `tile` that was enlarged by `scale`."""
-        left, top = tile.left + self.left / scale, tile.top + self.top / scale
-        return Face(left, top, left + self.width / scale, top + self.height / scale, self.score)
+        return replace(self, box=self.box.clipped(width=width, height=height))
 
 
-def overlap(a: Face, b: Face) -> float:
-    """Pixels that both cover."""
-    across = min(a.right, b.right) - max(a.left, b.left)
-    down = min(a.bottom, b.bottom) - max(a.top, b.top)
-    return max(across, 0.0) * max(down, 0.0)
-
-
-def same_face(a: Face, b: Face) -> bool:
+def same_face(a: Rect, b: Rect) -> bool:
     """IoU above 0.4, or one box mostly inside the other (an eye and nose taken for a face)."""
-    shared = overlap(a, b)
-    areas = a.width * a.height, b.width * b.height
-    union = sum(areas) - shared
-    return shared > _SAME * union or shared > _INSIDE * min(areas)
+    shared = a.shared_area(b)
+    return shared > _SAME * (a.area + b.area - shared) or shared > _INSIDE * min(a.area, b.area)
 
 
 def distinct(faces: Iterable[Face]) -> list[Face]:
     """Non-maximum suppression: of boxes of one face the most certain, then the largest; the result
     left to right."""
     kept: list[Face] = []
-    for face in sorted(faces, key=lambda f: (-f.score, -f.side, f.left, f.top)):
-        if not any(same_face(face, other) for other in kept):
+    for face in sorted(faces, key=lambda f: (-f.score, -f.box.side, f.box.left, f.box.top)):
+        if not any(same_face(face.box, other.box) for other in kept):
             kept.append(face)
-    return sorted(kept, key=lambda f: (f.centre, f.side))
+    return left_to_right(kept)
+
+
+def left_to_right(faces: Iterable[Face]) -> list[Face]:
+    return sorted(faces, key=lambda face: (face.box.centre, face.box.side))
 
 
 def levels(height: int, width: int, smallest: int) -> list[int]:
@@ -86,14 +78,14 @@ def levels(height: int, width: int, smallest: int) -> list[int]:
     return sides
 
 
-def tiles(height: int, width: int, smallest: int) -> Iterator[Tile]:
+def tiles(height: int, width: int, smallest: int) -> Iterator[Rect]:
     """Every level's tiles; they overlap by a third, so that a face up to a third of a tile lies
     whole in one, and larger ones do one level up."""
     for side in levels(height, width, smallest):
         yield from cover(height, width, side, side // 3)
 
 
-def is_cut(face: Face, tile: Tile, height: int, width: int) -> bool:
+def is_cut(face: Rect, tile: Rect, height: int, width: int) -> bool:
     """Whether a border of the tile, not of the picture, seems to cut the face."""
     margin = 0.04 * face.side
     return (
@@ -102,14 +94,3 @@ def is_cut(face: Face, tile: Tile, height: int, width: int) -> bool:
         or (tile.right < width and face.right > tile.right - margin)
         or (tile.bottom < height and face.bottom > tile.bottom - margin)
     )
-
-
-def bounding_boxes(faces: Sequence[Face], labels: Sequence[str]) -> list[dict]:
-    """Core's BOUNDING_BOX of one picture."""
-    return [
-        {
-            "x": face.left, "y": face.top, "width": face.width, "height": face.height,
-            "label": label, "score": face.score,
-        }
-        for face, label in zip(faces, labels, strict=True)
-    ]  # fmt: skip

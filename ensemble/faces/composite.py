@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
+from ..pictures import colours
+
 # The drift of VAE and sampler is smooth: it is estimated on a grid this fine over the crop, with a
 # Gaussian of this many cells (a sixth of the crop, a third of the face).
 _CELLS = 36
@@ -46,8 +48,7 @@ def put_back(
 ) -> None:
     """Blend `new` `[S,S,3]` into the view `picture` `[S,S,C]` by `mask` `[S,S]`, in place; alpha
     and pixels where the mask is 0 stay bit for bit."""
-    channels = min(picture.shape[-1], 3)
-    channels = 1 if channels == 2 else channels  # grey with alpha
+    channels = colours(picture.shape[-1])
     old = picture[..., :channels].float()
     new = (new if channels == 3 else new.mean(-1, keepdim=True)).to(old)
     matched = new + drift(new, old, ring.to(old))

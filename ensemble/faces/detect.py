@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,12 @@ from typing import Any
 import torch
 
 from ..pose.skeleton import read_pose_keypoint
-from ..regional.people import HeadBox, People
+from ..regional.people import People
 from ..regions.body import head_circle
 from ..regions.masks import fit
+from ..regions.rect import Rect
 from . import detectors
-from .boxes import Face, distinct
+from .boxes import Face, distinct, left_to_right
 from .choices import Source
 from .match import face_of_head
 
@@ -23,30 +25,35 @@ SMALLEST = 8
 """Pixels: a smaller box holds nothing to redraw."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Sources:
-    """What is linked or chosen. yunet: a file of models/face_detection, "" for the first there."""
+    """What is linked or chosen to find faces with."""
 
     mask: torch.Tensor | None = None
     face_detection: Any = None
+    # A file of models/face_detection; "": the first there.
     yunet: str = ""
     pose: Any = None
     people: People | None = None
 
 
 def find_faces(image: torch.Tensor, sources: Sources, source: Source) -> list[list[Face]]:
-    """Faces of each picture of IMAGE `[B,H,W,C]`, left to right; boxes lie inside the picture.
+    """Faces of each picture of IMAGE `[B,H,W,C]`, left to right, as `usable` leaves them.
 
     `auto` takes the first there is of: mask, face_detection, a YuNet file, a MediaPipe file, pose,
     heads of people; and a weak detector with a warning where there is none. ValueError where what
     `source` names is not there.
     """
-    height, width = image.shape[1:3]
     if source is Source.AUTO:
         source = _first(sources)
     found = _FINDERS[source](image, sources)
-    clipped = [[face.clipped(width, height) for face in faces] for faces in found]
-    return [[f for f in faces if min(f.width, f.height) >= SMALLEST] for faces in clipped]
+    return [usable(faces, image.shape[2], image.shape[1]) for faces in found]
+
+
+def usable(faces: Iterable[Face], width: int, height: int) -> list[Face]:
+    """The parts of boxes that lie inside the picture, where these are not too small to redraw."""
+    clipped = (face.clipped(width, height) for face in faces)
+    return [face for face in clipped if min(face.box.width, face.box.height) >= SMALLEST]
 
 
 def _first(sources: Sources) -> Source:
@@ -80,8 +87,7 @@ def _by_mask(image: torch.Tensor, sources: Sources) -> list[list[Face]]:
     for mask in fit(sources.mask, *image.shape[:3]):
         labels, _ = ndimage.label((mask > 0.5).cpu().numpy())  # type: ignore[misc]
         parts = ndimage.find_objects(labels)
-        faces = [Face(x.start, y.start, x.stop, y.stop) for y, x in parts]
-        found.append(sorted(faces, key=lambda face: face.centre))
+        found.append(left_to_right(Face.at(x.start, y.start, x.stop, y.stop) for y, x in parts))
     return found
 
 
@@ -121,12 +127,11 @@ def _by_pose(image: torch.Tensor, sources: Sources) -> list[list[Face]]:
     for pose in poses:
         circles = (head_circle(skeleton.body) for skeleton in pose.people)
         heads = [
-            HeadBox(
-                (x - r) / pose.width, (y - r) / pose.height,
-                (x + r) / pose.width, (y + r) / pose.height,
+            Rect.pixels(x - r, y - r, x + r, y + r).as_fractions(
+                width=pose.width, height=pose.height
             )
             for (x, y), r in filter(None, circles)
-        ]  # fmt: skip
+        ]
         found.append(distinct(face_of_head(head, width, height) for head in heads))
     return found * count if len(found) == 1 else found
 

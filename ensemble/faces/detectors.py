@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,6 +13,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from ..pictures import rgb, to_bytes
+from ..regions.rect import Rect, Unit
 from .boxes import Face, distinct, is_cut, tiles
 from .choices import YUNET_FOLDER, yunet_files
 
@@ -38,23 +40,20 @@ def on_tiles(
     import comfy.model_management
 
     height, width = image.shape[1:3]
-    colour = image[..., :3] if image.shape[-1] >= 3 else image[..., :1].expand(-1, -1, -1, 3)
-    planes = colour.movedim(-1, 1).float()
+    planes = rgb(image).movedim(-1, 1).float()
     found: list[list[Face]] = [[] for _ in image]
     for tile in tiles(height, width, smallest):
         comfy.model_management.throw_exception_if_processing_interrupted()
-        part = tile.of(planes)
+        part = tile.cut(planes)
         scale = _VIEW / max(part.shape[-2:])
         size = [max(1, round(side * scale)) for side in part.shape[-2:]]
         views = F.interpolate(part, size, mode="bilinear", antialias=True).movedim(1, -1)
         for faces, seen in zip(found, detector(views), strict=True):
-            placed = [face.in_picture(tile, scale) for face in seen]
-            faces += [face for face in placed if not is_cut(face, tile, height, width)]
+            for face in seen:
+                box = face.box.scaled(1 / scale, 1 / scale).moved(tile.left, tile.top)
+                if not is_cut(box, tile, height, width):
+                    faces.append(replace(face, box=box))
     return [distinct(faces) for faces in found]
-
-
-def _bytes(view: torch.Tensor) -> np.ndarray:
-    return (view * 255).round().clamp(0, 255).to(torch.uint8).cpu().numpy()
 
 
 def mediapipe(linked: Any) -> Any:
@@ -72,15 +71,9 @@ class MediaPipe:
     model: Any
 
     def __call__(self, views: torch.Tensor) -> list[list[Face]]:
-        from ..segment.mediapipe_face import landmarks
+        from ..segment.mediapipe_face import face_boxes
 
-        return [
-            [
-                Face(b["x"], b["y"], b["x"] + b["width"], b["y"] + b["height"], b["score"])
-                for b in boxes
-            ]
-            for boxes in landmarks(self.model, views)[1]
-        ]
+        return [[Face.of(box) for box in boxes] for boxes in face_boxes(self.model, views)]
 
 
 def has_opencv() -> bool:
@@ -130,9 +123,13 @@ class YuNet:
         found = []
         for view in views:
             # x, y, width, height, ten of landmarks, score; BGR in.
-            _, rows = self.net.detect(np.ascontiguousarray(_bytes(view)[..., ::-1]))
-            found.append([Face(r[0], r[1], r[0] + r[2], r[1] + r[3], r[14]) for r in _floats(rows)])
+            _, rows = self.net.detect(np.ascontiguousarray(to_bytes(view).numpy()[..., ::-1]))
+            found.append([_face(row[0], row[1], row[2], row[3], row[14]) for row in _floats(rows)])
         return found
+
+
+def _face(x: float, y: float, width: float, height: float, score: float) -> Face:
+    return Face(Rect.sized(x, y, width, height, Unit.PIXELS), score)
 
 
 def _floats(rows: np.ndarray | None) -> Sequence[Sequence[float]]:
@@ -162,13 +159,8 @@ class Cascade:
         found = []
         for view in views:
             boxes = self.cascade.detect_multi_scale(
-                img=_bytes(view), scale_factor=1.2, step_ratio=1.5, min_size=(24, 24),
+                img=to_bytes(view).numpy(), scale_factor=1.2, step_ratio=1.5, min_size=(24, 24),
                 max_size=(min(view.shape[:2]),) * 2, min_neighbor_number=3,
             )  # fmt: skip
-            found.append(
-                [
-                    Face(b["c"], b["r"], b["c"] + b["width"], b["r"] + b["height"], 0.5)
-                    for b in boxes
-                ]
-            )
+            found.append([_face(b["c"], b["r"], b["width"], b["height"], 0.5) for b in boxes])
         return found

@@ -8,17 +8,17 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
-from .boxes import Face
+from ..pictures import from_bytes, rgb, to_bytes
+from ..regions.rect import Rect
 
 _MATCHED, _NOBODY = (64, 220, 96), (255, 176, 32)
 
 
 def numbered(
-    picture: torch.Tensor, faces: Sequence[Face], labels: Sequence[str], known: Sequence[bool]
+    picture: torch.Tensor, faces: Sequence[Rect], labels: Sequence[str], known: Sequence[bool]
 ) -> torch.Tensor:
     """`[H,W,C]` -> `[H,W,3]` with a box and a label for each face; green where it is somebody's."""
-    colour = picture[..., :3] if picture.shape[-1] >= 3 else picture[..., :1].expand(-1, -1, 3)
-    drawn = Image.fromarray((colour.float() * 255).round().clamp(0, 255).byte().cpu().numpy())
+    drawn = Image.fromarray(to_bytes(rgb(picture)).numpy())
     pen = ImageDraw.Draw(drawn)
     line = max(1, round(min(drawn.size) / 300))
     for number, (face, label, is_known) in enumerate(zip(faces, labels, known, strict=True), 1):
@@ -30,4 +30,4 @@ def numbered(
         up = min(bottom - top + 4, top)
         pen.rectangle((left, top - up, right + 4, bottom - up + 4), fill=ink)
         pen.text((face.left + 2, face.top - up + 1), text, fill=(0, 0, 0), font=font)
-    return torch.from_numpy(np.asarray(drawn).copy()).float() / 255
+    return from_bytes(np.asarray(drawn))

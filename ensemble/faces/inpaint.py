@@ -8,8 +8,10 @@ from dataclasses import dataclass, field, replace
 
 import torch
 
+from ..pictures import rgb
 from ..regional.people import People
-from .boxes import Face, bounding_boxes
+from ..regions.bounding_box import BoundingBox
+from .boxes import Face
 from .choices import Source, Unmatched
 from .composite import put_back
 from .crop import Oval, mask, resized, square
@@ -23,21 +25,23 @@ from .redraw import RedrawSettings, crop_size, redraw
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class FaceSettings:
-    """max_faces: per picture; the largest are redrawn."""
+    """Which faces are redrawn, and how."""
 
     redraw: RedrawSettings = field(default_factory=RedrawSettings)
     source: Source = Source.AUTO
     unmatched: Unmatched = Unmatched.COMMON
+    # Per picture; of more the largest.
     max_faces: int = 32
 
 
 @dataclass(frozen=True)
 class Seen:
-    """The faces of one picture, left to right, and whose they are."""
+    """The faces of one picture, and whose they are."""
 
     faces: tuple[Face, ...]
+    # The person's index, None where a face is nobody's.
     owners: tuple[int | None, ...]
     redrawn: tuple[bool, ...]
 
@@ -48,16 +52,27 @@ class Seen:
             for owner, drawn in zip(self.owners, self.redrawn, strict=True)
         ]
 
+    def boxes(self) -> list[dict]:
+        return [
+            BoundingBox(face.box, label, face.score).as_core()
+            for face, label in zip(self.faces, self.labels, strict=True)
+        ]
+
 
 @dataclass(frozen=True)
 class Redrawn:
-    """image, mask `[B,H,W]` of what changed, boxes as core's BOUNDING_BOX per picture, and the
-    pictures with numbered boxes `[B,H,W,3]`."""
+    """Pictures with redrawn faces."""
 
     image: torch.Tensor
+    # `[B,H,W]`, 0..1: how much of each pixel is new.
     mask: torch.Tensor
-    boxes: list[list[dict]]
-    numbered: torch.Tensor
+    # Of each picture.
+    seen: list[Seen]
+
+    @property
+    def boxes(self) -> list[list[dict]]:
+        """Core's BOUNDING_BOX, labelled with whose face it is."""
+        return [picture.boxes() for picture in self.seen]
 
 
 def face_inpaint(
@@ -65,12 +80,23 @@ def face_inpaint(
 ) -> Redrawn:
     """IMAGE `[B,H,W,C]`: every face redrawn as its person, all else bit for bit as it was."""
     check(image, settings)
-    seen = [
-        look(faces, sources.people, settings, image.shape[2], image.shape[1])
-        for faces in find_faces(image, sources, settings.source)
-    ]
+    found = find_faces(image, sources, settings.source)
+    return inpaint_faces(image, found, sources.people, vae, painter, settings)
+
+
+def inpaint_faces(
+    image: torch.Tensor,
+    found: Sequence[Sequence[Face]],
+    people: People | None,
+    vae,
+    painter: FacePainter,
+    settings: FaceSettings,
+) -> Redrawn:
+    """The same for faces that are known, those of each picture."""
+    height, width = image.shape[1:3]
+    seen = [look(faces, people, settings, width, height) for faces in found]
     targets = [
-        Target(i, face, square(face, image.shape[2], image.shape[1], settings.redraw.context), who)
+        Target(i, face, square(face.box, width, height, settings.redraw.context), who)
         for i, picture in enumerate(seen)
         for face, who, drawn in zip(picture.faces, picture.owners, picture.redrawn, strict=True)
         if drawn
@@ -78,22 +104,27 @@ def face_inpaint(
     if not targets:
         log.warning("FaceInpaint: no face to redraw, so the picture stays as it is.")
     result, changed = image.clone(), torch.zeros(image.shape[:3])
-    if targets and settings.redraw.denoise > 0:
+    if targets and settings.redraw.sampling.denoise > 0:
         _redraw_into(result, changed, image, targets, vae, painter, settings.redraw)
-    boxes = [bounding_boxes(picture.faces, picture.labels) for picture in seen]
+    return Redrawn(result, changed, seen)
+
+
+def numbered_faces(image: torch.Tensor, seen: Sequence[Seen]) -> torch.Tensor:
+    """IMAGE `[B,H,W,C]` -> `[B,H,W,3]` with numbered boxes, left to right."""
     drawings = [
-        numbered(picture, s.faces, s.labels, [o is not None for o in s.owners])
+        numbered(picture, [f.box for f in s.faces], s.labels, [o is not None for o in s.owners])
         for picture, s in zip(image, seen, strict=True)
     ]
-    return Redrawn(result, changed, boxes, torch.stack(drawings))
+    return torch.stack(drawings)
 
 
 def check(image: torch.Tensor, settings: FaceSettings) -> None:
     """ValueError for what would fail only after the faces were found."""
     if image.shape[0] == 0:
         raise ValueError("image holds no picture; link at least one.")
-    if settings.redraw.sampler in COUPLED:
-        sampler_for(settings.redraw.sampler, (), torch.zeros(0), torch.zeros(0))
+    sampler = settings.redraw.sampling.sampler
+    if sampler in COUPLED:
+        sampler_for(sampler, (), torch.zeros(0), torch.zeros(0))
 
 
 def look(
@@ -114,7 +145,7 @@ def look(
             settings.max_faces,
         )
         # Somebody's face comes before a larger one in the crowd.
-        wanted.sort(key=lambda i: (owners[i] is None, -faces[i].side))
+        wanted.sort(key=lambda i: (owners[i] is None, -faces[i].box.side))
         wanted = wanted[: settings.max_faces]
     drawn = tuple(i in wanted for i in range(len(faces)))
     return Seen(tuple(faces), tuple(owners), drawn)
@@ -131,15 +162,15 @@ def _redraw_into(
 ) -> None:
     """Redraw the targets and blend them into `result`, noting in `changed` how much."""
     size = crop_size(painter.model, settings.size, vae.spacial_compression_encode())
-    pixels = torch.stack([resized(_colour(t.crop.of(image[t.picture])), size) for t in targets])
+    pixels = torch.stack([resized(rgb(t.crop.of(image[t.picture])), size) for t in targets])
     # The model may change a little more than is taken from it, so that the blend lies inside.
     beyond = settings.oval.feather / 2
-    masks = torch.stack([mask(t.face, t.crop, settings.oval, size, beyond) for t in targets])
+    masks = torch.stack([mask(t.face.box, t.crop, settings.oval, size, beyond) for t in targets])
     new = redraw(pixels, masks, targets, vae, painter, settings)
     kept = [_kept(image.shape[1:3], targets, i, settings.oval) for i in range(image.shape[0])]
     for target, drawn in zip(targets, new, strict=True):
         crop = target.crop
-        weight = mask(target.face, crop, settings.oval, crop.side)
+        weight = mask(target.face.box, crop, settings.oval, crop.side)
         put_back(
             crop.of(result[target.picture]), resized(drawn, crop.side), weight,
             crop.of(kept[target.picture]),
@@ -157,11 +188,5 @@ def _kept(
     for target in targets:
         if target.picture == picture:
             area = target.crop.of(kept)
-            area[mask(target.face, target.crop, wide, target.crop.side) > 0] = 0.0
+            area[mask(target.face.box, target.crop, wide, target.crop.side) > 0] = 0.0
     return kept
-
-
-def _colour(picture: torch.Tensor) -> torch.Tensor:
-    if picture.shape[-1] >= 3:
-        return picture[..., :3]
-    return picture[..., :1].expand(-1, -1, 3)

@@ -2,15 +2,18 @@
 nothing is wired."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
+from ..pictures import rgb
 from ..pose.skeleton import Joint, Skeleton, read_pose_keypoint
-from .align import CROP, AlignedFace, carry, crop_matrix, inverse
-from .boxes import Face, distinct
+from ..regions.bounding_box import read_bounding_boxes
+from ..regions.rect import Rect
+from .align import WHOLE_CROP, carry, crop_matrix, inverse, landmarks_through
+from .boxes import Face, Landmarks, distinct
 from .choices import Source
 from .detect import Sources, find_faces
 from .detectors import mediapipe
@@ -25,7 +28,7 @@ _IBUG_POINTS = 68
 _BODY = (Joint.R_EYE, Joint.L_EYE, Joint.NOSE)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class FaceInputs:
     """What is linked: boxes choose the faces, landmarks align them."""
 
@@ -39,16 +42,13 @@ class FaceInputs:
 class Found:
     """Faces per picture, biggest first, and what there is to say about them."""
 
-    faces: list[list[AlignedFace]]
+    faces: list[list[Face]]
     notes: tuple[str, ...] = ()
 
 
-def aligned_faces(image: torch.Tensor, inputs: FaceInputs) -> Found:
-    """The faces of each picture of IMAGE `[B,H,W,C]`.
-
-    The faces are the boxes, else those that have landmarks, else what FaceInpaint would find. Their
-    landmarks are the linked ones, else MediaPipe's where its model is linked or in its folder, else
-    none. At most MAX_FACES a picture.
+def chosen_faces(image: torch.Tensor, inputs: FaceInputs) -> Found:
+    """The faces of each picture of IMAGE `[B,H,W,C]`: the boxes, else those that have landmarks,
+    else what FaceInpaint would find; at most MAX_FACES a picture. Linked landmarks are theirs.
     """
     count, height, width = image.shape[:3]
     linked = None
@@ -56,37 +56,42 @@ def aligned_faces(image: torch.Tensor, inputs: FaceInputs) -> Found:
         linked = read_landmarks(inputs.landmarks, count, width, height)
     if inputs.boxes is not None:
         rows = read_boxes(inputs.boxes, count)
+        if linked is not None:
+            rows = [
+                [_with_nearest(face, near) for face in row]
+                for row, near in zip(rows, linked, strict=True)
+            ]
     elif linked is not None:
         rows = linked
     else:
         sources = Sources(face_detection=inputs.face_detection, people=inputs.people)
-        rows = [[AlignedFace(f) for f in row] for row in find_faces(image, sources, Source.AUTO)]
+        rows = find_faces(image, sources, Source.AUTO)
     rows = [_biggest(row, width, height) for row in rows]
-    notes = tuple(_notes(rows))
-    rows = [row[:MAX_FACES] for row in rows]
-    if linked is not None:
-        rows = [
-            [_with_landmarks(each, near) for each in row]
-            for row, near in zip(rows, linked, strict=True)
-        ]
-    else:
-        detector = mediapipe(inputs.face_detection)
-        if detector is not None:
-            rows = [_look(detector, picture, row) for picture, row in zip(image, rows, strict=True)]
-    return Found(rows, notes)
+    return Found([row[:MAX_FACES] for row in rows], tuple(_notes(rows)))
 
 
-def _biggest(row: list[AlignedFace], width: int, height: int) -> list[AlignedFace]:
+def aligned_faces(image: torch.Tensor, inputs: FaceInputs) -> Found:
+    """`chosen_faces`, where no landmarks are linked with MediaPipe's, if its model is linked or in
+    its folder."""
+    found = chosen_faces(image, inputs)
+    detector = mediapipe(inputs.face_detection) if inputs.landmarks is None else None
+    if detector is None:
+        return found
+    rows = zip(image, found.faces, strict=True)
+    return Found([_look(detector, picture, row) for picture, row in rows], found.notes)
+
+
+def _biggest(row: list[Face], width: int, height: int) -> list[Face]:
     """Biggest first, without those that lie outside the picture or have no size."""
 
     def inside(face: Face) -> bool:
-        x, y = face.centre
-        return 0 <= x < width and 0 <= y < height and min(face.width, face.height) >= 1
+        x, y = face.box.centre
+        return 0 <= x < width and 0 <= y < height and min(face.box.width, face.box.height) >= 1
 
-    return sorted((each for each in row if inside(each.face)), key=lambda each: -each.face.side)
+    return sorted(filter(inside, row), key=lambda face: -face.box.side)
 
 
-def _notes(rows: list[list[AlignedFace]]):
+def _notes(rows: list[list[Face]]):
     for index, row in enumerate(rows, start=1):
         if not row:
             yield f"picture {index}: no face, left as it is"
@@ -94,30 +99,33 @@ def _notes(rows: list[list[AlignedFace]]):
             yield f"picture {index}: {len(row)} faces, the biggest {MAX_FACES} are worked on"
 
 
-def _look(detector: Any, picture: torch.Tensor, row: list[AlignedFace]) -> list[AlignedFace]:
+def _look(detector: Any, picture: torch.Tensor, row: list[Face]) -> list[Face]:
     """MediaPipe's landmarks, looked for in each face's own crop, where small faces are big."""
     from ..segment.mediapipe_face import landmarks
 
     if not row:
         return row
-    planes = picture[..., :3].movedim(-1, 0).float()
-    matrices = [inverse(crop_matrix(each)) for each in row]
-    crops = [carry(planes, matrix, (CROP, CROP)).clamp(0, 1) for matrix in matrices]
+    planes = rgb(picture).movedim(-1, 0).float()
+    matrices = [inverse(crop_matrix(face)) for face in row]
+    crops = [carry(planes, matrix, WHOLE_CROP).clamp(0, 1) for matrix in matrices]
     found, _ = landmarks(detector, torch.stack(crops).movedim(1, -1).cpu())
     seen = []
-    for each, matrix, faces in zip(row, matrices, found["frames"], strict=True):
-        near = [_of_mesh(face, np.ones(2)) for face in faces]
-        if not near:
-            seen.append(each)
-            continue
+    for face, matrix, meshes in zip(row, matrices, found["frames"], strict=True):
+        near = [_of_mesh(mesh, np.ones(2)) for mesh in meshes]
         # A neighbour may look into the crop; the face itself is in its middle.
-        middle = CROP / 2
-        best = min(near, key=lambda a: np.hypot(*(np.array(a.face.centre) - middle)))
-        seen.append(each.with_landmarks(best, matrix))
+        best = min(near, key=lambda other: _distance(other, WHOLE_CROP), default=None)
+        if best is not None and best.landmarks is not None:
+            face = face.with_landmarks(landmarks_through(best.landmarks, matrix))
+        seen.append(face)
     return seen
 
 
-def read_landmarks(value: Any, count: int, width: int, height: int) -> list[list[AlignedFace]]:
+def _distance(face: Face, box: Rect) -> float:
+    """Pixels between two centres."""
+    return float(np.hypot(*np.subtract(face.box.centre, box.centre)))
+
+
+def read_landmarks(value: Any, count: int, width: int, height: int) -> list[list[Face]]:
     """FACE_LANDMARKS or POSE_KEYPOINT for `count` pictures of width x height pixels.
 
     One frame serves every picture. ValueError names any other difference in number.
@@ -146,65 +154,45 @@ def _for_pictures(frames: list, count: int, name: str) -> list:
     return frames
 
 
-def _of_mesh(face: Mapping[str, Any], scale: np.ndarray) -> AlignedFace:
-    points = np.asarray(face["landmarks_xy"], dtype=np.float64) * scale
-    box = np.asarray(face["bbox_xyxy"], dtype=np.float64) * np.tile(scale, 2)
-    anchors = np.array([points[list(group)].mean(axis=0) for group in _MESH])
-    return AlignedFace(Face(*(float(v) for v in box)), anchors, points)
+def _of_mesh(mesh: Mapping[str, Any], scale: np.ndarray) -> Face:
+    points = np.asarray(mesh["landmarks_xy"], dtype=np.float64) * scale
+    box = np.asarray(mesh["bbox_xyxy"], dtype=np.float64) * np.tile(scale, 2)
+    return Face.at(*box.tolist()).with_landmarks(Landmarks(_means(points, _MESH), points))
 
 
-def _of_person(person: Skeleton) -> AlignedFace | None:
+def _means(points: np.ndarray, groups: Sequence[Sequence[int]]) -> np.ndarray:
+    return np.array([points[list(group)].mean(axis=0) for group in groups])
+
+
+def _of_person(person: Skeleton) -> Face | None:
     """All points of the face, or eyes and nose alone; None for a person seen from behind."""
     points = person.face[:_IBUG_POINTS]
     if len(points) == _IBUG_POINTS and (points[:, 2] > 0).all():
         points = points[:, :2]
-        anchors = np.array([points[list(group)].mean(axis=0) for group in _IBUG])
-        corners = (*points.min(axis=0), *points.max(axis=0))
-        return AlignedFace(Face(*(float(v) for v in corners)), anchors, points)
+        box = Face.at(*points.min(axis=0).tolist(), *points.max(axis=0).tolist())
+        return box.with_landmarks(Landmarks(_means(points, _IBUG), points))
     if not person.seen[list(_BODY)].all():
         return None
     anchors = person.body[list(_BODY), :2]
     # Brows to chin is about twice the distance of the eyes, with the nose in the middle.
     half = float(np.linalg.norm(anchors[1] - anchors[0]))
     x, y = (float(v) for v in anchors[2])
-    return AlignedFace(Face(x - half, y - half, x + half, y + half), anchors)
+    return Face.at(x - half, y - half, x + half, y + half).with_landmarks(Landmarks(anchors))
 
 
-def read_boxes(value: Any, count: int) -> list[list[AlignedFace]]:
-    """Core's BOUNDING_BOX for `count` pictures: one box, boxes for every picture, or a list of boxes
-    per picture. Of several boxes on one face one is kept."""
-    rows = value
-    if isinstance(value, Mapping):
-        rows = [[value]]
-    elif isinstance(value, Sequence) and value and all(isinstance(v, Mapping) for v in value):
-        rows = [value]
-    if not isinstance(rows, Sequence) or not all(isinstance(row, Sequence) for row in rows):
-        raise ValueError(f"boxes: expected BOUNDING_BOX, not {value!r}.")
-    faces = [distinct(_box(box) for box in row) for row in rows] or [[]]
-    return _for_pictures([[AlignedFace(face) for face in row] for row in faces], count, "boxes")
+def read_boxes(value: Any, count: int) -> list[list[Face]]:
+    """Core's BOUNDING_BOX for `count` pictures. Of several boxes on one face one is kept."""
+    rows = [distinct(map(Face.of, row)) for row in read_bounding_boxes(value, "boxes")]
+    return _for_pictures(rows, count, "boxes")
 
 
-def _box(box: Any) -> Face:
-    try:
-        x, y, w, h = (float(box[key]) for key in ("x", "y", "width", "height"))
-        return Face(x, y, x + w, y + h, float(box.get("score", 1.0)))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ValueError(
-            f"boxes: a box must have x, y, width and height in pixels, not {box!r}."
-        ) from error
-
-
-def _with_landmarks(each: AlignedFace, near: list[AlignedFace]) -> AlignedFace:
+def _with_nearest(face: Face, near: list[Face]) -> Face:
     """The face, with the landmarks of the one whose centre lies in its box and nearest to its own."""
-    box = each.face
-    x, y = box.centre
+    box = face.box
 
-    def inside(other: AlignedFace) -> bool:
-        ox, oy = other.face.centre
-        return box.left <= ox <= box.right and box.top <= oy <= box.bottom
+    def inside(other: Face) -> bool:
+        x, y = other.box.centre
+        return box.left <= x <= box.right and box.top <= y <= box.bottom
 
-    def distance(other: AlignedFace) -> float:
-        return float(np.hypot(other.face.centre[0] - x, other.face.centre[1] - y))
-
-    best = min(filter(inside, near), key=distance, default=None)
-    return each if best is None else replace(best, face=box)
+    best = min(filter(inside, near), key=lambda other: _distance(other, box), default=None)
+    return face if best is None else face.with_landmarks(best.landmarks)

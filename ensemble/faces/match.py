@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from scipy.optimize import linear_sum_assignment
 
-from ..regional.people import HeadBox, People
+from ..regional.people import People
+from ..regions.rect import Rect
 from .boxes import Face
 
 REACH = 1.5
@@ -43,7 +44,7 @@ def match(distances: np.ndarray, reach: float = REACH) -> list[int | None]:
     return owners
 
 
-def distances(faces: Sequence[Face], people: People, width: int, height: int) -> np.ndarray:
+def distances(faces: Sequence[Rect], people: People, width: int, height: int) -> np.ndarray:
     """`[faces,people]` in head sizes; infinity where it cannot be."""
     table = np.full((len(faces), len(people.people)), np.inf)
     for row, face in enumerate(faces):
@@ -55,40 +56,34 @@ def distances(faces: Sequence[Face], people: People, width: int, height: int) ->
     return table
 
 
-def _from_head(face: Face, head: HeadBox, width: int, height: int) -> float:
-    expected = face_of_head(head, width, height)
+def _from_head(face: Rect, head: Rect, width: int, height: int) -> float:
+    expected = face_of_head(head, width, height).box
     (x, y), (hx, hy) = face.centre, expected.centre
     return float(np.hypot(x - hx, y - hy) / max(face.side, expected.side, 1e-6))
 
 
-def _from_region(face: Face, region: torch.Tensor, width: int, height: int) -> float:
+def _from_region(face: Rect, region: torch.Tensor, width: int, height: int) -> float:
     """How far from the middle of the region across, in its widths; what stands beside it cannot
     be."""
-    rows, columns = region.shape
-    across, down = columns / width, rows / height
-    top, left = int(face.top * down), int(face.left * across)
-    under = region[
-        max(top, 0) : max(top + 1, round(face.bottom * down)),
-        max(left, 0) : max(left + 1, round(face.right * across)),
-    ]
-    if not under.numel() or float(under.mean()) < _LEAST_COVER:
+    if float(face.as_fractions(width=width, height=height).cut(region).mean()) < _LEAST_COVER:
         return float("inf")
+    columns = region.shape[1]
     profile = region.sum(0).double()
     place = torch.arange(columns, dtype=torch.float64) + 0.5
     middle = float((profile * place).sum() / profile.sum())
     spread = float(profile.sum() / profile.max())
-    return abs(face.centre[0] * across - middle) / max(spread, 1e-6)
+    return abs(face.centre[0] * columns / width - middle) / max(spread, 1e-6)
 
 
-def face_of_head(head: HeadBox, width: int, height: int) -> Face:
-    """The face in a head with its hair: the lower four fifths of it."""
+def face_of_head(head: Rect, width: int, height: int) -> Face:
+    """The face in a head with its hair: the lower four fifths of it, in pixels."""
     wide, tall = (head.right - head.left) * width, (head.bottom - head.top) * height
     left, top = head.left * width, head.top * height
-    return Face(left + 0.15 * wide, top + 0.22 * tall, left + 0.85 * wide, top + 0.98 * tall)
+    return Face.at(left + 0.15 * wide, top + 0.22 * tall, left + 0.85 * wide, top + 0.98 * tall)
 
 
 def assign(
     faces: Sequence[Face], people: People, width: int, height: int, reach: float = REACH
 ) -> list[int | None]:
     """The person of each face, in the order of `faces`; None for faces that are nobody's."""
-    return match(distances(faces, people, width, height), reach)
+    return match(distances([face.box for face in faces], people, width, height), reach)

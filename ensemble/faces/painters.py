@@ -10,11 +10,11 @@ from typing import Protocol
 from comfy.model_patcher import ModelPatcher
 
 from ..prompt.emphasis import Weights
-from ..regional.build import exact_adapters
-from ..regional.crops import Painter
+from ..regional.build import adapters_of, common_length
+from ..regional.crops import CanvasCrop, Painter
 from ..regional.encode import encode
 from ..regional.exact import Exact
-from ..regional.fused import supports
+from ..regional.families import family_of
 from ..regional.patch import (
     NEGATIVE,
     POSITIVE,
@@ -28,7 +28,7 @@ from ..regional.people import People, Text
 from ..regional.stack import AdapterStack, as_patcher
 from .boxes import Face
 from .crop import Crop
-from .rows import FaceControls, FaceRows, common_length, joined
+from .rows import FaceRows, joined
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Target:
         """What its noise follows from: the person, or the place where nobody is known."""
         if self.person is not None:
             return f"person {self.person}"
-        x, y = self.face.centre
+        x, y = self.face.box.centre
         return f"face at {round(x)},{round(y)}"
 
 
@@ -62,8 +62,10 @@ class FacePainter(Protocol):
         ...
 
 
-def _controls(targets: Sequence[Target], size: int) -> FaceControls:
-    return FaceControls([t.crop.box for t in targets], [t.picture for t in targets], size)
+def _crop(targets: Sequence[Target], size: int) -> CanvasCrop:
+    return CanvasCrop(
+        parts=[t.crop.box for t in targets], pictures=[t.picture for t in targets], side=size
+    )
 
 
 @dataclass(frozen=True)
@@ -85,8 +87,8 @@ class PlainPainter:
         return [list(targets)] if targets else []
 
     def paint(self, targets: Sequence[Target], size: int) -> Painter:
-        controls = _controls(targets, size)
-        sides = (controls.conditioning(side) for side in (self.positive, self.negative))
+        crop = _crop(targets, size)
+        sides = (crop.conditioning(side) for side in (self.positive, self.negative))
         return Painter(self.model, *sides)
 
 
@@ -105,7 +107,10 @@ class PeoplePainter:
     def of(people: People, positive: list | None, negative: list | None) -> PeoplePainter:
         common = people.base
         if people.common.strip() and people.clip is not None:
-            common = Text(people.common, encode(people.clip, people.common, Weights.COMFY))
+            common = Text(
+                people.common,
+                encode(people.clip, people.common, Weights.COMFY, family_of(people.model)),
+            )
         return PeoplePainter(people, common, (positive, negative))
 
     @property
@@ -115,7 +120,7 @@ class PeoplePainter:
     @cached_property
     def _adapters(self) -> AdapterStack:
         """The same for every run of a node."""
-        return exact_adapters(self.people)
+        return adapters_of(self.people, exact=True)
 
     @cached_property
     def _patcher(self) -> ModelPatcher:
@@ -139,7 +144,7 @@ class PeoplePainter:
         if not targets:
             return []
         lengths = [n for target in targets for n in self._lengths(target)]
-        repeatable = supports(self.model.model.diffusion_model)
+        repeatable = family_of(self.model).repeats_texts
         if len(set(lengths)) == 1 or (repeatable and common_length(lengths)):
             return [list(targets)]
         by_length: dict[tuple[int, ...], list[Target]] = {}
@@ -152,15 +157,15 @@ class PeoplePainter:
         patch = RegionalPatch(FaceRows(Exact(self._adapters), owners), WHOLE)
         model = patch.attach(self.people.model, self._patcher)
         pairs = [self._texts(target) for target in targets]
-        controls = _controls(targets, size)
+        crop = _crop(targets, size)
         lengths = [entry[0].shape[1] for pair in pairs for entry in pair]
         sides = []
         for side, kind in enumerate((POSITIVE, NEGATIVE)):
             entries = [pair[side] for pair in pairs]
-            tokens = common_length(lengths) if supports(model.model.diffusion_model) else None
+            tokens = common_length(lengths) if family_of(model).repeats_texts else None
             entry = joined(entries, tokens or entries[0][0].shape[1])
             row = Row(patch.identity, None, kind)
-            sides.append(marked([entry], row, **controls.lent(self.lent[side])))
+            sides.append(marked([entry], row, **crop.lent(self.lent[side])))
         return Painter(model, *sides)
 
 

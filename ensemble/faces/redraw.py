@@ -12,6 +12,8 @@ import comfy.utils
 import torch
 from comfy.model_patcher import ModelPatcher
 
+from ..regional.families import family_of
+from ..regional.sampling import SamplingSettings
 from .crop import Oval
 from .noise import FaceNoise, face_seed, sampler_for
 from .painters import FacePainter, Painter, Target
@@ -19,28 +21,22 @@ from .painters import FacePainter, Painter, Target
 _MOST_OF_FREE = 0.8
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RedrawSettings:
-    """size: px of a crop as the model sees it, 0 for the model's own; context: side of a crop in
-    sides of the face."""
+    """How the crop of a face is painted."""
 
-    seed: int = 0
-    steps: int = 20
-    cfg: float = 7.0
-    sampler: str = "euler"
-    scheduler: str = "karras"
-    denoise: float = 0.5
+    sampling: SamplingSettings = field(default_factory=lambda: SamplingSettings(denoise=0.5))
+    # Pixels of a crop's side as the model sees it; 0: the model's own.
     size: int = 0
+    # Side of a crop in sides of the face.
     context: float = 2.0
     oval: Oval = field(default_factory=Oval)
 
 
 def crop_size(model: ModelPatcher, wanted: int, ratio: int) -> int:
-    """Pixels of a crop's side, a multiple of the VAE's `ratio`: 512 for SD 1 and 2, else 1024."""
-    import comfy.model_base as base
-
-    small = isinstance(model.model, base.BaseModel) and type(model.model) is base.BaseModel
-    side = wanted or (512 if small else 1024)
+    """Pixels of a crop's side, a multiple of the VAE's `ratio`: those that the model was trained
+    on, unless others are wanted."""
+    side = wanted or family_of(model).picture_side
     return max(ratio, round(side / ratio) * ratio)
 
 
@@ -78,7 +74,7 @@ def redraw(
             try:
                 samples = _sample(
                     latent[part], pixels[at[part]], masks[at[part]], group[part], vae, painter,
-                    settings,
+                    settings.sampling,
                 )  # fmt: skip
             except Exception as error:
                 comfy.model_management.raise_non_oom(error)
@@ -94,35 +90,27 @@ def redraw(
     return result
 
 
-def _sample(latent, pixels, masks, targets, vae, painter: FacePainter, settings: RedrawSettings):
+def _sample(latent, pixels, masks, targets, vae, painter: FacePainter, by: SamplingSettings):
     """One sampler run; LATENT in and out."""
     from comfy_extras.nodes_differential_diffusion import DifferentialDiffusion
     from latent_preview import prepare_callback
 
     painted = painter.paint(targets, pixels.shape[1])
-    if takes_masked_picture(painted.model):
+    if family_of(painted.model).takes_masked_picture(painted.model.model):
         painted = _with_masked_picture(painted, pixels, masks, vae)
     model = DifferentialDiffusion.execute(painted.model)[0]
     sigmas = comfy.samplers.KSampler(
-        model, settings.steps, model.load_device, settings.sampler, settings.scheduler,
-        settings.denoise, model.model_options,
+        model, by.steps, model.load_device, by.sampler, by.scheduler, by.denoise,
+        model.model_options,
     ).sigmas  # fmt: skip
-    seeds = tuple(face_seed(settings.seed + painter.seed_offset(t), t.who) for t in targets)
+    seeds = tuple(face_seed(by.seed + painter.seed_offset(t), t.who) for t in targets)
     noise = FaceNoise(seeds).generate_noise({"samples": latent})
     return comfy.sample.sample_custom(
-        model, noise, settings.cfg, sampler_for(settings.sampler, seeds, noise, sigmas), sigmas,
+        model, noise, by.cfg, sampler_for(by.sampler, seeds, noise, sigmas), sigmas,
         painted.positive, painted.negative, latent, noise_mask=masks[:, None],
         callback=prepare_callback(model, len(sigmas) - 1),
-        disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED, seed=settings.seed,
+        disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED, seed=by.seed,
     )  # fmt: skip
-
-
-def takes_masked_picture(model: ModelPatcher) -> bool:
-    """Whether it is an inpainting model: one that sees the rest of the picture beside the noise."""
-    if getattr(model.model, "concat_keys", ()):
-        return True
-    channels = model.model.model_config.unet_config.get("in_channels")
-    return channels is not None and channels > model.model.latent_format.latent_channels
 
 
 def _with_masked_picture(painted: Painter, pixels, masks, vae) -> Painter:

@@ -1,5 +1,6 @@
 """Reference faces: pictures from a socket, or those of the alias file's people."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,9 @@ import folder_paths
 import torch
 
 from ..lora.names import Aliases, read_aliases
+from ..pictures import from_bytes
 from ..prompt.errors import shown
+from .boxes import Face
 from .landmarks import FaceInputs, aligned_faces
 from .warp import Reference
 
@@ -56,8 +59,9 @@ def named_references(names: str, face_detection: Any) -> list[Reference]:
     inputs = FaceInputs(face_detection=face_detection)
     references = []
     for name, files in zip(parse_names(names), reference_files(names), strict=True):
-        found = (_of_picture(_read(path, name)[0], inputs) for path in files)
-        reference = next((each for each in found if each is not None), None)
+        pictures = (_read(path, name) for path in files)
+        found = (_biggest(image[0], aligned_faces(image, inputs).faces[0]) for image in pictures)
+        reference = next(filter(None, found), None)
         if reference is None:
             raise ValueError(
                 f"names: no face with landmarks in the pictures of {shown(name)}. {_HELP}"
@@ -82,7 +86,7 @@ def _read(path: Path, name: str) -> torch.Tensor:
             picture = ImageOps.exif_transpose(opened).convert("RGB")
     except (OSError, ValueError) as error:
         raise ValueError(f"names: {shown(name)}: {path.name} is no picture ({error}).") from error
-    return torch.from_numpy(np.asarray(picture, dtype=np.float32) / 255)[None]
+    return from_bytes(np.asarray(picture))[None]
 
 
 def linked_references(images: torch.Tensor, landmarks: Any, face_detection: Any) -> list[Reference]:
@@ -90,16 +94,16 @@ def linked_references(images: torch.Tensor, landmarks: Any, face_detection: Any)
     found = aligned_faces(images, FaceInputs(landmarks=landmarks, face_detection=face_detection))
     references = []
     for number, (picture, row) in enumerate(zip(images, found.faces, strict=True), start=1):
-        best = next((each for each in row if each.anchors is not None), None)
-        if best is None:
+        reference = _biggest(picture, row)
+        if reference is None:
             raise ValueError(f"reference: no face with landmarks in picture {number}. {_HELP}")
-        references.append(Reference(picture, best))
+        references.append(reference)
     return references
 
 
-def _of_picture(picture: torch.Tensor, inputs: FaceInputs) -> Reference | None:
-    row = aligned_faces(picture[None], inputs).faces[0]
-    best = next((each for each in row if each.anchors is not None), None)
+def _biggest(picture: torch.Tensor, faces: Sequence[Face]) -> Reference | None:
+    """The first face with landmarks: faces come biggest first."""
+    best = next((face for face in faces if face.landmarks is not None), None)
     return None if best is None else Reference(picture, best)
 
 

@@ -3,14 +3,15 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import folder_paths
 import numpy as np
 import torch
 
-from ..models.loading import load_once
-from .align import CROP, AlignedFace, carry, crop_matrix, inverse, oval, window
+from ..models.loading import Loaded, load_once, manage
+from ..pictures import rgb
+from .align import CROP, WHOLE_CROP, carry, crop_matrix, inverse, oval, window
+from .boxes import Face
 from .choices import RESTORER_FOLDERS
 
 # The networks take and give -1..1, so says each one's own inference code. The call that spandrel
@@ -24,24 +25,19 @@ _NOISE_SEED = 0
 class Restorer:
     """A restoration network under ComfyUI's memory management."""
 
-    patcher: Any
+    loaded: Loaded
+    # spandrel's name of it.
     architecture: str
 
     @torch.inference_mode()
     def __call__(self, crop: torch.Tensor) -> torch.Tensor:
         """A face crop `[3,512,512]` in 0..1 -> the same restored, on the crop's device."""
-        from comfy import model_management
-
         # What core's upscaler reserves for a 512 px tile of float32.
-        needed = CROP * CROP * 3 * 4 * 384.0
-        model_management.load_models_gpu(
-            [self.patcher], memory_required=needed, force_full_load=True
-        )
-        device = self.patcher.load_device
+        net, device = self.loaded.on_device(memory=CROP * CROP * 3 * 4 * 384.0)
         devices = [device] if device.type == "cuda" else []
         with torch.random.fork_rng(devices):
             torch.manual_seed(_NOISE_SEED)
-            restored = self.patcher.model(crop[None].to(device, torch.float32) * 2 - 1)[0]
+            restored = net(crop[None].to(device, torch.float32) * 2 - 1)[0]
         return ((restored[0] + 1) / 2).clamp(0, 1).to(crop.device)
 
 
@@ -59,7 +55,7 @@ def load_restorer(name: str) -> Restorer:
 
 
 def _read(path: Path, shown: str) -> Restorer:
-    from comfy import model_management, model_patcher, utils
+    from comfy import model_management, utils
     from spandrel import ModelLoader, UnsupportedModelError, canonicalize_state_dict
 
     try:
@@ -80,19 +76,17 @@ def _read(path: Path, shown: str) -> Restorer:
         raise ValueError(
             f"model: {shown} {kind}. GFPGAN v1.3, v1.4 and RestoreFormer will do.{hint}"
         )
-    net = found.model.eval()
-    patcher = model_patcher.ModelPatcher(
-        net,
+    loaded = manage(
+        found.model,
         load_device=model_management.get_torch_device(),
         offload_device=model_management.unet_offload_device(),
-        size=model_management.module_size(net),
     )
-    return Restorer(patcher, found.architecture.id)
+    return Restorer(loaded, found.architecture.id)
 
 
 def restore_faces(
     image: torch.Tensor,
-    faces: list[list[AlignedFace]],
+    faces: list[list[Face]],
     restore: Callable[[torch.Tensor], torch.Tensor],
     strength: float,
 ) -> torch.Tensor:
@@ -111,11 +105,11 @@ def restore_faces(
     result = image.clone()
     mask = oval()
     for index, row in enumerate(faces):
-        source = image[index, ..., :3].movedim(-1, 0).float()
+        source = rgb(image[index]).movedim(-1, 0).float()
         for face in row:
             model_management.throw_exception_if_processing_interrupted()
             matrix = crop_matrix(face)
-            crop = carry(source, inverse(matrix), (CROP, CROP)).clamp(0, 1)
+            crop = carry(source, inverse(matrix), WHOLE_CROP).clamp(0, 1)
             change = restore(crop) - crop
             paste(result[index], source, change, mask.to(change.device) * strength, matrix)
             progress.update(1)
@@ -136,14 +130,13 @@ def paste(
     shows.
     """
     height, width = source.shape[1:]
-    left, top, right, bottom = window(matrix, weight.shape[-1], width, height)
-    if right <= left or bottom <= top:
+    place = window(matrix, weight.shape[-1], width, height)
+    if place is None:
         return
     layers = torch.cat([change, weight])
-    size = (bottom - top, right - left)
-    carried = carry(layers, matrix, size, origin=(left, top), padding="zeros")
+    carried = carry(layers, matrix, place, padding="zeros")
     share = carried[3:].clamp(0, 1)
-    below = target[top:bottom, left:right, :3].movedim(-1, 0)
-    changed = (source[:, top:bottom, left:right] + carried[:3]).clamp(0, 1)
+    below = place.cut(target[..., :3].movedim(-1, 0))
+    changed = (place.cut(source) + carried[:3]).clamp(0, 1)
     blended = torch.lerp(below.float(), changed, share).to(target.dtype)
     below.copy_(torch.where(share > 0, blended, below))

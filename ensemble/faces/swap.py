@@ -9,17 +9,17 @@ from typing import Any
 import torch
 
 from ..regional.people import People
-from .align import AlignedFace
-from .detect import Sources
-from .inpaint import FaceSettings, Unmatched, face_inpaint
-from .landmarks import FaceInputs, aligned_faces
+from .boxes import Face, left_to_right
+from .detect import usable
+from .inpaint import FaceSettings, Unmatched, check, inpaint_faces
+from .landmarks import FaceInputs, aligned_faces, chosen_faces
 from .match import assign
 from .painters import FacePainter
 from .redraw import RedrawSettings
 from .warp import Reference, Warp, opencv, warp_faces
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Repaint:
     """What paints faces: FaceInpaint's own parts."""
 
@@ -48,7 +48,8 @@ def redraw_faces(
         )
     if strength == 0:
         return Swapped(image)
-    return Swapped(torch.lerp(image, _repainted(image, inputs, repaint), strength))
+    faces = chosen_faces(image, inputs).faces
+    return Swapped(torch.lerp(image, _repainted(image, faces, inputs.people, repaint), strength))
 
 
 def lay_faces(
@@ -84,59 +85,46 @@ def lay_faces(
         return Swapped(image, tuple(notes))
     result = warp_faces(image, pairs, warp)
     if repaint is not None:
-        result = _repainted(result, inputs, repaint)
+        result = _repainted(result, found.faces, inputs.people, repaint)
     return Swapped(torch.lerp(image, result, strength), tuple(notes))
 
 
 def owners_of(
-    faces: Sequence[AlignedFace], people: People | None, width: int, height: int, references: int
+    faces: Sequence[Face], people: People | None, width: int, height: int, references: int
 ) -> list[int | None]:
     """Which reference each face gets, by number, or None."""
     if people is not None and people.people:
-        return assign([each.face for each in faces], people, width, height)
+        return assign(faces, people, width, height)
     if references == 1:
         return [0] * len(faces)
-    line = sorted(range(len(faces)), key=lambda i: faces[i].face.centre)
+    line = sorted(range(len(faces)), key=lambda i: faces[i].box.centre)
     return [line.index(i) for i in range(len(faces))]
 
 
 def pair_up(
-    faces: Sequence[AlignedFace], owners: Sequence[int | None], references: Sequence[Reference]
-) -> tuple[list[tuple[AlignedFace, Reference]], list[str]]:
+    faces: Sequence[Face], owners: Sequence[int | None], references: Sequence[Reference]
+) -> tuple[list[tuple[Face, Reference]], list[str]]:
     """Each face with its reference, and a line for each face that stays as it is."""
     pairs, notes = [], []
-    for aligned, owner in zip(faces, owners, strict=True):
-        x, y = aligned.face.centre
+    for face, owner in zip(faces, owners, strict=True):
+        x, y = face.box.centre
         if owner is None or owner >= len(references):
             notes.append(f"the face at {x:.0f},{y:.0f} has no reference and stays")
-        elif aligned.anchors is None:
+        elif face.landmarks is None:
             notes.append(f"the face at {x:.0f},{y:.0f} has no landmarks and stays")
         else:
-            pairs.append((aligned, references[owner]))
+            pairs.append((face, references[owner]))
     return pairs, notes
 
 
-def _repainted(image: torch.Tensor, inputs: FaceInputs, repaint: Repaint) -> torch.Tensor:
+def _repainted(
+    image: torch.Tensor,
+    faces: Sequence[Sequence[Face]],
+    people: People | None,
+    repaint: Repaint,
+) -> torch.Tensor:
     settings = FaceSettings(redraw=repaint.settings, unmatched=Unmatched.LEAVE)
-    sources = Sources(face_detection=inputs.face_detection, people=inputs.people)
-    if inputs.boxes is not None or inputs.landmarks is not None:
-        sources = Sources(mask=box_mask(image, inputs), people=inputs.people)
-    return face_inpaint(image, repaint.vae, repaint.painter, sources, settings).image
-
-
-def box_mask(image: torch.Tensor, inputs: FaceInputs) -> torch.Tensor:
-    """The boxes of linked boxes or landmarks as a MASK `[B,H,W]`, the form FaceInpaint takes; where
-    two touch, the later gives way by a pixel, so that they stay two."""
-    mask = torch.zeros(image.shape[:3])
-    for picture, row in zip(mask, aligned_faces(image, inputs).faces, strict=True):
-        for face in (each.face.clipped(picture.shape[1], picture.shape[0]) for each in row):
-            left, top = round(face.left), round(face.top)
-            right, bottom = round(face.right), round(face.bottom)
-            around = picture[max(top - 1, 0) : bottom + 1, max(left - 1, 0) : right + 1]
-            own = torch.zeros_like(picture)
-            own[top:bottom, left:right] = 1
-            if around.any():
-                taken = torch.nn.functional.max_pool2d(picture[None], 3, stride=1, padding=1)[0]
-                own *= 1 - taken
-            picture += own
-    return mask
+    check(image, settings)
+    height, width = image.shape[1:3]
+    rows = [left_to_right(usable(row, width, height)) for row in faces]
+    return inpaint_faces(image, rows, people, repaint.vae, repaint.painter, settings).image

@@ -7,10 +7,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from ..pictures import rgb
+from ..regions.rect import Rect
 from .align import (
     CROP,
     TEMPLATE,
-    AlignedFace,
     crop_matrix,
     inverse,
     moved,
@@ -20,6 +21,7 @@ from .align import (
     similarity,
     window,
 )
+from .boxes import Face
 
 # The soft edge inside the face's outline, in crops by the template.
 _FEATHER = 0.06
@@ -32,18 +34,20 @@ _ROOM = 2  # pixels between the cloned part and the border, which OpenCV's solve
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """A face to take: its picture `[H,W,C]` and its place there, with anchors."""
+    """A face to take, and the picture `[H,W,C]` that shows it."""
 
     picture: torch.Tensor
-    aligned: AlignedFace
+    # With landmarks.
+    face: Face
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Warp:
-    """match_colour: how far the reference takes on the picture's colours. thin_plate: also bend it,
-    so that every landmark fits."""
+    """How a reference is fitted."""
 
+    # 0..1, how far the reference takes on the picture's colours.
     match_colour: float = 1.0
+    # Also bend it, so that every landmark fits.
     thin_plate: bool = False
 
 
@@ -59,7 +63,7 @@ def opencv() -> ModuleType:
 
 def warp_faces(
     image: torch.Tensor,
-    pairs: list[list[tuple[AlignedFace, Reference]]],
+    pairs: list[list[tuple[Face, Reference]]],
     settings: Warp,
 ) -> torch.Tensor:
     """IMAGE `[B,H,W,C]` with each face of `pairs` (per picture) covered by its reference's.
@@ -70,35 +74,35 @@ def warp_faces(
     cv2 = opencv()
     result = image.clone()
     for index, row in enumerate(pairs):
-        for aligned, reference in row:
-            _warp_face(cv2, result[index], aligned, reference, settings)
+        for face, reference in row:
+            _warp_face(cv2, result[index], face, reference, settings)
     return result
 
 
 def _warp_face(
     cv2: ModuleType,
     target: torch.Tensor,
-    aligned: AlignedFace,
+    face: Face,
     reference: Reference,
     settings: Warp,
 ) -> None:
     """One face of `target` `[H,W,C]`, in place."""
     height, width = target.shape[:2]
-    left, top, right, bottom = window(crop_matrix(aligned), CROP, width, height)
-    if right <= left or bottom <= top:
+    place = window(crop_matrix(face), CROP, width, height)
+    if place is None:
         return
-    part = target[top:bottom, left:right, :3]
+    part = target[..., :3][place.slices(width=width, height=height)]
     below = part.float().cpu().numpy()
-    outline = _outline(cv2, aligned, reference, (left, top, right, bottom))
+    outline = _outline(cv2, face, reference, place)
     if not outline.any():
         return
-    warped = carried_reference(aligned, reference, (left, top, right, bottom), settings.thin_plate)
+    warped = carried_reference(face, reference, place, settings.thin_plate)
     above = warped.movedim(0, -1).clamp(0, 1).cpu().numpy()
     if settings.match_colour:
         matched = match_colour(cv2, above, below, outline)
         above = above + settings.match_colour * (matched - above)
     cloned = _clone(cv2, above, below, outline)
-    scale = float(np.sqrt(np.linalg.det(crop_matrix(aligned)[:, :2])))
+    scale = float(np.sqrt(np.linalg.det(crop_matrix(face)[:, :2])))
     weight = _soft(outline, max(1.0, _FEATHER * CROP / scale))
     share = torch.from_numpy(weight)[..., None].to(part.device)
     blended = torch.lerp(part.float(), torch.from_numpy(cloned).to(part.device), share)
@@ -106,16 +110,15 @@ def _warp_face(
 
 
 def carried_reference(
-    aligned: AlignedFace, reference: Reference, place: tuple[int, int, int, int], thin_plate: bool
+    face: Face, reference: Reference, place: Rect, thin_plate: bool
 ) -> torch.Tensor:
-    """The reference picture as it lies over a window of the target (left, top, right, bottom):
-    `[3,h,w]`, face on face."""
-    left, top, right, bottom = place
-    here, there = _pairs(aligned, reference.aligned)
+    """The reference picture as it lies over a window of the target (whole pixels): `[3,h,w]`, face
+    on face."""
+    here, there = _pairs(face, reference)
     matrix = similarity(here, there)
     samples = samples_per_pixel(matrix)
-    picture = reference.picture[..., :3].movedim(-1, 0).float()
-    points = points_of(matrix, (bottom - top, right - left), samples, (left, top), picture.device)
+    picture = rgb(reference.picture).movedim(-1, 0).float()
+    points = points_of(matrix, place, samples, picture.device)
     if thin_plate:
         bend = _bend(here, there - moved(here, matrix), place)
         points = points + F.interpolate(
@@ -124,49 +127,45 @@ def carried_reference(
     return sample(picture, points, samples)
 
 
-def _pairs(target: AlignedFace, reference: AlignedFace) -> tuple[np.ndarray, np.ndarray]:
+def _pairs(target: Face, reference: Reference) -> tuple[np.ndarray, np.ndarray]:
     """The same landmarks of both: all of a detector's where both have them, else the anchors."""
-    here, there = target.dense, reference.dense
-    if here is not None and there is not None and len(here) == len(there):
-        return here, there
-    if target.anchors is None or reference.anchors is None:
+    a, b = target.landmarks, reference.face.landmarks
+    if a is None or b is None:
         raise ValueError("mode: warp needs the landmarks of every face that takes part.")
-    count = min(len(target.anchors), len(reference.anchors))
-    return target.anchors[:count], reference.anchors[:count]
+    if a.dense is not None and b.dense is not None and len(a.dense) == len(b.dense):
+        return a.dense, b.dense
+    count = min(len(a.anchors), len(b.anchors))
+    return a.anchors[:count], b.anchors[:count]
 
 
-def _bend(here: np.ndarray, offsets: np.ndarray, place: tuple[int, int, int, int]) -> torch.Tensor:
+def _bend(here: np.ndarray, offsets: np.ndarray, place: Rect) -> torch.Tensor:
     """Offsets at landmarks -> `[1,2,_GRID,_GRID]` over the window, by a thin-plate spline (Bookstein
     1989): the smoothest field that meets each of them."""
     from scipy.interpolate import RBFInterpolator
 
     # Two landmarks on one point say two things of it, which no spline can meet.
     here, first = np.unique(here, axis=0, return_index=True)
-    left, top, right, bottom = place
-    x, y = np.linspace(left, right, _GRID), np.linspace(top, bottom, _GRID)
+    x, y = np.linspace(place.left, place.right, _GRID), np.linspace(place.top, place.bottom, _GRID)
     grid = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
     field = RBFInterpolator(here, offsets[first], kernel="thin_plate_spline")(grid)
     return torch.from_numpy(field.T.reshape(1, 2, _GRID, _GRID)).float()
 
 
-def _outline(
-    cv2: ModuleType, aligned: AlignedFace, reference: Reference, place: tuple[int, int, int, int]
-) -> np.ndarray:
+def _outline(cv2: ModuleType, face: Face, reference: Reference, place: Rect) -> np.ndarray:
     """Where the face is, `[h,w]` of bool: the hull of its landmarks, or an oval by its anchors;
     inside the reference picture too."""
-    left, top, right, bottom = place
-    here, there = _pairs(aligned, reference.aligned)
+    here, there = _pairs(face, reference)
     if len(here) > len(TEMPLATE):
         points = here
     else:
         turn = np.linspace(0, 2 * np.pi, 64, endpoint=False)
         oval = np.c_[_MIDDLE[0] + _RADII[0] * np.cos(turn), _MIDDLE[1] + _RADII[1] * np.sin(turn)]
-        points = moved(oval * CROP, inverse(crop_matrix(aligned)))
+        points = moved(oval * CROP, inverse(crop_matrix(face)))
     height, width = reference.picture.shape[:2]
     frame = np.array([[0, 0], [width, 0], [width, height], [0, height]], dtype=np.float64)
     shown = moved(frame, inverse(similarity(here, there)))
-    size = (bottom - top, right - left)
-    both = _filled(cv2, points - (left, top), size) & _filled(cv2, shown - (left, top), size)
+    size, corner = (int(place.height), int(place.width)), (place.left, place.top)
+    both = _filled(cv2, points - corner, size) & _filled(cv2, shown - corner, size)
     return both.astype(bool)
 
 

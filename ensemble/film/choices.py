@@ -29,34 +29,29 @@ def _scaled(value: float, color: str) -> Triple:
 
 
 def grade_from_widgets(
+    *,
     look: str,
-    look_strength: float,
     lut_path: str | None,
     lut_strength: float,
-    light: tuple[float, float, float, float, float],
-    tone: tuple[float, float],
-    wheels: tuple[tuple[float, str], tuple[float, str], tuple[float, str]],
+    lift: float,
+    lift_color: str,
+    gamma: float,
+    gamma_color: str,
+    gain: float,
+    gain_color: str,
+    **plain: float,
 ) -> Grade:
-    """light: exposure, temperature, tint, saturation, vibrance. tone: contrast, pivot. wheels:
-    lift,
-    gamma, gain, each a value and a colour. `look` outside LOOKS is none. CubeError for a bad table.
+    """The node's widgets, by their names; `plain` are the fields of Grade that are one number each.
+
+    A `look` outside LOOKS is none. ValueError for a bad colour, CubeError for a bad table.
     """
-    exposure, temperature, tint, saturation, vibrance = light
-    lift, gamma, gain = wheels
-    red, green, blue = (lift[0] + _LIFT_REACH * offset for offset in wheel_offset(lift[1]))
+    red, green, blue = (lift + _LIFT_REACH * offset for offset in wheel_offset(lift_color))
     return Grade(
-        exposure=exposure,
-        contrast=tone[0],
-        pivot=tone[1],
-        temperature=temperature,
-        tint=tint,
-        saturation=saturation,
-        vibrance=vibrance,
         lift=(red, green, blue),
-        gamma=_scaled(*gamma),
-        gain=_scaled(*gain),
+        gamma=_scaled(gamma, gamma_color),
+        gain=_scaled(gain, gain_color),
         look=LOOKS.get(look),
-        look_strength=look_strength,
         cube=load_cube(Path(lut_path)) if lut_path else None,
         cube_strength=lut_strength,
+        **plain,
     )

@@ -22,13 +22,11 @@ class CubeError(ValueError):
 
 @dataclass(frozen=True)
 class Cube:
-    """table: float32, `[size, 3]` (three curves) or `[size, size, size, 3]` (blue, green, red
-    index).
+    """A look-up table of colours."""
 
-    The table spans `low`..`high` per channel; a colour outside takes the nearest edge.
-    """
-
+    # float32, `[size, 3]` (three curves) or `[size, size, size, 3]` (blue, green, red index).
     table: torch.Tensor
+    # What the table spans per channel; a colour outside takes the nearest edge.
     low: Triple = (0.0, 0.0, 0.0)
     high: Triple = (1.0, 1.0, 1.0)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
+from ..pictures import colours
 from .colour import adaptation, contrast, saturate, to_display, to_linear, white_point
 from .cube import Cube, apply_cube
 from .looks import Look, apply_look, curve_table
@@ -15,28 +16,32 @@ Triple = tuple[float, float, float]
 _CHUNK_CPU, _CHUNK_GPU = 1 << 17, 1 << 22  # pixels worked on at a time
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Grade:
-    """All of one grade. The defaults change nothing.
+    """All of one grade. The defaults change nothing."""
 
-    exposure: stops. contrast: slope at `pivot`, a display value. temperature, tint: -100..100.
-    saturation: factor. vibrance: -1..1. lift, gamma, gain: per channel, on display values. cube: a
-    table of display values. look_strength, cube_strength: 0..1, how much of each is mixed in.
-    """
-
+    # Stops.
     exposure: float = 0.0
+    # Slope at `pivot`, a display value.
     contrast: float = 1.0
     pivot: float = 0.435
+    # -100..100.
     temperature: float = 0.0
     tint: float = 0.0
+    # A factor.
     saturation: float = 1.0
+    # -1..1.
     vibrance: float = 0.0
+    # Per channel, on display values.
     lift: Triple = (0.0, 0.0, 0.0)
     gamma: Triple = (1.0, 1.0, 1.0)
     gain: Triple = (1.0, 1.0, 1.0)
     look: Look | None = None
+    # 0..1, how much of the look is mixed in.
     look_strength: float = 1.0
+    # A table of display values.
     cube: Cube | None = None
+    # 0..1, how much of the table is mixed in.
     cube_strength: float = 1.0
 
     def changes_light(self) -> bool:
@@ -114,17 +119,15 @@ def colour_grade(
     if grade.changes_nothing() or image.numel() == 0:
         return image
     device = device or image.device
-    channels = image.shape[-1]
-    colours = 3 if channels >= 3 else 1
-    alphas = channels - colours
-    out = image.new_empty(*image.shape[:3], 3 + alphas)
+    colour = colours(image.shape[-1])
+    out = image.new_empty(*image.shape[:3], 3 + image.shape[-1] - colour)
     balance = balance_matrix(grade)
     curves = curve_table(grade.look) if grade.look is not None and grade.has_look() else None
     for frame, result in zip(image.flatten(1, 2), out.flatten(1, 2), strict=True):
-        hdr = bool(((frame[:, :colours] < 0) | (frame[:, :colours] > 1)).any())
+        hdr = bool(((frame[:, :colour] < 0) | (frame[:, :colour] > 1)).any())
         for piece in _pieces(frame.shape[0], device):
-            colour = frame[piece, :colours].to(device, torch.float32).T.expand(3, -1)
-            graded = grade_colour(colour.contiguous(), grade, balance, curves)
+            plain = frame[piece, :colour].to(device, torch.float32).T.expand(3, -1)
+            graded = grade_colour(plain.contiguous(), grade, balance, curves)
             result[piece, :3].copy_((graded if hdr else graded.clamp_(0.0, 1.0)).T)
-        result[:, 3:].copy_(frame[:, colours:])
+        result[:, 3:].copy_(frame[:, colour:])
     return out

@@ -14,10 +14,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from ..pictures import colours
 from .boolean import DISC_VARIANCE, variance
 from .hashing import noise_bytes
 from .kernel import Kernel, make_kernel, spread
-from .stocks import STOCKS, Stock
+from .stocks import DEFAULT_STOCK, STOCKS, Stock
 
 LEVELS = 4096
 _TABLE = 2 * LEVELS  # a power of two, so that masking bits keeps any index inside
@@ -28,30 +29,29 @@ _LAYERS = 3
 _CHUNK_CPU, _CHUNK_GPU = 1 << 18, 1 << 24
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class GrainSettings:
-    """strength: factor on the stock's amplitude. size: factor on its scale. chroma: factor on its
-    colour.
-    """
+    """A stock, and how far it is changed."""
 
-    stock: Stock = STOCKS["Portra 400"]
+    stock: Stock = STOCKS[DEFAULT_STOCK]
+    # Factor on the stock's amplitude.
     strength: float = 1.0
+    # Factor on its scale.
     size: float = 1.0
+    # Factor on its colour.
     chroma: float = 1.0
     seed: int = 0
 
 
 @dataclass(frozen=True)
 class _Plan:
-    """What is the same for every chunk of a run.
-
-    own, shared: a layer's weight of its own field and of the sum of all three; the mix keeps the
-    energy. response: strength * sqrt(V) per layer, `[3, 8192]`, indexed by u * 4096.
-    """
+    """What is the same for every chunk of a run."""
 
     kernel: Kernel
+    # A layer's weight of its own field, and of the sum of all three; the mix keeps the energy.
     own: float
     shared: float
+    # strength * sqrt(V) per layer, `[3, 8192]`, indexed by u * 4096.
     response: torch.Tensor
 
 
@@ -163,19 +163,19 @@ def grain_frame(
 ) -> None:
     """Write `frame` `[H,W,C]` with grain into `out`. Channels past the third (alpha) are copied."""
     height, width, channels = frame.shape
-    colours = 1 if channels < _LAYERS else _LAYERS
+    layers = colours(channels)
     columns = range(origin[1], origin[1] + width)
     for rows in _row_chunks(height, width, device):
         part = slice(rows.start, rows.stop)
-        colour = frame[part, :, :colours].to(device, torch.float32).permute(2, 0, 1).contiguous()
+        colour = frame[part, :, :layers].to(device, torch.float32).permute(2, 0, 1).contiguous()
         y = range(origin[0] + rows.start, origin[0] + rows.stop)
-        grain = _mixed(_filtered(plan, seed, index, y, columns, device), plan, colours)
+        grain = _mixed(_filtered(plan, seed, index, y, columns, device), plan, layers)
         grain = _respond_(grain, colour, plan).add_(colour)
         if clamp:
             grain = _clamped_(grain, colour)
-        out[part, :, :colours].copy_(grain.permute(1, 2, 0))
-    if channels > colours:
-        out[..., colours:].copy_(frame[..., colours:])
+        out[part, :, :layers].copy_(grain.permute(1, 2, 0))
+    if channels > layers:
+        out[..., layers:].copy_(frame[..., layers:])
 
 
 def film_grain(

@@ -18,15 +18,14 @@ NOISE_VARIANCE = (256**2 - 1) / 3  # of the odd numbers -255..255
 
 @dataclass(frozen=True)
 class Kernel:
-    """One axis of a separable filter that makes `pitch` samples from every lattice point.
-
-    weights: `pitch` rows of 2*reach+1 whole numbers; row k makes the sample k of a lattice cell.
-    gain: makes the filtered noise (both axes) unit variance.
-    """
+    """One axis of a separable filter that makes `pitch` samples from every lattice point."""
 
     pitch: int
+    # Lattice points to either side that a sample is made of.
     reach: int
+    # `pitch` rows of 2*reach+1 whole numbers; row k makes sample k of a lattice cell.
     weights: tuple[tuple[int, ...], ...]
+    # Makes the filtered noise (both axes) unit variance.
     gain: float
 
 

@@ -17,14 +17,13 @@ _CURVE_SIZE = 1025
 
 @dataclass(frozen=True)
 class Look:
-    """matrix: dyes mixing in linear light; rows sum to 1, so grey stays grey.
+    """How a film shows colours."""
 
-    bands: saturation of red, yellow, green, cyan, blue, magenta. at: display values where the
-    curves are given. red, green, blue: what becomes of them.
-    """
-
+    # Dyes mixing in linear light; rows sum to 1, so grey stays grey.
     matrix: tuple[tuple[float, float, float], ...]
+    # Saturation of red, yellow, green, cyan, blue, magenta.
     bands: tuple[float, float, float, float, float, float]
+    # Display values where the curves are given, and what becomes of them in each channel.
     at: tuple[float, ...]
     red: tuple[float, ...]
     green: tuple[float, ...]

@@ -5,6 +5,8 @@ import math
 import torch
 import torch.nn.functional as F
 
+from ..pictures import colours
+
 _ASPECT_TOLERANCE = 0.05  # sizes are rounded to multiples of 8, which costs a few percent
 _MATCH_SHARE = 0.01  # colours are matched only where at least this share of the picture was kept
 _MATCH_RANGE = (0.5, 2.0)
@@ -57,6 +59,7 @@ def paste_back(
     image: torch.Tensor,
     original: torch.Tensor,
     mask: torch.Tensor,
+    *,
     feather: int,
     match_colour: float,
 ) -> torch.Tensor:
@@ -71,9 +74,7 @@ def paste_back(
         if batch.shape[0] not in (1, count):
             raise ValueError(f"{name} holds {batch.shape[0]} pictures; 1 or {count} would fit.")
     size = (original.shape[1], original.shape[2])
-    channels = min(image.shape[-1], original.shape[-1], 3)
-    if channels == 2:  # grey with alpha
-        channels = 1
+    channels = colours(min(image.shape[-1], original.shape[-1]))
     results = []
     for i in range(count):
         base = original[i % original.shape[0]]

@@ -9,18 +9,17 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Stock:
-    """Grain on the film itself, so that it means the same at every picture size.
+    """Grain on the film itself, so that it means the same at every picture size."""
 
-    frame_mm: long edge of the negative. radius_um: radius of the model's discs, which sets the
-    amplitude. blur_um: sigma of what emulsion and lens spread, which sets how coarse it looks.
-    chroma: 0 one silver layer, 1 three independent dye layers. layers: radius of the red, green and
-    blue layer, relative.
-    """
-
+    # Long edge of the negative.
     frame_mm: float
+    # Radius of the model's discs, which sets the amplitude.
     radius_um: float
+    # Sigma of what emulsion and lens spread, which sets how coarse it looks.
     blur_um: float
+    # 0: one silver layer; 1: three independent dye layers.
     chroma: float
+    # Relative radius of the red, green and blue layer.
     layers: tuple[float, float, float] = (1.0, 0.92, 1.22)
 
 

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
+from ..core import LohaFactors, LokrFactors, LoraFactors, factors_of
+
 if TYPE_CHECKING:
     from comfy.model_patcher import ModelPatcher
     from comfy.sd import CLIP
@@ -125,23 +127,27 @@ def _fits(adapter: object, target: str | tuple, shapes: Mapping[str, torch.Size]
 
 def delta_size(adapter: object) -> int | None:
     """How many elements an adapter adds to, where its factors say so; None where they do not."""
-    import comfy.weight_adapter as kinds
-
-    if isinstance(adapter, kinds.LoRAAdapter) and adapter.weights[5] is None:
-        up, down, _, tucker = adapter.weights[:4]
-        kernel = tucker.shape[2:] if tucker is not None else ()
-        return up.shape[0] * prod(down.shape[1:]) * prod(kernel)
-    if isinstance(adapter, kinds.LoHaAdapter):
-        w1_a, w1_b, tucker = adapter.weights[0], adapter.weights[1], adapter.weights[5]
-        if tucker is None:
-            return w1_a.shape[0] * w1_b.shape[1]
-        return w1_a.shape[1] * w1_b.shape[1] * prod(tucker.shape[2:])
-    if isinstance(adapter, kinds.LoKrAdapter):
-        w1, w2, _, w1_a, w1_b, w2_a, w2_b, tucker, _ = adapter.weights
-        left = w1.numel() if w1 is not None else w1_a.shape[0] * w1_b.shape[1]
-        if w2 is not None:
-            return left * w2.numel()
-        if tucker is None:
-            return left * w2_a.shape[0] * w2_b.shape[1]
-        return left * w2_a.shape[1] * w2_b.shape[1] * prod(tucker.shape[2:])
+    match factors_of(adapter):
+        case LoraFactors(reshape=None) as lora:
+            kernel = lora.mid.shape[2:] if lora.mid is not None else ()
+            return lora.up.shape[0] * prod(lora.down.shape[1:]) * prod(kernel)
+        case LohaFactors() as loha:
+            return _rank_product(loha.w1_a, loha.w1_b, loha.t1)
+        case LokrFactors() as lokr:
+            return _size(lokr.w1, lokr.w1_a, lokr.w1_b) * _size(
+                lokr.w2, lokr.w2_a, lokr.w2_b, lokr.t2
+            )
     return None
+
+
+def _size(whole, left, right, tucker=None) -> int:
+    """Of one side of a Kronecker product, given whole or as a product of two."""
+    if whole is not None:
+        return whole.numel()
+    return _rank_product(left, right, tucker)
+
+
+def _rank_product(left, right, tucker) -> int:
+    if tucker is None:
+        return left.shape[0] * right.shape[1]
+    return left.shape[1] * right.shape[1] * prod(tucker.shape[2:])

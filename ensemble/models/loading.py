@@ -29,11 +29,14 @@ class Loaded:
     patcher: Any
     processor: Any = None
 
-    def on_device(self) -> tuple[Any, torch.device]:
-        """The model, moved to the device ComfyUI chose for it, and that device."""
+    def on_device(self, memory: float = 0.0) -> tuple[Any, torch.device]:
+        """The model, moved to the device ComfyUI chose for it, and that device. `memory`: bytes
+        that it needs there to run, beside its weights."""
         from comfy import model_management
 
-        model_management.load_models_gpu([self.patcher], force_full_load=True)
+        model_management.load_models_gpu(
+            [self.patcher], memory_required=memory, force_full_load=True
+        )
         return self.patcher.model.net, self.patcher.load_device
 
 
@@ -46,15 +49,21 @@ class _Held(torch.nn.Module):
         self.net = net
 
 
-def manage(net: torch.nn.Module, processor: Any = None) -> Loaded:
-    """Put a model under ComfyUI's memory management."""
+def manage(
+    net: torch.nn.Module,
+    processor: Any = None,
+    *,
+    load_device: torch.device | None = None,
+    offload_device: torch.device | None = None,
+) -> Loaded:
+    """Put a model under ComfyUI's memory management; without devices on those of text encoders."""
     from comfy import model_management, model_patcher
 
     held = _Held(net.eval())
     patcher = model_patcher.ModelPatcher(
         held,
-        load_device=model_management.text_encoder_device(),
-        offload_device=model_management.text_encoder_offload_device(),
+        load_device=load_device or model_management.text_encoder_device(),
+        offload_device=offload_device or model_management.text_encoder_offload_device(),
         size=model_management.module_size(held),
     )
     return Loaded(patcher, processor)
@@ -96,6 +105,20 @@ def model_folders(kind: str) -> list[Path]:
     return [c.parent for root in roots for c in sorted(Path(root).glob("*/config.json"))]
 
 
+def folder_names(kind: str) -> list[str]:
+    """Names of the model folders of `models/<kind>`."""
+    return sorted({folder.name for folder in model_folders(kind)})
+
+
+def named_folder(kind: str, name: str) -> Path:
+    """The folder `models/<kind>/<name>`. ValueError for a name that folder_names does not list."""
+    found = next((folder for folder in model_folders(kind) if folder.name == name), None)
+    if found is None:
+        known = ", ".join(folder_names(kind)) or f"none; put its folder into models/{kind}"
+        raise ValueError(f"{name!r} is no model folder in models/{kind}. There: {known}")
+    return found
+
+
 def find_folder(kind: str, wanted: Callable[[dict[str, Any]], bool]) -> Path | None:
     """The first folder in `models/<kind>` whose config.json is wanted, whatever its name."""
     return next((f for f in model_folders(kind) if wanted(config_of(kind, f))), None)
@@ -112,27 +135,27 @@ def config_of(kind: str, folder: Path) -> dict[str, Any]:
 
 
 def load_folder(
-    kind: str, folder: Path, model_class: str, processor_class: str = "AutoProcessor"
+    kind: str, folder: Path, model: str | type, processor: str = "AutoProcessor"
 ) -> Loaded:
-    """A transformers model and its processor from a folder of `models/<kind>`, safetensors only.
+    """A model and its processor from a folder of `models/<kind>`, safetensors only: classes of
+    transformers by name, or a model class like them.
 
     Raises ValueError naming the folder where it is not whole: transformers itself fills weights
     that are missing with random numbers.
     """
     place = f"models/{kind}/{folder.name}"
-    return load_once(
-        model_class, folder, lambda path: _read(path, model_class, processor_class, place)
-    )
+    name = model if isinstance(model, str) else model.__name__
+    return load_once(name, folder, lambda path: _read(path, model, processor, place))
 
 
-def _read(folder: Path, model_class: str, processor_class: str, place: str) -> Loaded:
+def _read(folder: Path, model: str | type, processor: str, place: str) -> Loaded:
     import transformers
 
+    model_class: Any = getattr(transformers, model) if isinstance(model, str) else model
+    name = model_class.__name__
     try:
-        processor = getattr(transformers, processor_class).from_pretrained(
-            folder, local_files_only=True
-        )
-        model, info = getattr(transformers, model_class).from_pretrained(
+        prepare = getattr(transformers, processor).from_pretrained(folder, local_files_only=True)
+        net, info = model_class.from_pretrained(
             folder,
             local_files_only=True,
             use_safetensors=True,
@@ -141,13 +164,13 @@ def _read(folder: Path, model_class: str, processor_class: str, place: str) -> L
         )
     except Exception as error:  # transformers, safetensors and json each raise their own
         raise ValueError(
-            f"The model folder {place} cannot be read as {model_class}: {error} Download "
+            f"The model folder {place} cannot be read as {name}: {error} Download "
             "it again (config.json, the processor's .json files, model.safetensors), or remove it."
         ) from error
     if info["missing_keys"]:
         some = ", ".join(sorted(info["missing_keys"])[:3])
         raise ValueError(
             f"The model folder {place} lacks {len(info['missing_keys'])} weights of "
-            f"{model_class} ({some}, …). Download its model.safetensors again."
+            f"{name} ({some}, …). Download its model.safetensors again."
         )
-    return manage(model, processor)
+    return manage(net, prepare)

@@ -1,7 +1,7 @@
 """A skeleton, a photo, keypoints or nothing -> pose map, keypoints and regions for a prompt."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from enum import Enum
 from typing import Any
 
@@ -54,9 +54,9 @@ class NoPicture(str, Enum):
     NO_POSE = "no pose"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Options:
-    """The node's widgets. Their meaning is in the node's tooltips."""
+    """The node's widgets, by their names. What they mean is in the node's tooltips."""
 
     people: int = 0
     width: int = 0
@@ -77,16 +77,50 @@ class Options:
     margin: float = 0.3
     joints: str = ""
 
+    @staticmethod
+    def of(**widgets: Any) -> "Options":
+        """Of the widgets' values, where choices are texts."""
+        kinds = {field.name: field.type for field in fields(Options)}
+        return Options(**{name: kinds[name](value) for name, value in widgets.items()})  # type: ignore[operator]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Inputs:
+    """What is linked to the node. Joints moved by hand (Options.joints) win over the keypoints, and
+    these over the image; what does not win gives only the size."""
+
+    # RGB uint8 `[H,W,3]`.
+    image: np.ndarray | None = None
+    # POSE_KEYPOINT.
+    keypoints: Any = None
+    # How many person parts the prompt has; None without a prompt.
+    people: int | None = None
+    # `[K,h,w]`, one per person.
+    person_masks: torch.Tensor | None = None
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """Width and height of what is linked; None where nothing is."""
+        if self.image is not None:
+            return self.image.shape[1], self.image.shape[0]
+        if self.keypoints is not None:
+            frame = _first_frame(self.keypoints)
+            return frame.width, frame.height
+        return None
+
 
 @dataclass(frozen=True, eq=False)
 class PoseControl:
-    """pose_map RGB uint8 `[H,W,3]`; regions `[N,H,W]` in prompt order; report for people to read;
-    bodies, those that were left out too, in the order that `order` counts them."""
+    """What the node gives."""
 
+    # RGB uint8 `[H,W,3]`.
     pose_map: np.ndarray
     pose: Pose
+    # `[N,H,W]` in prompt order.
     regions: torch.Tensor
+    # For people to read.
     report: str
+    # Those that were left out too, in the order in which `order` counts them.
     bodies: Pose
 
     @property
@@ -96,50 +130,35 @@ class PoseControl:
 
 @dataclass(frozen=True, eq=False)
 class _Found:
-    """A pose on its own canvas, and the picture it was read from where that is a drawn map.
-    `listed`: its people are in the prompt's order, wherever they stand."""
+    """A pose on its own canvas."""
 
     pose: Pose
+    # Where it comes from, for the report.
     origin: str
+    # The map that it was read from, where it is drawn.
     drawn: np.ndarray | None = None
+    # Its people are in the prompt's order, wherever they stand.
     listed: bool = False
 
 
-def pose_control(
-    options: Options,
-    image: np.ndarray | None,
-    keypoints: Any,
-    people_in_text: int | None,
-    person_masks: torch.Tensor | None,
-    estimate: Estimate,
-) -> PoseControl:
-    """Everything PoseControlInput gives. image RGB uint8 `[H,W,3]`; keypoints POSE_KEYPOINT;
-    person_masks `[K,h,w]`. Joints moved by hand win over keypoints, and these over the image; what
-    does not win gives only the size.
+def pose_control(options: Options, inputs: Inputs, estimate: Estimate) -> PoseControl:
+    """Everything PoseControlInput gives.
 
     Raises ValueError naming the input where no pose can be made of it.
     """
     order = parse_order(options.order)
-    wanted = options.people or people_in_text or None
-    words_needed(options.match, person_masks, wanted)
-    found = _by_hand(options, image, keypoints) or _find(options, image, keypoints, estimate)
+    wanted = options.people or inputs.people or None
+    words_needed(options.match, inputs.person_masks, wanted)
+    width, height = canvas_size(options.width, options.height, inputs.size)
+    found = _by_hand(options, width, height) or _find(options, inputs, estimate)
     if found is not None and found.drawn is None:
-        found = _Found(
-            found.pose.with_people(
-                [_sure(person, options.min_score) for person in found.pose.people]
-            ),
-            found.origin,
-            listed=found.listed,
-        )
-    given = None if image is None else (image.shape[1], image.shape[0])
-    if given is None and found is not None:
-        given = (found.pose.width, found.pose.height)
-    width, height = canvas_size(options.width, options.height, given)
+        sure = [_sure(person, options.min_score) for person in found.pose.people]
+        found = replace(found, pose=found.pose.with_people(sure))
     if found is not None:
         kept = keep_people(found.pose, sort=not found.listed)
         if kept.people:
-            masks = person_masks if options.match is Match.BY_WORDS else None
-            casting = cast(kept, wanted, order, masks, options.on_mismatch)
+            masks = inputs.person_masks if options.match is Match.BY_WORDS else None
+            casting = cast(kept, wanted, order=order, masks=masks, on_mismatch=options.on_mismatch)
             return _of_bodies(options, kept, casting, found, width, height)
         if options.on_nobody is Nobody.ERROR:
             raise ValueError(
@@ -149,18 +168,11 @@ def pose_control(
     return _without_bodies(options, wanted, order, width, height, nobody=found is not None)
 
 
-def _by_hand(options: Options, image: np.ndarray | None, keypoints: Any) -> _Found | None:
+def _by_hand(options: Options, width: int, height: int) -> _Found | None:
     """The bodies of the input `joints`, on the map that they are parts of; None without any."""
     bodies = read_joints(options.joints)
     if not bodies:
         return None
-    given = None
-    if image is not None:
-        given = (image.shape[1], image.shape[0])
-    elif keypoints is not None:
-        frame = _first_frame(keypoints)
-        given = (frame.width, frame.height)
-    width, height = canvas_size(options.width, options.height, given)
     return _Found(pose_of(bodies, width, height), "joints (moved by hand)", listed=True)
 
 
@@ -171,11 +183,10 @@ def _first_frame(keypoints: Any) -> Pose:
     return frames[0]
 
 
-def _find(
-    options: Options, image: np.ndarray | None, keypoints: Any, estimate: Estimate
-) -> _Found | None:
-    if keypoints is not None:
-        return _Found(_first_frame(keypoints), "the keypoints")
+def _find(options: Options, inputs: Inputs, estimate: Estimate) -> _Found | None:
+    if inputs.keypoints is not None:
+        return _Found(_first_frame(inputs.keypoints), "the keypoints")
+    image = inputs.image
     if image is None:
         return None
     if min(image.shape[:2]) < _SMALLEST:
@@ -238,7 +249,7 @@ def _without_bodies(
         wanted = 1
     if wanted is None:
         raise ValueError(
-            "people is 0, and nothing tells how many there are: link a picture, keypoints or the "
+            "people is 0, and the number of people is not known: link a picture, keypoints or the "
             "prompt to text, or set people."
         )
     why = "no person found, " if nobody else ""
@@ -251,7 +262,7 @@ def _without_bodies(
         return PoseControl(black, empty, regions, f"{why}no pose: {wanted} equal columns", empty)
     pose, layout = default_pose(wanted, width, height, options.framing)
     # These stand in prompt order already, row by row.
-    casting = cast(pose, wanted, order, None, Mismatch.ERROR)
+    casting = cast(pose, wanted, order=order)
     bodies = np.stack([person.body for person in pose.people])
     regions = body_regions(bodies, width, height, options.shape, options.feather, options.margin)
     lines = [

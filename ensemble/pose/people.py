@@ -71,6 +71,7 @@ def parse_order(order: str) -> tuple[int, ...]:
 def cast(
     pose: Pose,
     wanted: int | None,
+    *,
     order: tuple[int, ...] = (),
     masks: torch.Tensor | None = None,
     on_mismatch: Mismatch = Mismatch.ERROR,

@@ -17,7 +17,8 @@ from comfy.ldm.modules.attention import optimized_attention
 from torch import nn
 
 from ..regions.weights import reduce_to
-from .gates import grid_of
+from .families.family import CrossAttention
+from .region_gate import grid_of
 from .stack import LayerStack
 
 DENSE = 0.7
@@ -27,10 +28,9 @@ more."""
 
 @dataclass(frozen=True)
 class Block:
-    """One transformer block: its key in ComfyUI's `patches_replace`, and its cross-attention."""
+    """A cross-attention and what people's LoRAs change in its `to_k` and `to_v`."""
 
-    key: tuple[str, int, int]
-    attention: nn.Module
+    attention: CrossAttention
     key_stack: LayerStack | None
     value_stack: LayerStack | None
 
@@ -49,7 +49,8 @@ class RegionalAttention:
     grids: Mapping[int, tuple[int, int]]
     pairs: dict = field(default_factory=dict)
     """(block, kinds of rows, person) -> (K, V); shared over the whole run."""
-    places: dict = field(default_factory=dict)
+    cache: dict = field(default_factory=dict)
+    """Weights per grid of tokens, and runs of rows."""
 
     def replacement(self, block: Block, inner: Callable | None) -> Callable:
         """`fn(q, k, v, extra_options)` for this block, around a replacement that was there
@@ -73,7 +74,7 @@ class RegionalAttention:
         return replaced
 
     def _combine(self, block: Block, q, k, v, attend, grid, may_pick: bool) -> torch.Tensor:
-        base, people = self._places(grid, q)
+        base, people = self._weights_at(grid, q)
         out = attend(q, k, v) * base
         for person, (weight, picked, weight_there) in enumerate(people):
             if picked is not None and not len(picked):
@@ -92,7 +93,7 @@ class RegionalAttention:
         """Runs of our rows whose texts of this person are equally long, with their kinds: a call
         each."""
         key = ("groups", person)
-        if key not in self.places:
+        if key not in self.cache:
             lengths = [self.contexts[kind][person].shape[1] if kind else 0 for kind in self.kinds]
             groups, start = [], 0
             for length, run in itertools.groupby(lengths):
@@ -100,12 +101,12 @@ class RegionalAttention:
                 start = rows.stop
                 if length:
                     groups.append((rows, tuple(self.kinds[rows])))
-            self.places[key] = groups
-        return self.places[key]
+            self.cache[key] = groups
+        return self.cache[key]
 
     def _rows_pair(self, block: Block, kinds: tuple, person: int, q: torch.Tensor):
         """K and V `[rows,T,C]` of one person, each row with the text of its kind."""
-        key = (block.key, kinds, person)
+        key = (block.attention.key, kinds, person)
         if key not in self.pairs:
             of_kind = {kind: self._pair(block, kind, person, q) for kind in dict.fromkeys(kinds)}
             self.pairs[key] = tuple(
@@ -113,11 +114,11 @@ class RegionalAttention:
             )
         return self.pairs[key]
 
-    def _places(self, grid: tuple[int, int], q: torch.Tensor):
+    def _weights_at(self, grid: tuple[int, int], q: torch.Tensor):
         """The base's weight per row `[B,T,1]`, and for each person the weight `[1,T,1]`, the indices of
         the tokens where it is not zero (None when that is nearly everywhere), and the weight there."""
         key = (grid, q.dtype, q.device)
-        if key not in self.places:
+        if key not in self.cache:
             weights = reduce_to(self.weights, *grid).flatten(1)
             ours = torch.tensor([kind is not None for kind in self.kinds])
             base = torch.where(ours[:, None], weights[:1], torch.ones(1))[..., None]
@@ -127,14 +128,14 @@ class RegionalAttention:
                 few = picked.to(q.device) if len(picked) < DENSE * q.shape[1] else None
                 weight = weight[None, :, None].to(q)
                 people.append((weight, few, weight if few is None else weight[:, few]))
-            self.places[key] = (base.to(q), people)
-        return self.places[key]
+            self.cache[key] = (base.to(q), people)
+        return self.cache[key]
 
     def _pair(self, block: Block, kind: str, person: int, q: torch.Tensor):
         context = self.contexts[kind][person].to(q)
         return (
-            _project(block.attention.to_k, block.key_stack, person, context),
-            _project(block.attention.to_v, block.value_stack, person, context),
+            _project(block.attention.module.to_k, block.key_stack, person, context),
+            _project(block.attention.module.to_v, block.value_stack, person, context),
         )
 
 
@@ -143,11 +144,7 @@ def _project(layer: nn.Module, stack: LayerStack | None, person: int, context: t
     out = layer(context)
     if stack is None:
         return out
-    if stack.gain is not None:
-        bias = 0 if layer.bias is None else layer.bias.to(out)
-        out = out + (out - bias) * stack.gain[person].to(out)
-    if stack.bias is not None:
-        out = out + stack.bias[person].to(out)
+    out = stack.with_gain_and_bias(layer, out, lambda table: table[person])
     mine = [i for i, owner in enumerate(stack.owners) if owner == person]
     if mine:
         out = out + F.linear(context, stack.down[mine].to(out)) @ stack.up[mine].to(out)

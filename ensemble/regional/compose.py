@@ -20,16 +20,17 @@ from ..prompt.emphasis import Weights, for_comfy
 from ..prompt.grammar import BreakPrompt, Part, parse_break, parse_negative
 from ..prompt.tags import LoraTag
 from ..regions.layout import Layout
+from .changes import LoraPatch, Patches
 from .encode import encode, knows_weights, without_emphasis
+from .families import family_of
 from .patch import Span
 from .people import Method, People, Person, Text
-from .places import Places, place, read_order
-from .stack import PersonPatches
+from .placement import Placement, PlacementRequest, place, read_order
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Settings:
     method: Method = Method.FUSED
     weights: Weights = Weights.A1111
@@ -51,6 +52,10 @@ class Notes:
 
     def say(self, line: str) -> None:
         self.lines.append(line)
+
+    def say_once(self, line: str) -> None:
+        if line not in self.lines:
+            self.say(line)
 
     def warn(self, line: str) -> None:
         log.warning("BreakRegionalPrompt: %s", line)
@@ -78,17 +83,19 @@ def check(text: str, negative: str, settings: Settings) -> BreakPrompt:
 
 
 def compose(
-    model: ModelPatcher, clip: CLIP, text: str, negative: str, settings: Settings,
+    model: ModelPatcher, clip: CLIP, *, text: str, negative: str, settings: Settings,
     regions: torch.Tensor | None = None, pose: object = None,
 ) -> People:  # fmt: skip
-    """The People of a prompt; regions `[1 or N,H,W]` win over the pose, which wins over the
-    layout."""
+    """The People of a prompt. regions and pose: see PlacementRequest."""
     prompt = check(text, negative, settings)
     notes = Notes()
     negatives = parse_negative(negative, len(prompt.people))
     where = place(
-        len(prompt.people), settings.layout, settings.feather, settings.order, regions, pose
-    )
+        PlacementRequest(
+            people=len(prompt.people), layout=settings.layout, feather=settings.feather,
+            order=settings.order, regions=regions, pose=pose,
+        )
+    )  # fmt: skip
     for number, mask in enumerate(where.regions, 1):
         if not mask.any():
             notes.warn(f"the region of person {number} is empty, so that person is not painted")
@@ -136,25 +143,24 @@ class _Encoder:
 
     def __init__(self, model: ModelPatcher, clip: CLIP, settings: Settings, notes: Notes):
         self.model, self.clip, self.settings, self.notes = model, clip, settings, notes
+        self.family = family_of(model)
         self.plain: dict[str, Text] = {}
         self.keys: tuple[KeyMap, KeyMap] | None = None
 
     def text(self, clip: CLIP, text: str) -> Text:
-        if clip is not self.clip:
-            return self._encoded(clip, text)
-        if text not in self.plain:
-            self.plain[text] = self._encoded(clip, text)
-        return self.plain[text]
-
-    def _encoded(self, clip: CLIP, text: str) -> Text:
+        if clip is self.clip and text in self.plain:
+            return self.plain[text]
         weights = self.settings.weights
         if without_emphasis(text, weights) != text and not knows_weights(clip):
-            line = "This model's text encoder knows no emphasis; brackets and weights are left out."
-            if line not in self.notes.lines:
-                self.notes.say(line)
-        return Text(text, encode(clip, text, weights))
+            self.notes.say_once(
+                "This model's text encoder knows no emphasis; brackets and weights are left out."
+            )
+        encoded = Text(text, encode(clip, text, weights, self.family))
+        if clip is self.clip:
+            self.plain[text] = encoded
+        return encoded
 
-    def person(self, part: Part, whole: str, negative: str, where: Places, index: int) -> Person:
+    def person(self, part: Part, whole: str, negative: str, where: Placement, index: int) -> Person:
         found = [(_find(tag, self.settings.skip_missing, self.notes), tag) for tag in part.loras]
         choices = [_choice(file, tag) for file, tag in found if file]
         clip, patches = self._apply(choices)
@@ -162,16 +168,17 @@ class _Encoder:
             positive=self.text(clip, whole),
             negative=self.text(clip, negative),
             lora_names=tuple(f"{c.file.name} {c.weight:g}" for c in choices),
-            patches=PersonPatches(patches),
+            patches=patches,
             region=where.regions[index],
             head=where.heads[index],
             seed_offset=index,
         )
 
-    def _apply(self, choices: Sequence[LoraChoice]) -> tuple[CLIP, dict]:
+    def _apply(self, choices: Sequence[LoraChoice]) -> tuple[CLIP, Patches]:
         """A clone of CLIP with the choices' text parts, and what they change in the diffusion
         model."""
-        clip, patches = self.clip, {}
+        clip: CLIP = self.clip
+        patches: dict = {}
         for choice in choices:
             if self.keys is None:
                 self.keys = model_key_map(self.model), clip_key_map(self.clip)
@@ -183,7 +190,8 @@ class _Encoder:
             if warning:
                 self.notes.lines.append(f"Warning: {warning}")
             for key, adapter in own.adapters.items():
-                patches[key] = (*patches.get(key, ()), (adapter, choice.weight))
+                patch = LoraPatch(adapter, choice.weight, choice.file.name)
+                patches[key] = (*patches.get(key, ()), patch)
             if texts.adapters and choice.clip_weight:
                 clip = clip.clone() if clip is self.clip else clip
                 clip.add_patches(texts.adapters, choice.clip_weight)

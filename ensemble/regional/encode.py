@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from comfy.sd import CLIP
 from comfy.sd1_clip import escape_important, token_weights, unescape_important
 
 from ..prompt.emphasis import Weights, check_comfy, for_comfy, parse_a1111
+from .families.family import Family
 
-WIDTHS = {"l": 768, "g": 1280, "h": 1024}
-"""Channels of the CLIP encoders whose outputs core lays side by side, in the order l, g."""
 CHUNK = 77
 
 
-def encode(clip: CLIP, text: str, weights: Weights) -> list:
+def encode(clip: CLIP, text: str, weights: Weights, family: Family) -> list:
     """Conditioning as CLIPTextEncode gives it.
 
     `a1111` encodes without weights, multiplies every token's vector by its weight, and scales the
@@ -26,14 +27,17 @@ def encode(clip: CLIP, text: str, weights: Weights) -> list:
     tokens = clip.tokenize(for_comfy(text, weights))
     if weights is not Weights.A1111 or _plain(tokens):
         return clip.encode_from_tokens_scheduled(tokens)
-    unknown = set(tokens) - set(WIDTHS)
+    unknown = set(tokens) - set(family.clip_channels)
     if unknown:
         raise ValueError(
             f"BreakRegionalPrompt: weights = a1111 is arithmetic on CLIP's vectors, and this "
             f"model reads text with {', '.join(sorted(unknown))}. Choose weights = comfy or off."
         )
     conditioning = clip.encode_from_tokens_scheduled(_without_weights(tokens))
-    return [[_emphasise(context, tokens), values] for context, values in conditioning]
+    return [
+        [_emphasise(context, tokens, family.clip_channels), values]
+        for context, values in conditioning
+    ]
 
 
 def knows_weights(clip: CLIP) -> bool:
@@ -65,12 +69,12 @@ def _without_weights(tokens: dict) -> dict:
     }
 
 
-def _emphasise(context: torch.Tensor, tokens: dict) -> torch.Tensor:
+def _emphasise(context: torch.Tensor, tokens: dict, channels_of: Mapping[str, int]) -> torch.Tensor:
     """`[1, 77 * chunks, C]`, each chunk of each encoder on its own."""
     context = context.clone()
     start = 0
-    for name in sorted(tokens, key="lgh".index):
-        channels = slice(start, start + WIDTHS[name])
+    for name in (name for name in channels_of if name in tokens):
+        channels = slice(start, start + channels_of[name])
         start = channels.stop
         for index, chunk in enumerate(tokens[name]):
             part = context[:, index * CHUNK : (index + 1) * CHUNK, channels]

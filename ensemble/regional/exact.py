@@ -12,8 +12,8 @@ from typing import ClassVar
 from comfy.patcher_extension import WrappersMP
 from torch import nn
 
+from .layers_by_row import RowPeople, with_adapters_by_row
 from .lifetime import replaced_forwards
-from .own_rows import RowOwners, with_own_adapters
 from .patch import Row
 from .stack import AdapterStack
 
@@ -31,13 +31,13 @@ class Exact:
     def run(self, unet: nn.Module, rows: Sequence[Row | None], call, args, options):
         people = tuple(-1 if row is None or row.person is None else row.person for row in rows)
         if people not in self.cache:
-            self.cache[people] = RowOwners(people)
+            self.cache[people] = RowPeople(people)
         with replaced_forwards(self._replacements(unet, self.cache[people])):
             return call()
 
-    def _replacements(self, unet: nn.Module, rows: RowOwners):
+    def _replacements(self, unet: nn.Module, rows: RowPeople):
         """One after the other, since a layer may get both and the second wraps the first."""
         for name, stack in self.adapters.items():
             layer = unet.get_submodule(name)
-            yield layer, with_own_adapters(layer, stack, rows)
-        yield from self.adapters.variants.replacements(unet, rows.people)
+            yield layer, with_adapters_by_row(layer, stack, rows)
+        yield from self.adapters.dense.replacements(unet, rows.people)

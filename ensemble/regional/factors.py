@@ -1,13 +1,13 @@
-"""One person's change to one layer, as a low-rank product that a forward pass can add."""
+"""One person's change of one layer, as a low-rank product that a forward pass can add."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
-import comfy.lora
 import torch
-from comfy.weight_adapter import LoHaAdapter, LoKrAdapter, LoRAAdapter
+
+from ..core import LohaFactors, LokrFactors, LoraFactors, WeightPatch, factors_of, merged_weight
 
 MAX_RANK = 128
 MAX_ERROR = 0.1
@@ -28,84 +28,111 @@ class Factors:
     bias: torch.Tensor | None = None
     error: float = 0.0
 
+    @staticmethod
+    def nothing(shape: torch.Size, bias: torch.Tensor | None = None) -> Factors:
+        """No change of a weight `[out, in, ...]`, perhaps one of its bias."""
+        return Factors(torch.zeros(shape[0], 0), torch.zeros(0, *shape[1:]), bias=bias)
+
+    def then(self, other: Factors) -> Factors:
+        """This change, and `other` of the layer as it is after this one.
+
+        After `(1 + g) W + U D` a second gain h makes `(1 + h)(1 + g) W + (1 + h) U D + …`.
+        """
+        up = self.up if other.gain is None else self.up * (1.0 + other.gain)[:, None]
+        gain = _sum(self.gain, other.gain)
+        if self.gain is not None and other.gain is not None:
+            gain = gain + self.gain * other.gain
+        return Factors(
+            torch.cat([up, other.up], 1), torch.cat([self.down, other.down]), gain,
+            _sum(self.bias, other.bias), max(self.error, other.error),
+        )  # fmt: skip
+
+    def in_rows(self, start: int, total: int) -> Factors:
+        """The same change for `total` output channels, of which it touches those from `start`."""
+
+        def spread(rows: torch.Tensor | None):
+            if rows is None:
+                return None
+            whole = rows.new_zeros(total, *rows.shape[1:])
+            whole[start : start + rows.shape[0]] = rows
+            return whole
+
+        return Factors(spread(self.up), self.down, spread(self.gain), spread(self.bias), self.error)  # type: ignore[arg-type]
+
+
+def _sum(a: torch.Tensor | None, b: torch.Tensor | None):
+    return b if a is None else a if b is None else a + b
+
 
 class NotLowRankError(ValueError):
     """The change cannot be written as a small product; `method = exact` can still apply it."""
 
 
-def factorise(patch: Any, weight: torch.Tensor, key: str, max_error: float = MAX_ERROR) -> Factors:
-    """Turn what core's `load_lora` parsed for one weight into Factors.
+def factorise(
+    patch: WeightPatch, shape: torch.Size, running: Callable[[], torch.Tensor], *, key: str,
+    max_error: float = MAX_ERROR,
+) -> Factors:  # fmt: skip
+    """One patch of a weight `[out, in, ...]` of that shape, at its strength, as Factors.
 
-    LoRA, LoCon, Tucker and output-axis DoRA are exact; LoHa, LoKr and full differences go through a
-    truncated SVD, which is exact when their own rank is at most MAX_RANK.
-    Raises NotLowRankError when the product would miss more than `max_error` of the change.
+    running: gives the weight as it is before this patch, on the CPU; only asked for where the
+    change depends on it. LoRA, LoCon, Tucker and output-axis DoRA are exact; all else goes through
+    a truncated SVD, which is exact when the change's own rank is at most MAX_RANK. NotLowRankError
+    where the product would miss more than `max_error` of the change.
     """
-    if isinstance(patch, LoRAAdapter) and patch.weights[5] is None:
-        return _lora(patch, weight, max_error)
-    delta = dense_weight(patch, weight, key) - weight.float().cpu()
-    return _svd(delta, _rank_bound(patch), key, max_error)
+    parts = factors_of(patch.patch)
+    if isinstance(parts, LoraFactors) and parts.reshape is None and patch.function is None:
+        found = _product(parts, patch, shape, running)
+        if found is not None:
+            return found
+    weight = running()
+    delta = merged_weight(weight, [patch], key) - weight.float()
+    return _svd(delta, _rank_bound(parts), key, max_error)
 
 
-def dense_weight(
-    patch, weight: torch.Tensor, key: str, strength: float = 1.0, offset=None, arrange=None
-):
-    """The layer's weight with the patch merged at `strength`, by core's own arithmetic, float32, on the
-    CPU; offset and arrange as in core's patch keys."""
-    weight = weight.cpu()
-    return comfy.lora.calculate_weight(
-        [(strength, patch, 1.0, offset, arrange)],
-        weight.to(torch.float32, copy=True),
-        key,
-        original_weights={key: [(weight, lambda w, **_: w)]},
-    )
-
-
-def _lora(adapter: LoRAAdapter, weight: torch.Tensor, max_error: float) -> Factors:
-    up, down, alpha, mid, dora_scale, _ = adapter.weights
-    up, down = up.float().flatten(1), down.float()
-    scale = alpha / down.shape[0] if alpha is not None else 1.0
-    if mid is not None:  # Tucker form: the two inner cores are one convolution
-        down = torch.einsum("ijhw,jn->inhw", mid.float(), down.flatten(1))
-    elif weight.ndim == 2:
-        down = down.flatten(1)
+def _product(
+    parts: LoraFactors, patch: WeightPatch, shape: torch.Size, running: Callable
+) -> Factors | None:
+    """None where a slice or a DoRA along the input axis has no such form."""
+    axis, start, length = patch.offset or (0, 0, shape[0])
+    dora = parts.dora_scale
+    if axis != 0 or (dora is not None and dora.shape[0] != length):
+        return None
+    up, down = parts.up.float().flatten(1), parts.down.float()
+    scale = parts.alpha / down.shape[0] if parts.alpha is not None else 1.0
+    if parts.mid is not None:  # Tucker form: the two inner cores are one convolution
+        down = torch.einsum("ijhw,jn->inhw", parts.mid.float(), down.flatten(1))
     else:
-        down = down.reshape(down.shape[0], weight.shape[1], *weight.shape[2:])
-    up = up * scale
-    if dora_scale is None:
-        return Factors(up, down)
-    return _dora(up, down, dora_scale.float(), weight.float().cpu(), max_error)
+        down = down.reshape(down.shape[0], *shape[1:])
+    up, gain = up * (scale * patch.strength), None
+    if dora is not None:
+        # As core merges it: `W' = d (W + BA)` with `d = magnitude / |W|` per row, which is a gain
+        # `d - 1` on the layer's product plus the rows of B scaled by d.
+        weight = running().float().narrow(0, start, length)
+        ratio = dora.float().flatten() / (weight.flatten(1).norm(dim=1) + _EPSILON)
+        up, gain = up * ratio[:, None], patch.strength * (ratio - 1.0)
+    return Factors(up, down, gain).in_rows(start, shape[0])
 
 
-def _dora(up, down, magnitude, weight, max_error) -> Factors:
-    """DoRA as core merges it: on the output axis `W' = d (W + BA)` with `d = magnitude / |W|` per
-    row, which is a gain `d - 1` on the layer's product plus the rows of B scaled by d. On the
-    input axis the norms are those of the changed columns and no such form exists."""
-    if magnitude.shape[0] != weight.shape[0]:
-        delta = torch.mm(up, down.flatten(1)).reshape(weight.shape)
-        changed = weight + delta
-        norm = (
-            changed.transpose(0, 1).flatten(1).norm(dim=1).reshape(1, -1, *[1] * (weight.ndim - 2))
-        )
-        merged = changed * (magnitude / (norm + torch.finfo(weight.dtype).eps))
-        return _svd(merged - weight, MAX_RANK, "DoRA on the input axis", max_error)
-    norm = weight.flatten(1).norm(dim=1) + torch.finfo(weight.dtype).eps
-    ratio = magnitude.flatten() / norm
-    return Factors(up * ratio[:, None], down, gain=ratio - 1.0)
+_EPSILON = torch.finfo(torch.float32).eps
 
 
-def _rank_bound(patch: Any) -> int:
+def _rank_bound(parts: object) -> int:
     """The largest rank that the change can have by its own form."""
-    if isinstance(patch, (LoHaAdapter, LoKrAdapter)) and patch.weights[-1] is not None:
+    if getattr(parts, "dora_scale", None) is not None:
         return MAX_RANK  # DoRA around it: no bound
-    if isinstance(patch, LoHaAdapter):
-        return patch.weights[1].shape[0] * patch.weights[4].shape[0]
-    if isinstance(patch, LoKrAdapter):
-        first, second, _, _, b1, _, b2, _, _ = patch.weights
-        left = min(first.shape) if first is not None else b1.shape[0]
-        if second is not None:
-            return left * min(second.flatten(1).shape)
-        return left * b2.shape[0]
+    if isinstance(parts, LoraFactors):
+        return parts.down.shape[0]
+    if isinstance(parts, LohaFactors):
+        return parts.w1_b.shape[0] * parts.w2_b.shape[0]
+    if isinstance(parts, LokrFactors):
+        left = _inner(parts.w1, parts.w1_b)
+        return left * _inner(parts.w2, parts.w2_b)
     return MAX_RANK
+
+
+def _inner(whole, right) -> int:
+    """The rank of one side of a Kronecker product, given whole or as a product of two."""
+    return min(whole.flatten(1).shape) if right is None else right.shape[0]
 
 
 def _svd(delta: torch.Tensor, bound: int, key: str, max_error: float) -> Factors:

@@ -8,42 +8,24 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 import torch
-from comfy.ldm.modules.attention import BasicTransformerBlock
-from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
 from comfy.patcher_extension import WrappersMP
 from torch import nn
 
 from ..regions.weights import adapter_gates, region_weights
 from .attention import Block, RegionalAttention
-from .gates import PlaceGate, token_grids
+from .families.family import CrossAttentionFamily, Stream
 from .layers import with_adapters
 from .lifetime import replaced_forwards
 from .patch import Row
+from .region_gate import RegionGate
 from .stack import AdapterStack
-
-TEXT_LAYERS = ("attn2.to_k", "attn2.to_v")
-
-
-def supports(unet: nn.Module) -> bool:
-    """Whether the model has the separate cross-attention that fused replaces."""
-    return isinstance(unet, UNetModel) and any(blocks_of(unet))
-
-
-def blocks_of(unet: nn.Module):
-    """(key in `patches_replace`, layer name, block) for every block with cross-attention."""
-    sides = {"input_blocks": "input", "output_blocks": "output", "middle_block": "middle"}
-    for name, module in unet.named_modules():
-        if not isinstance(module, BasicTransformerBlock) or module.attn2 is None:
-            continue
-        side, first, *_, index = name.split(".")
-        number = 0 if side == "middle_block" else int(first)
-        yield (sides[side], number, int(index)), name, module
 
 
 @dataclass
 class Fused:
     """masks `[N,H,W]` over the canvas; contexts: kind of row -> `[1,T,C]` text of each person."""
 
+    family: CrossAttentionFamily
     masks: torch.Tensor
     base_strength: float
     contexts: Mapping[str, Sequence[torch.Tensor]]
@@ -72,7 +54,7 @@ class Fused:
         replace = dict(options.get("patches_replace", {}))
         replace["attn2"] = self._replacements(blocks, attention, replace.get("attn2", {}))
         options["patches_replace"] = replace
-        with replaced_forwards((m, with_adapters(m, s, gate)) for m, s in layers):
+        with replaced_forwards((m, with_adapters(m, s, gate, of)) for m, s, of in layers):
             return call()
 
     def _once(self, key: tuple, build):
@@ -84,19 +66,15 @@ class Fused:
         """The layers that adapters touch, looked up in the UNet that really runs, and its blocks.
         Text layers stay out: a person's K and V are made from their own text, once per run."""
         stacks = dict(self.adapters.items())
+        streams = {name: self.family.stream(name) for name in stacks}
         layers = [
-            (unet.get_submodule(name), stack)
+            (unet.get_submodule(name), stack, streams[name])
             for name, stack in stacks.items()
-            if not name.endswith(TEXT_LAYERS)
+            if streams[name] is not Stream.TEXT
         ]
         blocks = [
-            Block(
-                key,
-                module.attn2,
-                stacks.get(f"{name}.attn2.to_k"),
-                stacks.get(f"{name}.attn2.to_v"),
-            )
-            for key, name, module in blocks_of(unet)
+            Block(attention, *(stacks.get(f"{attention.name}.{side}") for side in ("to_k", "to_v")))
+            for attention in self.family.cross_attentions(unet)
         ]
         return layers, blocks
 
@@ -104,21 +82,20 @@ class Fused:
         return self._once(("pairs", id(unet)), dict)
 
     def _plan(self, kinds: tuple[str | None, ...], height: int, width: int, pairs: dict):
-        grids = token_grids(height, width)
+        grids = self.family.token_grids(height, width)
         ours = None
         if not all(kinds):
             ours = torch.tensor([float(kind is not None) for kind in kinds])
-        gate = PlaceGate(adapter_gates(self.masks), grids, ours)
+        gate = RegionGate(adapter_gates(self.masks), grids, ours)
         weights = region_weights(self.masks, self.base_strength)
         return gate, RegionalAttention(weights, self.contexts, kinds, grids, pairs)
 
     def _replacements(self, blocks: Sequence[Block], attention: RegionalAttention, others: dict):
         """Ours for every block, around whatever somebody else put there (core looks a block up by
         its full key first, then by the key without the index)."""
-        return {
-            **others,
-            **{
-                b.key: attention.replacement(b, others.get(b.key, others.get(b.key[:2])))
-                for b in blocks
-            },
-        }
+        replace = dict(others)
+        for block in blocks:
+            key = block.attention.key
+            inner = others.get(key, others.get(key[:2]))
+            replace[key] = attention.replacement(block, inner)
+        return replace

@@ -10,30 +10,27 @@ import comfy.sample
 import comfy.utils
 import torch
 
-from .crops import Box, ForCrop
-from .tiles import Tile, tiled
+from ..regions.rect import WHOLE, Rect
+from .crops import ForTile
+from .sampling import SamplingSettings
+from .tiles import tiled
 
 # Float32 pictures of the result alive at once: upscaled, resized, encoder input, output.
 _COPIES = 6
 _MOST_OF_FREE = 0.8
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class HiresSettings:
     """factor: of the sides; width, height: px, 0 to follow `factor` (or the other side).
 
     tile, overlap: px of the result; tile 0 paints the whole picture at once.
     """
 
+    sampling: SamplingSettings
     factor: float = 2.0
     width: int = 0
     height: int = 0
-    denoise: float = 0.4
-    seed: int = 0
-    steps: int = 20
-    cfg: float = 7.0
-    sampler: str = "euler"
-    scheduler: str = "karras"
     tile: int = 1024
     overlap: int = 128
 
@@ -78,7 +75,7 @@ def enlarge(image: torch.Tensor, upscale_model, width: int, height: int) -> torc
 
 
 def refine(
-    latent: torch.Tensor, for_crop: ForCrop, settings: HiresSettings, ratio: int
+    latent: torch.Tensor, for_tile: ForTile, settings: HiresSettings, ratio: int
 ) -> torch.Tensor:
     """Sample a LATENT `[B,C,H,W]` at `denoise`, tile by tile; `ratio` is px per latent pixel.
 
@@ -86,33 +83,31 @@ def refine(
     """
     from latent_preview import prepare_callback
 
-    height, width = latent.shape[-2:]
-    noise = comfy.sample.prepare_noise(latent, settings.seed)
+    how, (height, width) = settings.sampling, latent.shape[-2:]
+    noise = comfy.sample.prepare_noise(latent, how.seed)
 
-    def run(tile: Tile) -> torch.Tensor:
+    def run(tile: Rect) -> torch.Tensor:
         comfy.model_management.throw_exception_if_processing_interrupted()
-        box = Box(tile.left / width, tile.top / height, tile.right / width, tile.bottom / height)
-        painter = for_crop(box)
+        painter = for_tile(tile.as_fractions(width=width, height=height))
         return comfy.sample.sample(
-            painter.model, tile.of(noise), settings.steps, settings.cfg, settings.sampler,
-            settings.scheduler, painter.positive, painter.negative, tile.of(latent),
-            denoise=settings.denoise, seed=settings.seed,
-            callback=prepare_callback(painter.model, settings.steps),
+            painter.model, tile.cut(noise), how.steps, how.cfg, how.sampler, how.scheduler,
+            painter.positive, painter.negative, tile.cut(latent), denoise=how.denoise,
+            seed=how.seed, callback=prepare_callback(painter.model, how.steps),
             disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED,
         )  # fmt: skip
 
     if settings.tile == 0:
-        return run(Tile(0, height, 0, width))
+        return run(WHOLE)
     side = max(2, settings.tile // ratio)
     return tiled(latent, side, min(settings.overlap // ratio, side // 2), run)
 
 
 def hires(
-    image: torch.Tensor, vae, for_crop: ForCrop | None, upscale_model, settings: HiresSettings
+    image: torch.Tensor, vae, for_tile: ForTile | None, upscale_model, settings: HiresSettings
 ) -> torch.Tensor:
     """IMAGE `[B,H,W,C]` -> IMAGE at the target size; alpha is dropped. MemoryError, see above.
 
-    Without `for_crop`, as at denoise 0, it is only enlarged.
+    Without `for_tile`, as at denoise 0, it is only enlarged.
     """
     if image.shape[0] == 0:
         raise ValueError("image holds no picture; link at least one.")
@@ -130,7 +125,7 @@ def hires(
     largest = max(width, image.shape[2] * grown), max(height, image.shape[1] * grown)
     check_memory(image.shape[0], int(largest[0]), int(largest[1]), free)
     large = enlarge(colour, upscale_model, width, height)
-    if for_crop is None or settings.denoise == 0.0:
+    if for_tile is None or settings.sampling.denoise == 0.0:
         return large
-    samples = refine(vae.encode(large), for_crop, settings, ratio)
+    samples = refine(vae.encode(large), for_tile, settings, ratio)
     return vae.decode(samples)

@@ -56,11 +56,12 @@ class Span:
 WHOLE = Span()
 
 
-class Method(Protocol):
-    """What differs between fused and exact: the forward with this batch's rows.
+class RegionalForward(Protocol):
+    """What differs between fused and exact: one forward pass with this batch's rows.
 
-    around: WrappersMP.DIFFUSION_MODEL where the model class's arguments matter, which not every
-    class calls; WrappersMP.APPLY_MODEL, which core calls for all of them.
+    around: the wrappers that it runs in. WrappersMP.DIFFUSION_MODEL where the arguments of the
+    model class matter, which not every class calls; WrappersMP.APPLY_MODEL, which core calls for
+    all of them.
     """
 
     around: str
@@ -73,7 +74,7 @@ class Method(Protocol):
 class RegionalPatch:
     """Wrappers and callbacks of one regional run; `identity` ties conditioning entries to it."""
 
-    method: Method
+    forward: RegionalForward
     span: Span
     identity: str = field(default_factory=lambda: uuid.uuid4().hex)
 
@@ -81,14 +82,14 @@ class RegionalPatch:
         """A clone of `model` that carries this patch, with its adapters, and no other regional one."""
         model = without_regional(model)
         model.add_wrapper_with_key(WrappersMP.CALC_COND_BATCH, KEY, self._name_rows)
-        model.add_wrapper_with_key(self.method.around, KEY, self._forward)
+        model.add_wrapper_with_key(self.forward.around, KEY, self._forward)
         model.add_callback_with_key(CallbacksMP.ON_CLEANUP, KEY, self._clean_up)
         model.set_additional_models(KEY, [adapters])
         return model
 
     def _clean_up(self, model: ModelPatcher) -> None:
         """After the run, however it ended: nothing of ours stays on the device."""
-        self.method.clear()
+        self.forward.clear()
         for adapters in model.get_additional_models_with_key(KEY):
             unload_model_and_clones(adapters, unload_additional_models=False)
 
@@ -129,7 +130,7 @@ class RegionalPatch:
         unet = executor.class_obj
         if isinstance(unet, BaseModel):
             unet = unet.diffusion_model
-        return self.method.run(unet, per_row, call, args, options)
+        return self.forward.run(unet, per_row, call, args, options)
 
 
 def _find_options(args: tuple, kwargs: dict) -> tuple[int | str, dict]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import Enum
 
@@ -9,9 +10,16 @@ import torch
 from comfy.model_patcher import ModelPatcher
 from comfy.sd import CLIP
 
-from .joint.attention import TextSees
+from ..regions.rect import Rect
+from .changes import Patches
 from .patch import WHOLE, Span
-from .stack import PersonPatches
+
+
+class TextSees(str, Enum):
+    """The part of the picture that a person's text looks at; the scene's text looks at all."""
+
+    OWN = "own"
+    ALL = "all"
 
 
 class Method(str, Enum):
@@ -28,29 +36,20 @@ class Text:
 
 
 @dataclass(frozen=True)
-class HeadBox:
-    """In fractions of the canvas, 0..1, corners."""
-
-    left: float
-    top: float
-    right: float
-    bottom: float
-
-
-@dataclass(frozen=True)
 class Person:
     """positive and negative are both encoded with this person's CLIP LoRA.
 
-    region `[H,W]` covers the whole canvas, whatever its size in pixels. lora_names are for people
-    to read; patches are what those files change in the diffusion model.
+    region `[H,W]` covers the whole canvas, whatever its size in pixels. head is in fractions of the
+    canvas. lora_names are for people to read; patches are what those files change in the diffusion
+    model.
     """
 
     positive: Text
     negative: Text
     lora_names: tuple[str, ...]
-    patches: PersonPatches
+    patches: Patches
     region: torch.Tensor
-    head: HeadBox | None = None
+    head: Rect | None = None
     seed_offset: int = 0
 
 
@@ -68,7 +67,7 @@ class People:
     base_strength: float = 0.2
     span: Span = WHOLE
     text_sees: TextSees = TextSees.OWN
-    """Used by models whose text and picture share one attention."""
+    """Where text and picture share one attention."""
     notes: tuple[str, ...] = ()
 
     @property
@@ -78,10 +77,6 @@ class People:
             return torch.zeros(1, 64, 64)
         return torch.stack([person.region for person in self.people])
 
-    def cropped(self, left: float, top: float, right: float, bottom: float) -> People:
-        """The same people on a part of the canvas, given in fractions of it."""
-        height, width = self.people[0].region.shape if self.people else (1, 1)
-        rows = slice(int(top * height), max(int(top * height) + 1, round(bottom * height)))
-        columns = slice(int(left * width), max(int(left * width) + 1, round(right * width)))
-        people = tuple(replace(p, region=p.region[rows, columns]) for p in self.people)
-        return replace(self, people=people)
+    def with_regions(self, cut: Callable[[torch.Tensor], torch.Tensor]) -> People:
+        """The same people with `cut(region)` in place of each `[H,W]` region."""
+        return replace(self, people=tuple(replace(p, region=cut(p.region)) for p in self.people))

@@ -2,23 +2,10 @@
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 import torch
 
-
-@dataclass(frozen=True)
-class Tile:
-    """In latent pixels, end exclusive."""
-
-    top: int
-    bottom: int
-    left: int
-    right: int
-
-    def of(self, field: torch.Tensor) -> torch.Tensor:
-        """This part of `[..., H, W]`."""
-        return field[..., self.top : self.bottom, self.left : self.right]
+from ..regions.rect import Rect
 
 
 def spans(length: int, tile: int, overlap: int) -> list[tuple[int, int]]:
@@ -30,26 +17,27 @@ def spans(length: int, tile: int, overlap: int) -> list[tuple[int, int]]:
     return [(start, start + tile) for start in starts]
 
 
-def cover(height: int, width: int, tile: int, overlap: int) -> Iterator[Tile]:
-    """Tiles, row by row. `overlap` below `tile`."""
+def cover(height: int, width: int, tile: int, overlap: int) -> Iterator[Rect]:
+    """Tiles in whole pixels, row by row. `overlap` below `tile`."""
     for top, bottom in spans(height, tile, overlap):
         for left, right in spans(width, tile, overlap):
-            yield Tile(top, bottom, left, right)
+            yield Rect.pixels(left, top, right, bottom)
 
 
-def _ramp(start: int, stop: int, length: int, overlap: int) -> torch.Tensor:
+def _ramp(span: slice, length: int, overlap: int) -> torch.Tensor:
     """1 in the middle, falling in straight lines over the overlap; never 0, never at the border."""
-    place = torch.arange(stop - start, dtype=torch.float32)
-    weight = torch.ones(stop - start)
-    if start > 0:
+    size = span.stop - span.start
+    place = torch.arange(size, dtype=torch.float32)
+    weight = torch.ones(size)
+    if span.start > 0:
         weight = torch.minimum(weight, (place + 1) / (overlap + 1))
-    if stop < length:
-        weight = torch.minimum(weight, (stop - start - place) / (overlap + 1))
+    if span.stop < length:
+        weight = torch.minimum(weight, (size - place) / (overlap + 1))
     return weight
 
 
 def tiled(
-    latent: torch.Tensor, tile: int, overlap: int, run: Callable[[Tile], torch.Tensor]
+    latent: torch.Tensor, tile: int, overlap: int, run: Callable[[Rect], torch.Tensor]
 ) -> torch.Tensor:
     """`run` on every tile of `[..., H, W]`, joined by weighted means.
 
@@ -63,8 +51,8 @@ def tiled(
     total = torch.zeros(latent.shape, dtype=torch.float32)
     weights = torch.zeros(height, width)
     for part in tiles:
-        vertical = _ramp(part.top, part.bottom, height, overlap)
-        weight = vertical[:, None] * _ramp(part.left, part.right, width, overlap)
-        part.of(total).add_(run(part).to(total) * weight)
-        part.of(weights).add_(weight)
+        rows, columns = part.slices(width=width, height=height)
+        weight = _ramp(rows, height, overlap)[:, None] * _ramp(columns, width, overlap)
+        total[..., rows, columns] += run(part).to(total) * weight
+        weights[rows, columns] += weight
     return total / weights

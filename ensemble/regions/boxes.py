@@ -1,29 +1,20 @@
 """Boxes that people draw by hand -> one soft mask per person."""
 
 import json
-from dataclasses import dataclass
 
 import torch
 
 from .layout import SIZE
+from .rect import Rect, Unit
 
 _EXAMPLE = "[[0, 0, 0.5, 1], [0.5, 0, 0.5, 1]]"
 _ROUNDING = 1e-3  # an editor rounds; a box may stick out of the picture by so much
 
 
-@dataclass(frozen=True)
-class Box:
-    """In fractions of the picture, 0..1, from its left top corner."""
-
-    left: float
-    top: float
-    width: float
-    height: float
-
-
-def read_boxes(text: str, people: int | None) -> list[Box]:
-    """`[[x, y, width, height], …]`, one for each of `people` persons in prompt order; empty text is
-    no boxes. With `people` None any number will do. Raises ValueError that names what is wrong.
+def read_boxes(text: str, people: int | None) -> list[Rect]:
+    """`[[x, y, width, height], …]` in fractions of the picture, one for each of `people` persons in
+    prompt order; empty text is no boxes. With `people` None any number will do. Raises ValueError
+    that names what is wrong.
     """
     if not text.strip():
         return []
@@ -45,7 +36,7 @@ def read_boxes(text: str, people: int | None) -> list[Box]:
     return boxes
 
 
-def _box(row: object, number: int) -> Box:
+def _box(row: object, number: int) -> Rect:
     if not (
         isinstance(row, list)
         and len(row) == 4
@@ -64,7 +55,7 @@ def _box(row: object, number: int) -> Box:
             f"Input 'boxes', box {number}: {_shown(row)} must lie in the picture, which goes from 0 "
             "to 1 both ways, and be wider and higher than 0"
         )
-    return Box(max(x, 0.0), max(y, 0.0), width, height)
+    return Rect.sized(max(x, 0.0), max(y, 0.0), width, height, Unit.FRACTIONS)
 
 
 def _shown(row: object) -> str:
@@ -72,7 +63,7 @@ def _shown(row: object) -> str:
     return text if len(text) <= 60 else text[:59] + "…"
 
 
-def box_masks(boxes: list[Box], feather: float) -> torch.Tensor:
+def box_masks(boxes: list[Rect], feather: float) -> torch.Tensor:
     """Masks `[N, SIZE, SIZE]` in 0..1, stretched over whatever is sampled.
 
     `feather` is the width of the linear ramp across a border, as a fraction of the picture; it is

@@ -7,6 +7,8 @@ from typing import Any
 
 import torch
 
+from ..pictures import to_bytes
+
 # The folder under models/ with the backends' own model folders.
 FOLDER = "segmentation"
 
@@ -31,9 +33,9 @@ class ModelFile:
         return f"{self.name} in models/{self.folder} ({self.url})"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Sockets:
-    """Models wired to the node. Each wins over a file of its kind in the model folders."""
+    """Models linked to the node. Each wins over a file of its kind in the model folders."""
 
     sam3_model: Any = None
     sam3_clip: Any = None
@@ -41,43 +43,45 @@ class Sockets:
     face_detection: Any = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Job:
-    """Pictures `[B,H,W,3]` in 0..1, the words to find in them, and the least score that counts."""
+    """Words to find in pictures."""
 
+    # `[B,H,W,3]` in 0..1.
     image: torch.Tensor
     words: tuple[str, ...]
+    # The least score that counts.
     threshold: float
     sockets: Sockets = field(default_factory=Sockets)
 
     @property
     def size(self) -> tuple[int, int]:
+        """Height and width of the pictures."""
         return self.image.shape[1], self.image.shape[2]
 
+    def pictures(self) -> list[torch.Tensor]:
+        """B pictures `[3,H,W]` uint8, the form every processor was made for."""
+        return list(to_bytes(self.image).movedim(-1, 1))
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, kw_only=True)
 class Backend:
-    """One way from words to masks. Every module in this folder that cuts masks ends with one.
-
-    `fit(word)` is 0 for a word the backend does not know, else its place in the order of
-    preference, up to 1; it is a rank and not a measured quality. `find` returns whatever `segment`
-    needs (a wired model, a path), or None, without loading anything. `segment` returns
-    `[len(words),B,H,W]`. `threshold` is used where the user names none. A `caution` is shown
-    whenever the backend was used.
-    """
+    """One way from words to masks. Every module in this folder that cuts masks ends with one."""
 
     id: str
     title: str
+    # What a user can put into the model folders for it; all of them are needed.
     files: tuple[ModelFile, ...]
     licence: str
     softness: Softness
+    # 0 for a word that it does not know, else its place in the order of preference, up to 1: a rank
+    # and not a measured quality.
     fit: Callable[[str], float]
+    # What `segment` needs (a linked model, a path), or None; nothing is loaded yet.
     find: Callable[[Sockets], Any]
+    # Masks `[len(words),B,H,W]` of what `find` found and a job.
     segment: Callable[[Any, Job], torch.Tensor]
+    # Used where the user names none.
     threshold: float = 0.5
+    # Shown whenever the backend was used.
     caution: str = ""
-
-
-def to_bytes(image: torch.Tensor) -> list[torch.Tensor]:
-    """IMAGE `[B,H,W,3]` -> B pictures `[3,H,W]` uint8, the form every processor was made for."""
-    return list((image * 255).round().clamp(0, 255).to(torch.uint8).movedim(-1, 1).cpu())

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from ..models.loading import find_folder, load_folder
-from .backend import FOLDER, Backend, Job, ModelFile, Sockets, Softness, to_bytes
+from .backend import FOLDER, Backend, Job, ModelFile, Sockets, Softness
 from .words import concept, open_phrase
 
 # Pictures per forward; each costs about 60 MB of activations at CLIPSeg's 352 pixels.
@@ -33,7 +33,7 @@ def segment(found: Path, job: Job) -> torch.Tensor:
     tokens = loaded.processor.tokenizer(
         [open_phrase(word) for word in job.words], padding=True, return_tensors="pt"
     ).to(device)
-    pixels = loaded.processor.image_processor(to_bytes(job.image), return_tensors="pt")
+    pixels = loaded.processor.image_processor(job.pictures(), return_tensors="pt")
     with torch.inference_mode():
         phrases = model.get_conditional_embeddings(
             batch_size=len(job.words),

@@ -6,6 +6,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from ..pictures import to_bytes
+from ..regions.rect import Rect
 from .backend import Backend, Job, Sockets, Softness
 from .words import concept
 
@@ -16,8 +18,6 @@ WORK_SIZES = tuple(range(160, 305, 16))
 ROUNDS = 3
 # Pixels of the largest of them: takes the stairs out of the votes.
 SMOOTH = 1.5
-# x, y, width, height in pixels
-Box = tuple[float, float, float, float]
 _FIT = {"foreground": 0.5, "person": 0.1}
 
 
@@ -48,7 +48,7 @@ def _work_size(long_side: int, job: Job) -> tuple[int, int]:
     return max(1, round(height * scale)), max(1, round(width * scale))
 
 
-def _cut_at(long_side: int, job: Job, faces: list[list[Box]]) -> torch.Tensor:
+def _cut_at(long_side: int, job: Job, faces: list[list[Rect]]) -> torch.Tensor:
     """`[B,1,h,w]`, cut with the pictures' long side at so many pixels."""
     from comfy import model_management
 
@@ -56,27 +56,24 @@ def _cut_at(long_side: int, job: Job, faces: list[list[Box]]) -> torch.Tensor:
     scale = long_side / max(job.size)
     pictures = F.interpolate(job.image.movedim(-1, 1), small, mode="bilinear", antialias=True)
     masks = []
-    for picture, found in zip(pictures, faces, strict=True):
+    for picture, found in zip(to_bytes(pictures.movedim(1, -1)), faces, strict=True):
         model_management.throw_exception_if_processing_interrupted()
-        boxes = [(x * scale, y * scale, w * scale, h * scale) for x, y, w, h in found]
-        masks.append(torch.from_numpy(cut(picture.movedim(0, -1).cpu().numpy(), boxes)))
+        boxes = [box.scaled(scale, scale) for box in found]
+        masks.append(torch.from_numpy(cut(picture.numpy(), boxes)))
     return torch.stack(masks)[:, None]
 
 
-def _faces(job: Job) -> list[list[Box]]:
-    """Boxes (x, y, width, height) in pixels per picture; none where there is no detector."""
-    from .mediapipe_face import find, landmarks
+def _faces(job: Job) -> list[list[Rect]]:
+    """Boxes in pixels per picture; none where there is no detector."""
+    from .mediapipe_face import face_boxes, find
 
     detector = find(job.sockets)
     if detector is None:
         return [[] for _ in job.image]
-    return [
-        [(box["x"], box["y"], box["width"], box["height"]) for box in boxes]
-        for boxes in landmarks(detector, job.image)[1]
-    ]
+    return [[box.rect for box in boxes] for boxes in face_boxes(detector, job.image)]
 
 
-def seed(height: int, width: int, faces: list[Box]) -> np.ndarray:
+def seed(height: int, width: int, faces: list[Rect]) -> np.ndarray:
     """Where GrabCut starts, in its own codes `[H,W]`: sure and likely foreground and background.
 
     With faces: head and shoulders below each, in the proportions of a portrait. Without: an
@@ -86,34 +83,31 @@ def seed(height: int, width: int, faces: list[Box]) -> np.ndarray:
 
     codes = np.full((height, width), GC_PR_BGD, np.uint8)
     y, x = np.mgrid[:height, :width] + 0.5
-    if not faces:
-        faces = [(width * 0.41, height * 0.14, width * 0.18, height * 0.24)]
-        sure = 0.0
-    else:
-        sure = 0.5
+    sure = 0.5 if faces else 0.0
+    faces = faces or [Rect.fractions(0.41, 0.14, 0.59, 0.38).as_pixels(width=width, height=height)]
     border = max(1, round(0.02 * min(height, width)))
     codes[:border] = codes[:, :border] = codes[:, -border:] = GC_BGD
-    for left, top, face_width, face_height in faces:
-        across = (x - (left + face_width / 2)) / face_width
-        down = (y - (top + face_height / 2)) / face_height
+    # Each pixel's place in each face: from its middle, in its widths and heights.
+    places = [
+        ((x - face.centre[0]) / face.width, (y - face.centre[1]) / face.height) for face in faces
+    ]
+    for across, down in places:
         # Hair and hat reach beyond the landmarks' box; shoulders are about three faces wide.
         head = (across / 0.9) ** 2 + ((down + 0.15) / 1.0) ** 2 < 1
         shoulders = (down > 0.6) & (np.abs(across) < 0.6 + 0.8 * np.minimum(down - 0.6, 1.2))
         codes[head | shoulders] = GC_PR_FGD
-    for left, top, face_width, face_height in faces:
-        across = (x - (left + face_width / 2)) / face_width
-        down = (y - (top + face_height / 2)) / face_height
+    for across, down in places:
         codes[across**2 + down**2 < sure**2] = GC_FGD
     return codes
 
 
-def cut(picture: np.ndarray, faces: list[Box]) -> np.ndarray:
-    """Foreground of one picture `[H,W,3]` in 0..1 as 0 or 1, float32 `[H,W]`."""
+def cut(picture: np.ndarray, faces: list[Rect]) -> np.ndarray:
+    """Foreground of one picture `[H,W,3]` uint8 as 0 or 1, float32 `[H,W]`."""
     import cv2
 
     height, width = picture.shape[:2]
     codes = seed(height, width, faces)
-    pixels = np.ascontiguousarray((picture[..., ::-1] * 255).round().clip(0, 255).astype(np.uint8))
+    pixels = np.ascontiguousarray(picture[..., ::-1])
     models = np.zeros((1, 65)), np.zeros((1, 65))
     # GrabCut starts its colour clusters at random; the same picture shall give the same mask.
     cv2.setRNGSeed(0)

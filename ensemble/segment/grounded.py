@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 
 from ..models.loading import Loaded, find_folder, load_folder
-from .backend import FOLDER, Backend, Job, ModelFile, Sockets, Softness, to_bytes
+from .backend import FOLDER, Backend, Job, ModelFile, Sockets, Softness
 from .words import concept, open_phrase
 
 # Boxes kept per phrase and picture, best first.
@@ -48,7 +48,7 @@ def find(sockets: Sockets) -> tuple[Path, str, Path] | None:
 
 def segment(found: tuple[Path, str, Path], job: Job) -> torch.Tensor:
     dino_folder, dino_class, sam_folder = found
-    pictures = to_bytes(job.image)
+    pictures = job.pictures()
     dino = load_folder(FOLDER, dino_folder, dino_class)
     boxes = [detect(dino, pictures, open_phrase(word), job.threshold) for word in job.words]
     return cut(load_folder(FOLDER, sam_folder, "Sam2Model"), pictures, boxes)

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 
 from ..models.loading import find_file, load_once
+from ..regions.bounding_box import BoundingBox, read_bounding_boxes
 from .backend import Backend, Job, ModelFile, Sockets, Softness
 from .words import concept
 
@@ -45,6 +46,10 @@ def landmarks(found: Any, image: torch.Tensor) -> tuple[dict, list[list[dict]]]:
     model = load_once("mediapipe", found, _load) if isinstance(found, Path) else found
     # Both detectors, no cap: the near one alone loses the small faces of a group.
     return MediaPipeFaceLandmarker.execute(model, image, "both", 0, 0.5, "empty").args
+
+
+def face_boxes(found: Any, image: torch.Tensor) -> list[list[BoundingBox]]:
+    return read_bounding_boxes(landmarks(found, image)[1], "face_detection")
 
 
 def segment(found: Any, job: Job) -> torch.Tensor:

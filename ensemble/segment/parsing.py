@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 
 from ..models.loading import Loaded, find_folder, load_folder
-from .backend import FOLDER, Backend, Job, ModelFile, Sockets, Softness, to_bytes
+from ..regions.rect import Rect
+from .backend import FOLDER, Backend, Job, ModelFile, Sockets, Softness
 from .words import CLOTHES_PARTS, FACE_PARTS, concept
 
 # Pictures per forward; each costs about 150 MB of logits at 512 pixels.
@@ -57,7 +58,7 @@ def find_face(sockets: Sockets) -> Path | None:
 
 def segment_clothes(found: Path, job: Job) -> torch.Tensor:
     loaded = load_folder(FOLDER, found, "SegformerForSemanticSegmentation")
-    logits, names = _logits(loaded, to_bytes(job.image))
+    logits, names = _logits(loaded, job.pictures())
     masks = [part(logits, names, _clothes_labels(word, names), job.size) for word in job.words]
     return torch.stack(masks)
 
@@ -72,14 +73,15 @@ def segment_face(found: Path, job: Job) -> torch.Tensor:
     loaded = load_folder(FOLDER, found, "SegformerForSemanticSegmentation")
     squares = _face_squares(job)
     if squares is None:
-        logits, names = _logits(loaded, to_bytes(job.image))
+        logits, names = _logits(loaded, job.pictures())
         return torch.stack(
             [part(logits, names, FACE_PARTS[concept(word)], job.size) for word in job.words]
         )
     masks = job.image.new_zeros(len(job.words), *job.image.shape[:3])
     if not squares:
         return masks
-    crops = [to_bytes(job.image[index, None, y, x])[0] for index, y, x in squares]
+    pictures = job.pictures()
+    crops = [pictures[index][:, y, x] for index, y, x in squares]
     logits, names = _logits(loaded, crops)
     for one, (index, y, x) in zip(logits, squares, strict=True):
         for word, mask in zip(job.words, masks[:, index, y, x], strict=True):
@@ -90,20 +92,18 @@ def segment_face(found: Path, job: Job) -> torch.Tensor:
 
 def _face_squares(job: Job) -> list[tuple[int, slice, slice]] | None:
     """Each face's picture and the rows and columns of its square; None without a detector."""
-    from .mediapipe_face import find, landmarks
+    from .mediapipe_face import face_boxes, find
 
     detector = find(job.sockets)
     if detector is None:
         return None
     height, width = job.size
     squares = []
-    for index, boxes in enumerate(landmarks(detector, job.image)[1]):
+    for index, boxes in enumerate(face_boxes(detector, job.image)):
         for box in boxes:
-            half = max(box["width"], box["height"]) * FACE_MARGIN / 2
-            x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-            left, top = max(0, round(x - half)), max(0, round(y - half))
-            right, bottom = min(width, round(x + half)), min(height, round(y + half))
-            squares.append((index, slice(top, bottom), slice(left, right)))
+            (x, y), half = box.rect.centre, box.rect.side * FACE_MARGIN / 2
+            square = Rect.pixels(x - half, y - half, x + half, y + half)
+            squares.append((index, *square.slices(width=width, height=height)))
     return squares
 
 

@@ -1,6 +1,7 @@
 """The widgets of the node and the flags in its text -> one request."""
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from ..prompt.flags import Flag, FlagKind, take_flags
 from ..regions.masks import Length, parse_length
@@ -17,32 +18,27 @@ FLAGS = {
 
 @dataclass(frozen=True)
 class MaskRequest:
-    """What to select and what to do with it. `threshold` 0: each backend's own. `fill_holes` and
-    `drop_islands` are shares of the selection's area and of its largest part."""
+    """What to select and what to do with it."""
 
     words: tuple[str, ...]
     negative: tuple[str, ...] = ()
     invert: bool = False
     dilate: Length = field(default_factory=Length)
     feather: Length = field(default_factory=Length)
+    # 0: each backend's own.
     threshold: float = 0.0
     backend: str = AUTO
+    # A share of the selection's area.
     fill_holes: float = 0.0
+    # A share of the area of the selection's largest part.
     drop_islands: float = 0.0
 
 
 def read_request(
-    words: str,
-    negative: str,
-    invert: bool,
-    dilate: str,
-    feather: str,
-    threshold: float,
-    backend: str,
-    fill_holes: float,
-    drop_islands: float,
+    *, words: str, negative: str = "", dilate: str = "", feather: str = "", **plain: Any
 ) -> MaskRequest:
-    """The node's widgets as a request; a flag in the text wins over its widget.
+    """The node's widgets as a request; a flag in the text wins over its widget. `plain` are fields
+    of MaskRequest that need no reading.
 
     Raises ValueError naming the input or the flag that cannot be read.
     """
@@ -53,13 +49,9 @@ def read_request(
     request = MaskRequest(
         words=split_words(text),
         negative=split_words(negative),
-        invert=invert,
         dilate=parse_length(dilate, "dilate"),
         feather=width,
-        threshold=threshold,
-        backend=backend,
-        fill_holes=fill_holes,
-        drop_islands=drop_islands,
+        **plain,
     )
     for flag in flags:
         request = _apply(request, flag)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
+from ..pictures import rgb
 from ..regions import masks
 from .backend import Job, Sockets, Softness
 from .registry import Cut, plan
@@ -21,9 +22,11 @@ NOTHING, EVERYTHING = 0.001, 0.999
 
 @dataclass(frozen=True)
 class MaskResult:
-    """The final mask `[B,H,W]`, white = will be repainted; who cut what; what is worth a look."""
+    """A mask, and what there is to say about it."""
 
+    # `[B,H,W]`, final: white will be repainted.
     mask: torch.Tensor
+    # A line per word: the backend that cut it.
     cuts: tuple[str, ...]
     warnings: tuple[str, ...]
 
@@ -47,7 +50,7 @@ def mask_from_words(
     """
     from comfy import model_management
 
-    image = image[..., :3].float()
+    image = rgb(image).float()
     warnings: list[str] = []
     if given is not None:
         selection = masks.fit(given, *image.shape[:3])
@@ -104,10 +107,10 @@ def _cut_all(
         model_management.throw_exception_if_processing_interrupted()
         places = [place for place, cut in enumerate(cuts) if cut.backend is backend]
         job = Job(
-            image,
-            tuple(cuts[place].ask for place in places),
-            threshold or backend.threshold,
-            sockets,
+            image=image,
+            words=tuple(cuts[place].ask for place in places),
+            threshold=threshold or backend.threshold,
+            sockets=sockets,
         )
         for place, mask in zip(places, backend.segment(cuts[places[0]].found, job), strict=True):
             mask = mask.float().to(image.device)

@@ -13,7 +13,7 @@ from ..prompt.emphasis import Weights, for_comfy
 from ..prompt.errors import PromptError
 from ..prompt.grammar import OneBreakError, Part, parse_break, parse_negative, split_parts
 from ..prompt.tags import LoraTag, take_tags
-from ..regional.places import read_order
+from ..regional.placement import read_order
 from ..regions.boxes import read_boxes
 from .editor_loras import LoraNames, lora_names
 

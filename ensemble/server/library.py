@@ -7,9 +7,9 @@ import folder_paths
 
 import nodes
 
-from ..hosted.folders import model_folders
 from ..lora.files import open_file, read_hashes
 from ..lora.names import read_aliases, resolve_among
+from ..models.loading import folder_names
 from ..recipes.library import Library
 
 FILE_KINDS = (
@@ -30,7 +30,7 @@ def this_machine() -> Library:
     """Every file and node of this ComfyUI, now. Raises AliasFileError for a broken alias file."""
     aliases = read_aliases()
     files = {kind: tuple(folder_paths.get_filename_list(kind)) for kind in FILE_KINDS}
-    files |= {kind: tuple(model_folders(kind)) for kind in FOLDER_KINDS}
+    files |= {kind: tuple(folder_names(kind)) for kind in FOLDER_KINDS}
     inputs, _ = folder_paths.recursive_search(folder_paths.get_input_directory())
     files[IMAGES] = tuple(inputs)
 

@@ -1,5 +1,7 @@
 """Four faces in a row, their crops, and a run of the redraw without the rest of the node."""
 
+from dataclasses import replace
+
 import scenes
 import tiny
 import torch
@@ -7,16 +9,19 @@ from ensemble_portraits.ensemble.faces.boxes import Face
 from ensemble_portraits.ensemble.faces.crop import Oval, mask, square
 from ensemble_portraits.ensemble.faces.painters import Target
 from ensemble_portraits.ensemble.faces.redraw import RedrawSettings, redraw
+from ensemble_portraits.ensemble.regional.sampling import SamplingSettings
 
-QUICK = RedrawSettings(seed=5, steps=3, cfg=4.0, scheduler="normal", denoise=0.7, size=64)
-FACES = [Face(10 + 60 * i, 20, 45 + 60 * i, 62) for i in range(4)]
+QUICK = RedrawSettings(
+    sampling=SamplingSettings(seed=5, steps=3, cfg=4.0, scheduler="normal", denoise=0.7), size=64
+)
+FACES = [Face.at(10 + 60 * i, 20, 45 + 60 * i, 62) for i in range(4)]
 WIDTH, HEIGHT = 256, 96
 VAE = scenes.AveragingVae(clamp=False)
 
 
 def targets(people: list[int | None]) -> list[Target]:
     return [
-        Target(0, face, square(face, WIDTH, HEIGHT, 2.0), who)
+        Target(0, face, square(face.box, WIDTH, HEIGHT, 2.0), who)
         for face, who in zip(FACES, people, strict=True)
     ]
 
@@ -26,7 +31,12 @@ def inputs(chosen: list[Target]) -> tuple[torch.Tensor, torch.Tensor]:
     pixels = [torch.nn.functional.interpolate(
         t.crop.of(picture).movedim(-1, 0)[None], (64, 64), mode="bilinear")[0].movedim(0, -1)
         for t in chosen]  # fmt: skip
-    return torch.stack(pixels), torch.stack([mask(t.face, t.crop, Oval(), 64) for t in chosen])
+    return torch.stack(pixels), torch.stack([mask(t.face.box, t.crop, Oval(), 64) for t in chosen])
+
+
+def sampled(**changes) -> RedrawSettings:
+    """QUICK with another sampling."""
+    return replace(QUICK, sampling=replace(QUICK.sampling, **changes))
 
 
 def run(chosen: list[Target], painter, settings=QUICK) -> torch.Tensor:

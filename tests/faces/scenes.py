@@ -4,10 +4,11 @@ import numpy as np
 import torch
 from ensemble_portraits.ensemble.faces.boxes import Face
 from ensemble_portraits.ensemble.pose.skeleton import Joint, Pose, Skeleton, write_pose_keypoint
+from ensemble_portraits.ensemble.regions.rect import Rect
 from PIL import Image
 
 # The face of scikit-image's astronaut, 512x512, brows to chin, read off by eye.
-ASTRONAUT = Face(170, 62, 272, 180)
+ASTRONAUT = Face.at(170, 62, 272, 180)
 # Her nose, eyes and ears likewise; x, y.
 JOINTS = {
     Joint.NOSE: (220, 130), Joint.NECK: (230, 215), Joint.R_EYE: (197, 108),
@@ -30,7 +31,7 @@ def group(face_sizes: list[float], cell: int = 512) -> tuple[torch.Tensor, list[
     canvas = np.full((cell, cell * len(face_sizes), 3), 128, dtype=np.uint8)
     faces, skeletons = [], []
     for i, wanted in enumerate(face_sizes):
-        scale = wanted / ASTRONAUT.height
+        scale = wanted / ASTRONAUT.box.height
         side = min(cell, round(512 * scale))
         photo = astronaut().resize((side, side), Image.Resampling.LANCZOS)
         left, top = i * cell + (cell - side) // 2, (cell - side) // 2
@@ -38,15 +39,13 @@ def group(face_sizes: list[float], cell: int = 512) -> tuple[torch.Tensor, list[
         body = np.zeros((18, 3))
         for joint, (x, y) in JOINTS.items():
             body[joint] = (x * ratio, y * ratio, 1.0)
-        f = Face(
-            *(v * ratio for v in (ASTRONAUT.left, ASTRONAUT.top, ASTRONAUT.right, ASTRONAUT.bottom))
-        )
+        box = ASTRONAUT.box.scaled(ratio, ratio)
         if i % 2:
             photo = photo.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-            f = Face(side - f.right, f.top, side - f.left, f.bottom)
+            box = Rect.pixels(side - box.right, box.top, side - box.left, box.bottom)
             body[:, 0] = np.where(body[:, 2] > 0, side - body[:, 0], 0)
         canvas[top : top + side, left : left + side] = np.asarray(photo)
-        faces.append(Face(f.left + left, f.top + top, f.right + left, f.bottom + top))
+        faces.append(Face(box.moved(left, top)))
         skeletons.append(Skeleton.of(body).moved((1.0, 1.0), (left, top)))
     height, width = canvas.shape[:2]
     pose = write_pose_keypoint([Pose(width, height, tuple(skeletons))])

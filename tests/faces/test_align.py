@@ -9,7 +9,7 @@ from ensemble_portraits.ensemble.faces import landmarks as reading
 from ensemble_portraits.ensemble.faces.align import (
     CROP,
     TEMPLATE,
-    AlignedFace,
+    WHOLE_CROP,
     carry,
     crop_matrix,
     inverse,
@@ -19,7 +19,7 @@ from ensemble_portraits.ensemble.faces.align import (
     similarity,
     window,
 )
-from ensemble_portraits.ensemble.faces.boxes import Face
+from ensemble_portraits.ensemble.faces.boxes import Face, Landmarks
 from ensemble_portraits.ensemble.faces.landmarks import (
     MAX_FACES,
     FaceInputs,
@@ -27,6 +27,7 @@ from ensemble_portraits.ensemble.faces.landmarks import (
     read_boxes,
     read_landmarks,
 )
+from ensemble_portraits.ensemble.regions.rect import Rect
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -56,25 +57,25 @@ def test_a_crop_puts_the_landmarks_on_the_template():
 
 def test_a_square_crop_is_near_the_aligned_one():
     """What a network sees without landmarks is what it was trained on, within a tenth."""
-    by_box = moved(ANCHORS, crop_matrix(AlignedFace(BOX)))
+    by_box = moved(ANCHORS, crop_matrix(BOX))
     assert np.abs(by_box - moved(ANCHORS, crop_matrix(face()))).max() < 0.1 * CROP
 
 
 def test_three_landmarks_align_too():
-    matrix = crop_matrix(AlignedFace(BOX, ANCHORS[:3]))
+    matrix = crop_matrix(BOX.with_landmarks(Landmarks(ANCHORS[:3])))
     np.testing.assert_allclose(moved(ANCHORS[:3], matrix).mean(0), TEMPLATE[:3].mean(0), atol=1e-9)
 
 
 def test_carrying_by_the_identity_changes_nothing():
     planes = picture()[0].movedim(-1, 0)
-    same = carry(planes, np.array([[1.0, 0, 0], [0, 1.0, 0]]), (512, 512))
+    same = carry(planes, np.array([[1.0, 0, 0], [0, 1.0, 0]]), WHOLE_CROP)
     # Places are worked out in float32, to about 1e-5 of a pixel.
     assert (same - planes).abs().max() < 1e-4
 
 
 def test_carrying_by_whole_pixels_is_slicing():
     planes = picture()[0].movedim(-1, 0)
-    part = carry(planes, np.array([[1.0, 0, 30], [0, 1.0, 20]]), (40, 50), origin=(3, 4))
+    part = carry(planes, np.array([[1.0, 0, 30], [0, 1.0, 20]]), Rect.pixels(4, 3, 54, 43))
     assert (part - planes[:, 24:64, 33:83]).abs().max() < 1e-4
 
 
@@ -82,7 +83,11 @@ def test_carrying_by_whole_pixels_is_slicing():
 def test_shrinking_is_the_mean(factor):
     """The oracle is torch's area pooling: each result pixel is the mean of what falls into it."""
     planes = torch.rand(3, 60, 60, generator=torch.Generator().manual_seed(0))
-    small = carry(planes, np.array([[factor, 0, 0], [0, factor, 0.0]]), (60 // factor,) * 2)
+    small = carry(
+        planes,
+        np.array([[factor, 0, 0], [0, factor, 0.0]]),
+        Rect.pixels(0, 0, 60 // factor, 60 // factor),
+    )
     assert (small - torch.nn.functional.avg_pool2d(planes, factor)).abs().max() < 1e-4
 
 
@@ -90,20 +95,20 @@ def test_there_and_back_keeps_a_smooth_picture():
     y, x = torch.meshgrid(torch.arange(256.0), torch.arange(256.0), indexing="ij")
     planes = torch.stack([(x / 40).sin(), (y / 30).cos(), ((x + y) / 50).sin()]) / 2 + 0.5
     matrix = turned(20, 2.5, -100, 0)
-    there = carry(planes, inverse(matrix), (512, 512))
-    back = carry(there, matrix, (256, 256))
+    there = carry(planes, inverse(matrix), WHOLE_CROP)
+    back = carry(there, matrix, Rect.pixels(0, 0, 256, 256))
     inside = (slice(None), slice(100, 150), slice(190, 230))
     assert (back[inside] - planes[inside]).abs().max() < 2 / 255
 
 
 def test_a_window_covers_the_crop_and_stays_inside():
     matrix = crop_matrix(face())
-    left, top, right, bottom = window(matrix, CROP, 512, 512)
+    shown = window(matrix, CROP, 512, 512)
     corners = moved(np.array([[0, 0], [CROP, CROP]]), inverse(matrix))
-    assert left <= corners[:, 0].min() and right >= corners[:, 0].max()
-    assert 0 <= top < bottom <= 512
+    assert shown.left <= corners[:, 0].min() and shown.right >= corners[:, 0].max()
+    assert 0 <= shown.top < shown.bottom <= 512
     off = np.array([[1.0, 0, -5000], [0, 1.0, 0]])
-    assert window(off, CROP, 512, 512)[0] >= 512
+    assert window(off, CROP, 512, 512) is None
 
 
 def test_the_oval_ends_before_the_crop():
@@ -127,8 +132,8 @@ def test_samples_take_any_place():
 
 def test_mesh_landmarks_are_read_and_scaled():
     row = read_landmarks(face_landmarks([face()]), 1, 1024, 512)[0]
-    np.testing.assert_allclose(row[0].anchors, ANCHORS * (2, 1), rtol=1e-6)
-    assert row[0].face.left == 2 * BOX.left and row[0].face.top == BOX.top
+    np.testing.assert_allclose(row[0].landmarks.anchors, ANCHORS * (2, 1), rtol=1e-6)
+    assert row[0].box.left == 2 * BOX.box.left and row[0].box.top == BOX.box.top
 
 
 def _person(points: int) -> dict:
@@ -152,10 +157,10 @@ def _person(points: int) -> dict:
 def test_poses_give_landmarks(points, count):
     pose = {"canvas_width": 512, "canvas_height": 512, "people": [_person(points)]}
     (found,) = read_landmarks([pose], 1, 256, 256)[0]
-    np.testing.assert_allclose(found.anchors, ANCHORS[:count] / 2, rtol=1e-6)
-    assert (found.dense is not None) == bool(points)
+    np.testing.assert_allclose(found.landmarks.anchors, ANCHORS[:count] / 2, rtol=1e-6)
+    assert (found.landmarks.dense is not None) == bool(points)
     # Roughly the face by which boxes are meant: brows to chin.
-    assert abs(found.face.centre[0] - BOX.centre[0] / 2) < 10
+    assert abs(found.box.centre[0] - BOX.box.centre[0] / 2) < 10
 
 
 def test_a_back_gives_no_face():
@@ -173,7 +178,7 @@ BOX_DICT = {"x": 181, "y": 88, "width": 89, "height": 90}
 @pytest.mark.parametrize("value", [BOX_DICT, [BOX_DICT], [[BOX_DICT], [BOX_DICT]]])
 def test_all_forms_of_boxes(value):
     rows = read_boxes(value, 2)
-    assert [[each.face.centre for each in row] for row in rows] == [[BOX.centre]] * 2
+    assert [[each.box.centre for each in row] for row in rows] == [[BOX.box.centre]] * 2
 
 
 def test_boxes_of_one_face_count_once():
@@ -210,7 +215,7 @@ def test_two_hundred_faces_are_limited_to_the_biggest():
     ]
     found = aligned_faces(picture(), FaceInputs(boxes=boxes))
     assert len(found.faces[0]) == MAX_FACES
-    assert min(each.face.side for each in found.faces[0]) >= 5 + (200 - MAX_FACES) / 20
+    assert min(each.box.side for each in found.faces[0]) >= 5 + (200 - MAX_FACES) / 20
     assert "200 faces" in found.notes[0] and str(MAX_FACES) in found.notes[0]
 
 
@@ -224,15 +229,15 @@ def test_landmarks_align_the_boxes_they_lie_in():
     boxes = [BOX_DICT, {"x": 10, "y": 400, "width": 40, "height": 40}]
     inputs = FaceInputs(boxes=boxes, landmarks=face_landmarks(two))
     with_landmarks, without = aligned_faces(picture(), inputs).faces[0]
-    np.testing.assert_allclose(with_landmarks.anchors, ANCHORS, rtol=1e-6)
-    assert with_landmarks.face.centre == BOX.centre and without.anchors is None
+    np.testing.assert_allclose(with_landmarks.landmarks.anchors, ANCHORS, rtol=1e-6)
+    assert with_landmarks.box.centre == BOX.box.centre and without.landmarks is None
 
 
 def test_a_detector_looks_into_each_face(monkeypatch):
     """Core's MediaPipe model is asked with one crop per face; its points come back into the picture."""
     from ensemble_portraits.ensemble.segment import mediapipe_face
 
-    template = AlignedFace(Face(150, 150, 360, 460), TEMPLATE)
+    template = Face.at(150, 150, 360, 460).with_landmarks(Landmarks(TEMPLATE))
     asked = []
 
     def seen(model, image):
@@ -246,5 +251,5 @@ def test_a_detector_looks_into_each_face(monkeypatch):
     found = aligned_faces(picture(), FaceInputs(boxes=boxes, face_detection=object()))
     assert asked == [(2, CROP, CROP, 3)]
     for each in found.faces[0]:
-        back = moved(each.anchors, crop_matrix(AlignedFace(each.face)))
+        back = moved(each.landmarks.anchors, crop_matrix(each.with_landmarks(None)))
         np.testing.assert_allclose(back, TEMPLATE, atol=1e-4)

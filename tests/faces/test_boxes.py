@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import tiny
 import torch
-from ensemble_portraits.ensemble.faces.boxes import Face, distinct, is_cut, overlap, tiles
+from ensemble_portraits.ensemble.faces.boxes import Face, distinct, is_cut, tiles
 from ensemble_portraits.ensemble.faces.match import REACH, assign, face_of_head, match
-from ensemble_portraits.ensemble.regional.people import HeadBox
+from ensemble_portraits.ensemble.regions.rect import Rect, Unit
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -21,7 +21,7 @@ def test_a_small_face_lies_whole_in_a_small_tile(height, width, smallest, data):
     """Anywhere in the picture a face up to a third of the smallest tile is whole in one of them."""
     side = data.draw(st.integers(8, max(8, min(smallest // 3 - 2, height, width))))
     left, top = data.draw(st.integers(0, width - side)), data.draw(st.integers(0, height - side))
-    face = Face(left, top, left + side, top + side)
+    face = Rect.sized(left, top, side, side, Unit.PIXELS)
     whole = [
         t
         for t in tiles(height, width, smallest)
@@ -33,14 +33,13 @@ def test_a_small_face_lies_whole_in_a_small_tile(height, width, smallest, data):
         assert not is_cut(face, whole[0], height, width)
 
 
-def test_overlap_is_the_shared_area():
-    assert overlap(Face(0, 0, 4, 4), Face(2, 1, 9, 3)) == 4
-    assert overlap(Face(0, 0, 4, 4), Face(4, 0, 9, 3)) == 0
-
-
 def test_of_one_faces_boxes_the_surest_stays():
-    faces = [Face(0, 0, 100, 100, 0.7), Face(6, 4, 104, 102, 0.9), Face(300, 0, 380, 90, 0.5)]
-    inner = Face(30, 30, 60, 60, 0.8)
+    faces = [
+        Face.at(0, 0, 100, 100, 0.7),
+        Face.at(6, 4, 104, 102, 0.9),
+        Face.at(300, 0, 380, 90, 0.5),
+    ]
+    inner = Face.at(30, 30, 60, 60, 0.8)
     assert distinct([*faces, inner]) == [faces[1], faces[2]]
 
 
@@ -96,7 +95,7 @@ def test_the_clear_pair_wins_over_the_sum():
     assert match(costs, reach=1.5) == [0, None]
 
 
-def people(heads: list[HeadBox | None], width=400):
+def people(heads: list[Rect | None], width=400):
     patcher = tiny.model()
     masks = tiny.columns(len(heads), 64, width // 4)
     made = tiny.people(patcher, [{}] * len(heads), masks)
@@ -106,21 +105,21 @@ def people(heads: list[HeadBox | None], width=400):
 
 @pytest.fixture(scope="module")
 def three():
-    return people([HeadBox(0.02, 0.1, 0.22, 0.3), None, HeadBox(0.7, 0.1, 0.9, 0.3)])
+    return people([Rect.fractions(0.02, 0.1, 0.22, 0.3), None, Rect.fractions(0.7, 0.1, 0.9, 0.3)])
 
 
 def test_heads_and_regions_tell_who(three):
     left, right = (face_of_head(three.people[i].head, 400, 300) for i in (0, 2))
-    middle = Face(180, 40, 230, 100)
+    middle = Face.at(180, 40, 230, 100)
     assert assign([right, middle, left], three, 400, 300) == [2, 1, 0]
     assert assign([right], three, 400, 300) == [2]
-    stranger = Face(350, 240, 380, 280)
+    stranger = Face.at(350, 240, 380, 280)
     assert assign([right, stranger], three, 400, 300) == [2, None]
 
 
 def test_more_faces_than_people_and_the_reverse():
     pair = people([None, None])
-    faces = [Face(x, 50, x + 30, 90) for x in (80, 300, 180)]
+    faces = [Face.at(x, 50, x + 30, 90) for x in (80, 300, 180)]
     owners = assign(faces, pair, 400, 300)
     assert owners[:2] == [0, 1] and owners[2] is None
     assert assign([faces[1]], pair, 400, 300) == [1]
@@ -130,4 +129,4 @@ def test_more_faces_than_people_and_the_reverse():
 def test_a_person_without_region_or_head_gets_no_face():
     one = people([None])
     empty = replace(one, people=(replace(one.people[0], region=torch.zeros(8, 8)),))
-    assert assign([Face(10, 10, 50, 50)], empty, 100, 100) == [None]
+    assert assign([Face.at(10, 10, 50, 50)], empty, 100, 100) == [None]

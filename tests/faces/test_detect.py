@@ -10,10 +10,11 @@ import scenes
 import tiny
 import torch
 from ensemble_portraits.ensemble.faces import detectors
-from ensemble_portraits.ensemble.faces.boxes import Face, overlap
+from ensemble_portraits.ensemble.faces.boxes import Face
 from ensemble_portraits.ensemble.faces.choices import Source
 from ensemble_portraits.ensemble.faces.detect import Sources, find_faces
 from ensemble_portraits.ensemble.faces.match import face_of_head
+from ensemble_portraits.ensemble.regions.rect import Rect
 
 
 @pytest.fixture(scope="module")
@@ -22,11 +23,11 @@ def patcher():
 
 
 def hits(found: list[Face], truth: list[Face]) -> int:
-    def good(a: Face, b: Face) -> bool:
-        shared = overlap(a, b)
-        return shared > 0.3 * (a.width * a.height + b.width * b.height - shared)
+    def good(a: Rect, b: Rect) -> bool:
+        shared = a.shared_area(b)
+        return shared > 0.3 * (a.area + b.area - shared)
 
-    return sum(any(good(f, t) for f in found) for t in truth)
+    return sum(any(good(f.box, t.box) for f in found) for t in truth)
 
 
 SIZES = [180.0, 60.0, 30.0]
@@ -45,12 +46,11 @@ def test_heads_of_a_pose_are_the_faces(crowd):
 
 
 def test_heads_of_people_are_the_faces(crowd, patcher):
-    from ensemble_portraits.ensemble.regional.places import place
-    from ensemble_portraits.ensemble.regions.layout import Layout
+    from ensemble_portraits.ensemble.regional.placement import PlacementRequest, place
 
     image, truth, pose = crowd
     people = tiny.people(patcher, [{}] * 3, tiny.columns(3))
-    heads = place(3, Layout.COLUMNS, 0.06, "", None, pose).heads
+    heads = place(PlacementRequest(people=3, pose=pose)).heads
     members = tuple(replace(p, head=h) for p, h in zip(people.people, heads, strict=True))
     people = replace(people, people=members)
     found = find_faces(image, Sources(people=people), Source.PEOPLE)[0]
@@ -96,7 +96,7 @@ class Wired:
         for view in views:
             labels, _ = ndimage.label((view.mean(-1) > 0.5).numpy())
             found.append([
-                Face(x.start, y.start, x.stop, y.stop, 0.9) for y, x in ndimage.find_objects(labels)
+                Face.at(x.start, y.start, x.stop, y.stop, 0.9) for y, x in ndimage.find_objects(labels)
             ])  # fmt: skip
         return found
 
@@ -104,14 +104,13 @@ class Wired:
 @pytest.mark.parametrize("side", [15, 60, 400, 700])
 def test_a_face_is_found_once_and_in_its_place(side):
     image = torch.zeros(2, 800, 1300, 3)
-    truth = Face(410, 70, 410 + side, 70 + side)
+    truth = Rect.pixels(410, 70, 410 + side, 70 + side)
     image[0, 70 : 70 + side, 410 : 410 + side] = 1
     found, none = detectors.on_tiles(image, Wired())
     assert none == [] and len(found) == 1
-    close = (abs(a - b) for a, b in zip(
-        (found[0].left, found[0].top, found[0].right, found[0].bottom),
-        (truth.left, truth.top, truth.right, truth.bottom), strict=True))  # fmt: skip
-    assert max(close) <= max(1.5, 0.02 * side)
+    box = found[0].box
+    off = [getattr(box, edge) - getattr(truth, edge) for edge in ("left", "top", "right", "bottom")]
+    assert max(map(abs, off)) <= max(1.5, 0.02 * side)
 
 
 @pytest.mark.parametrize(
@@ -160,4 +159,4 @@ def test_poses_and_masks_of_another_count_are_named():
     with pytest.raises(ValueError, match="pose holds 2 poses for 3 pictures"):
         find_faces(torch.zeros(3, 160, 240, 3), Sources(pose=pose * 2), Source.POSE)
     with pytest.raises(ValueError, match="2 masks for 3 pictures"):
-        find_faces(torch.zeros(3, 160, 240, 3), Sources(torch.zeros(2, 160, 240)), Source.MASK)
+        find_faces(torch.zeros(3, 160, 240, 3), Sources(mask=torch.zeros(2, 160, 240)), Source.MASK)

@@ -7,7 +7,7 @@ import pytest
 import tiny
 import torch
 from drawn import group, places
-from ensemble_portraits.ensemble.faces.boxes import Face, overlap
+from ensemble_portraits.ensemble.faces.boxes import Face
 from ensemble_portraits.ensemble.faces.choices import Source
 from ensemble_portraits.ensemble.faces.detect import Sources, find_faces
 from ensemble_portraits.ensemble.faces.match import assign
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.long
 def true_face(person: Person) -> Face:
     """Brows to chin, ear to ear."""
     (x, y), r = person.all_joints[-1], person.head_radius
-    return Face(x - 0.8 * r, y - 0.45 * r, x + 0.8 * r, y + r)
+    return Face.at(x - 0.8 * r, y - 0.45 * r, x + 0.8 * r, y + r)
 
 
 def people(scene: Scene, heads: bool):
@@ -61,6 +61,6 @@ def test_faces_found_by_the_pose_lie_on_the_faces():
         assert len(found) == len(scene.people)
         for person, face in zip(scene.people, found, strict=True):
             wanted = true_face(person)
-            shared = overlap(face, wanted)
-            union = face.width * face.height + wanted.width * wanted.height - shared
+            shared = face.box.shared_area(wanted.box)
+            union = face.box.area + wanted.box.area - shared
             assert shared / union > 0.5, f"scene {seed}"

@@ -8,25 +8,41 @@ import scenes
 import tiny
 import torch
 from ensemble_portraits.ensemble.faces import inpaint
-from ensemble_portraits.ensemble.faces.boxes import Face, bounding_boxes
+from ensemble_portraits.ensemble.faces.boxes import Face
 from ensemble_portraits.ensemble.faces.choices import Source, Unmatched
 from ensemble_portraits.ensemble.faces.composite import drift, put_back
 from ensemble_portraits.ensemble.faces.crop import Oval, mask, resized, square
 from ensemble_portraits.ensemble.faces.detect import Sources
-from ensemble_portraits.ensemble.faces.inpaint import FaceSettings, face_inpaint, look
+from ensemble_portraits.ensemble.faces.inpaint import (
+    FaceSettings,
+    face_inpaint,
+    look,
+    numbered_faces,
+)
 from ensemble_portraits.ensemble.faces.landmarks import FaceInputs
 from ensemble_portraits.ensemble.faces.match import face_of_head
 from ensemble_portraits.ensemble.faces.painters import PeoplePainter, PlainPainter
 from ensemble_portraits.ensemble.faces.redraw import RedrawSettings, crop_size
 from ensemble_portraits.ensemble.faces.swap import Repaint, redraw_faces
-from ensemble_portraits.ensemble.regional.people import HeadBox
+from ensemble_portraits.ensemble.regional.sampling import SamplingSettings
+from ensemble_portraits.ensemble.regions.bounding_box import BoundingBox
+from ensemble_portraits.ensemble.regions.rect import Rect, Unit
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 VAE = scenes.AveragingVae(shift=0.02)
 QUICK = FaceSettings(
-    RedrawSettings(seed=3, steps=2, cfg=1.0, scheduler="normal", denoise=0.6, size=64), Source.MASK
+    redraw=RedrawSettings(
+        sampling=SamplingSettings(seed=3, steps=2, cfg=1.0, scheduler="normal", denoise=0.6),
+        size=64,
+    ),
+    source=Source.MASK,
 )
+
+
+def sampled(**changes) -> FaceSettings:
+    sampling = replace(QUICK.redraw.sampling, **changes)
+    return replace(QUICK, redraw=replace(QUICK.redraw, sampling=sampling))
 
 
 @pytest.fixture(scope="module")
@@ -48,18 +64,18 @@ def picture(count: int = 1, height: int = 160, width: int = 240, channels: int =
 def spots(faces: list[Face], height: int = 160, width: int = 240) -> torch.Tensor:
     found = torch.zeros(1, height, width)
     for f in faces:
-        found[:, int(f.top) : int(f.bottom), int(f.left) : int(f.right)] = 1
+        f.box.cut(found)[:] = 1
     return found
 
 
-PAIR = [Face(20, 30, 60, 80), Face(150, 60, 190, 110)]
+PAIR = [Face.at(20, 30, 60, 80), Face.at(150, 60, 190, 110)]
 
 
 @pytest.mark.parametrize("channels", [1, 3, 4])
 def test_only_mask_pixels_change(painter, channels):
     image = picture(2, channels=channels)
     before = image.clone()
-    done = face_inpaint(image, VAE, painter, Sources(spots(PAIR)), QUICK)
+    done = face_inpaint(image, VAE, painter, Sources(mask=spots(PAIR)), QUICK)
     kept = done.mask == 0
     assert torch.equal(image, before) and done.image.shape == image.shape
     assert torch.equal(done.image[kept], image[kept])
@@ -78,12 +94,12 @@ def test_pictures_of_a_batch_are_as_they_are_alone(painter):
     """One with two faces, one with none, one with one."""
     images = picture(3)
     masks = torch.cat([spots(PAIR), spots([]), spots(PAIR[:1])])
-    together = face_inpaint(images, VAE, painter, Sources(masks), QUICK)
+    together = face_inpaint(images, VAE, painter, Sources(mask=masks), QUICK)
     assert [len(boxes) for boxes in together.boxes] == [2, 0, 1]
     assert torch.equal(together.image[1], images[1])
     for i in (0, 2):
         one = slice(i, i + 1)
-        alone = face_inpaint(images[one], VAE, painter, Sources(masks[one]), QUICK)
+        alone = face_inpaint(images[one], VAE, painter, Sources(mask=masks[one]), QUICK)
         assert torch.allclose(alone.image[0], together.image[i], atol=1e-4)
         assert torch.equal(alone.numbered[0], together.numbered[i])
 
@@ -91,11 +107,11 @@ def test_pictures_of_a_batch_are_as_they_are_alone(painter):
 def test_people_are_told_apart_and_strangers_left(patcher):
     states = [tiny.lora(patcher, 1), tiny.lora(patcher, 2)]
     people = tiny.people(patcher, states, tiny.columns(2))
-    heads = (HeadBox(0.6, 0.3, 0.82, 0.7), HeadBox(0.05, 0.1, 0.3, 0.55))
+    heads = (Rect.fractions(0.6, 0.3, 0.82, 0.7), Rect.fractions(0.05, 0.1, 0.3, 0.55))
     members = tuple(replace(p, head=h) for p, h in zip(people.people, heads, strict=True))
     people = replace(people, people=members)
-    stranger = Face(100, 10, 120, 34)
-    image, sources = picture(), Sources(spots([*PAIR, stranger]), people=people)
+    stranger = Face.at(100, 10, 120, 34)
+    image, sources = picture(), Sources(mask=spots([*PAIR, stranger]), people=people)
     painter = PeoplePainter.of(people, None, None)
     left = replace(QUICK, unmatched=Unmatched.LEAVE)
     done = face_inpaint(image, VAE, painter, sources, left)
@@ -110,10 +126,10 @@ def test_people_are_told_apart_and_strangers_left(patcher):
 
 def test_swapping_by_redraw_leaves_strangers(patcher):
     people = tiny.people(patcher, [tiny.lora(patcher, 1)], tiny.columns(1))
-    head = HeadBox(0.05, 0.1, 0.3, 0.55)
+    head = Rect.fractions(0.05, 0.1, 0.3, 0.55)
     people = replace(people, people=(replace(people.people[0], head=head),))
-    boxes = bounding_boxes([PAIR[0], PAIR[1]], ["", ""])
-    repaint = Repaint(VAE, PeoplePainter.of(people, None, None), QUICK.redraw)
+    boxes = [BoundingBox(face.box).as_core() for face in PAIR]
+    repaint = Repaint(vae=VAE, painter=PeoplePainter.of(people, None, None), settings=QUICK.redraw)
     image = picture(channels=4)
     whole, half = (
         redraw_faces(image, FaceInputs(boxes=boxes, people=people), repaint, strength).image
@@ -125,11 +141,11 @@ def test_swapping_by_redraw_leaves_strangers(patcher):
 
 
 def test_denoise_zero_only_looks(painter):
-    only = replace(QUICK, redraw=replace(QUICK.redraw, denoise=0.0))
+    only = sampled(denoise=0.0)
     image = picture()
-    done = face_inpaint(image, VAE, painter, Sources(spots(PAIR)), only)
+    done = face_inpaint(image, VAE, painter, Sources(mask=spots(PAIR)), only)
     assert torch.equal(done.image, image) and not done.mask.any() and len(done.boxes[0]) == 2
-    assert not torch.equal(done.numbered, image)
+    assert not torch.equal(numbered_faces(image, done.seen), image)
 
 
 @given(st.integers(8, 300), st.integers(8, 300), st.floats(1, 4), st.data())
@@ -137,24 +153,25 @@ def test_denoise_zero_only_looks(painter):
 def test_crops_are_square_and_inside(height, width, context, data):
     left, top = data.draw(st.integers(-20, width)), data.draw(st.integers(-20, height))
     side = data.draw(st.integers(8, 400))
-    face = Face(left, top, left + side, top + side).clipped(width, height)
+    face = Rect.sized(left, top, side, side, Unit.PIXELS).clipped(width=width, height=height)
     crop = square(face, width, height, context)
     assert 1 <= crop.side <= min(width, height)
-    assert 0 <= crop.left <= width - crop.side and 0 <= crop.top <= height - crop.side
+    assert 0 <= crop.rect.left <= width - crop.side
+    assert 0 <= crop.rect.top <= height - crop.side
     weight = mask(face, crop, Oval(), crop.side) if face.side else torch.zeros(1, 1)
     assert float(weight.min()) >= 0 and float(weight.max()) <= 1
     if face.side:  # no seam where a big face meets a border of the crop inside the picture
         for at_border, line in (
-            (crop.left == 0, weight[:, 0]),
-            (crop.left + crop.side == width, weight[:, -1]),
-            (crop.top == 0, weight[0]),
-            (crop.top + crop.side == height, weight[-1]),
+            (crop.rect.left == 0, weight[:, 0]),
+            (crop.rect.left + crop.side == width, weight[:, -1]),
+            (crop.rect.top == 0, weight[0]),
+            (crop.rect.top + crop.side == height, weight[-1]),
         ):
             assert at_border or float(line.max()) == 0.0
 
 
 def test_the_model_may_change_all_that_is_taken_from_it():
-    face = Face(40, 40, 90, 100)
+    face = Rect.pixels(40, 40, 90, 100)
     crop = square(face, 300, 300, 2.0)
     taken = mask(face, crop, Oval(), crop.side)
     changed = mask(face, crop, Oval(), crop.side, grow=Oval().feather / 2)
@@ -169,10 +186,10 @@ def test_the_node_gives_the_model_that_room(painter, monkeypatch):
         return pixels
 
     monkeypatch.setattr(inpaint, "redraw", spy)
-    face_inpaint(picture(), VAE, painter, Sources(spots(PAIR)), QUICK)
+    face_inpaint(picture(), VAE, painter, Sources(mask=spots(PAIR)), QUICK)
     assert len(seen) == 2
     for free, target in seen:
-        taken = mask(target.face, target.crop, QUICK.redraw.oval, len(free))
+        taken = mask(target.face.box, target.crop, QUICK.redraw.oval, len(free))
         assert free[taken > 0.5].min() > 0.95 and (free >= taken).all()
 
 
@@ -190,7 +207,7 @@ def test_no_seam(background, tint):
     line = torch.linspace(0, 1, side)
     y, x = torch.meshgrid(line, line, indexing="ij")
     old = BACKGROUNDS[background](y, x)[..., None].repeat(1, 1, 3)
-    face = Face(50, 45, 110, 115)
+    face = Rect.pixels(50, 45, 110, 115)
     crop = square(face, side, side, 3.0)
     bump = 0.2 * torch.exp(-(((x - 0.5) ** 2 + (y - 0.5) ** 2) / 0.01))[..., None]
     new = old + bump + torch.tensor([tint, tint / 2, -tint]) * (1 + 0.5 * x[..., None])
@@ -212,7 +229,7 @@ def test_a_bright_face_keeps_its_contrast():
     old = torch.full((96, 96, 3), 0.4)
     new = old.clone()
     new[32:64, 32:64] += torch.rand(32, 32, 3, generator=torch.Generator().manual_seed(1)) * 0.4
-    face = Face(28, 28, 68, 68)
+    face = Rect.pixels(28, 28, 68, 68)
     crop = square(face, 96, 96, 3.0)
     kept = (mask(face, crop, Oval(), 96, grow=0.075) == 0).float()
     done = old.clone()
@@ -253,17 +270,17 @@ def test_crop_sizes():
 def test_no_face_changes_nothing(painter, caplog):
     image = picture()
     with caplog.at_level(logging.WARNING):
-        done = face_inpaint(image, VAE, painter, Sources(spots([])), QUICK)
+        done = face_inpaint(image, VAE, painter, Sources(mask=spots([])), QUICK)
     assert torch.equal(done.image, image) and not done.mask.any() and done.boxes == [[]]
     assert "no face to redraw" in caplog.text
 
 
 def test_of_too_many_faces_the_largest_are_redrawn(painter, caplog):
-    faces = [Face(12 * i, 12 * j, 12 * i + 9, 12 * j + 9) for i in range(20) for j in range(10)]
-    big = Face(100, 125, 140, 155)
+    faces = [Face.at(12 * i, 12 * j, 12 * i + 9, 12 * j + 9) for i in range(20) for j in range(10)]
+    big = Face.at(100, 125, 140, 155)
     with caplog.at_level(logging.WARNING):
         done = face_inpaint(
-            picture(), VAE, painter, Sources(spots([*faces, big])), replace(QUICK, max_faces=1)
+            picture(), VAE, painter, Sources(mask=spots([*faces, big])), replace(QUICK, max_faces=1)
         )
     assert len(done.boxes[0]) == 201 and "201 faces, of which the 1 largest" in caplog.text
     redrawn = [b for b in done.boxes[0] if b["label"] == "face"]
@@ -273,26 +290,28 @@ def test_of_too_many_faces_the_largest_are_redrawn(painter, caplog):
 
 def test_somebodys_small_face_comes_before_a_large_stranger(patcher):
     people = tiny.people(patcher, [{}], tiny.columns(1))
-    head = HeadBox(0.05, 0.1, 0.2, 0.4)
+    head = Rect.fractions(0.05, 0.1, 0.2, 0.4)
     people = replace(people, people=(replace(people.people[0], head=head),))
     small = face_of_head(head, 192, 160)
-    seen = look([small, Face(90, 40, 170, 130)], people, replace(QUICK, max_faces=1), 192, 160)
+    seen = look([small, Face.at(90, 40, 170, 130)], people, replace(QUICK, max_faces=1), 192, 160)
     assert seen.owners == (0, None) and seen.redrawn == (True, False)
 
 
 def test_a_face_at_the_border_and_a_picture_smaller_than_a_crop(painter):
     image = picture(1, 40, 64)
-    done = face_inpaint(image, VAE, painter, Sources(spots([Face(0, 0, 30, 38)], 40, 64)), QUICK)
+    done = face_inpaint(
+        image, VAE, painter, Sources(mask=spots([Face.at(0, 0, 30, 38)], 40, 64)), QUICK
+    )
     assert done.image.shape == image.shape and done.mask[0, 0, 0] >= 0 and done.mask.max() == 1
     assert torch.equal(done.image[done.mask == 0], image[done.mask == 0])
 
 
 def test_no_picture_is_said(painter):
     with pytest.raises(ValueError, match="image holds no picture"):
-        face_inpaint(picture(0), VAE, painter, Sources(spots(PAIR)), QUICK)
+        face_inpaint(picture(0), VAE, painter, Sources(mask=spots(PAIR)), QUICK)
 
 
 def test_a_coupled_sampler_is_refused_before_looking(painter):
-    coupled = replace(QUICK, redraw=replace(QUICK.redraw, sampler="dpm_adaptive"))
+    coupled = sampled(sampler="dpm_adaptive")
     with pytest.raises(ValueError, match="dpm_adaptive cannot redraw several faces"):
         face_inpaint(picture(), VAE, painter, Sources(), coupled)

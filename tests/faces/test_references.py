@@ -26,7 +26,7 @@ from ensemble_portraits.ensemble.lora import names as aliases
 def test_the_biggest_face_of_each_reference_picture_is_taken():
     small = face_through(turned(0, 0.3, 100, 200))
     (taken,) = linked_references(picture(), face_landmarks([small, face()]), None)
-    np.testing.assert_allclose(taken.aligned.anchors, ANCHORS, rtol=1e-6)
+    np.testing.assert_allclose(taken.face.landmarks.anchors, ANCHORS, rtol=1e-6)
 
 
 def test_a_reference_without_face_is_named():

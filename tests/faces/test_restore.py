@@ -9,7 +9,7 @@ from comfy.model_patcher import ModelPatcher
 from ensemble_portraits.ensemble.faces import choices
 from ensemble_portraits.ensemble.faces.align import (
     CROP,
-    AlignedFace,
+    WHOLE_CROP,
     carry,
     crop_matrix,
     inverse,
@@ -53,16 +53,15 @@ def folders(tmp_path, monkeypatch):
         folder_paths.filename_list_cache.pop(name, None)
 
 
-def on_the_grid() -> tuple[torch.Tensor, AlignedFace]:
+def on_the_grid() -> tuple[torch.Tensor, Face]:
     """A picture of 600x560 with a box whose crop is exactly its 512 pixels from (40, 30) on."""
     matrix = turned(0, 3.0, 60, 120)
     image = seen_through(matrix, (560, 600))
     side = CROP / 1.6
     middle = 40 + CROP / 2, 30 + CROP / 2 + 0.1 * CROP
-    box = Face(
+    aligned = Face.at(
         middle[0] - side / 2, middle[1] - side / 2, middle[0] + side / 2, middle[1] + side / 2
     )
-    aligned = AlignedFace(box)
     np.testing.assert_allclose(crop_matrix(aligned), [[1, 0, -40], [0, 1, -30]], atol=1e-9)
     return image, aligned
 
@@ -149,7 +148,7 @@ def red(crop: torch.Tensor) -> torch.Tensor:
 
 
 def test_a_network_that_changes_nothing_changes_nothing():
-    for aligned in (face(), AlignedFace(BOX)):
+    for aligned in (face(), BOX):
         image = picture()
         assert torch.equal(restore_faces(image, [[aligned]], lambda crop: crop, 1.0), image)
 
@@ -164,7 +163,7 @@ def test_strength_is_how_much_shows():
     whole = restore_faces(image, [[face()]], red, 1.0)
     half = restore_faces(image, [[face()]], red, 0.5)
     assert torch.allclose(half, (image + whole) / 2, atol=2e-3)
-    x, y = (int(v) for v in BOX.centre)
+    x, y = (int(v) for v in BOX.box.centre)
     assert torch.allclose(whole[0, y, x], torch.tensor([1.0, 0, 0]), atol=0.02)
 
 
@@ -187,7 +186,7 @@ def test_pixels_outside_stay_bit_for_bit(degrees):
 @pytest.mark.parametrize("middle", [(0.0, 0.0), (511.0, 300.0), (256.0, 2.0)])
 def test_faces_at_the_border(middle):
     x, y = middle
-    aligned = AlignedFace(Face(x - 60, y - 60, x + 60, y + 60))
+    aligned = Face.at(x - 60, y - 60, x + 60, y + 60)
     result = restore_faces(picture(), [[aligned]], red, 1.0)
     assert result.isfinite().all() and result.shape == picture().shape
     assert (result != picture()).any()
@@ -195,7 +194,7 @@ def test_faces_at_the_border(middle):
 
 def test_a_picture_smaller_than_a_crop():
     image = picture()[:, 80:190, 170:280]
-    result = restore_faces(image, [[AlignedFace(Face(11, 8, 100, 98))]], red, 1.0)
+    result = restore_faces(image, [[Face.at(11, 8, 100, 98)]], red, 1.0)
     assert result.shape == image.shape and (result != image).any()
 
 
@@ -207,15 +206,13 @@ def test_a_small_face_gets_the_mean_of_what_was_restored():
         return pattern.expand_as(crop)
 
     image = torch.full((1, 64, 64, 3), 0.25)
-    result = restore_faces(image, [[AlignedFace(Face(22, 22, 42, 42))]], stripes, 1.0)
+    result = restore_faces(image, [[Face.at(22, 22, 42, 42)]], stripes, 1.0)
     assert (result[0, 28:38, 28:38] - 0.5).abs().max() < 0.2
 
 
 def test_batches_with_different_counts():
     images = picture().repeat(3, 1, 1, 1)
-    result = restore_faces(
-        images, [[face()], [], [AlignedFace(Face(300, 300, 350, 350))]], red, 1.0
-    )
+    result = restore_faces(images, [[face()], [], [Face.at(300, 300, 350, 350)]], red, 1.0)
     assert torch.equal(result[1], images[1])
     for index in (0, 2):
         assert not torch.equal(result[index], images[index])
@@ -235,7 +232,7 @@ def test_gfpgan_is_its_authors_arithmetic(folders):
             value.fill_(0.1)
     torch.save({"params_ema": net.state_dict()}, folders / "facerestore_models" / "GFPGANv1.4.pth")
     image, aligned = on_the_grid()
-    crop = carry(image[0].movedim(-1, 0), inverse(crop_matrix(aligned)), (CROP, CROP)).clamp(0, 1)
+    crop = carry(image[0].movedim(-1, 0), inverse(crop_matrix(aligned)), WHOLE_CROP).clamp(0, 1)
     with torch.random.fork_rng(), torch.no_grad():
         torch.manual_seed(0)
         expected = ((net(crop[None] * 2 - 1)[0] + 1) / 2).clamp(0, 1)[0]

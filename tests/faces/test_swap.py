@@ -17,14 +17,16 @@ from astronaut import (
     seen_through,
     turned,
 )
+from ensemble_portraits.ensemble.faces import swap
 from ensemble_portraits.ensemble.faces import warp as warping
-from ensemble_portraits.ensemble.faces.align import AlignedFace, moved, sample
-from ensemble_portraits.ensemble.faces.boxes import Face
-from ensemble_portraits.ensemble.faces.choices import Source
-from ensemble_portraits.ensemble.faces.detect import Sources, find_faces
+from ensemble_portraits.ensemble.faces.align import WHOLE_CROP, moved, sample
+from ensemble_portraits.ensemble.faces.boxes import Face, Landmarks
+from ensemble_portraits.ensemble.faces.inpaint import Redrawn
 from ensemble_portraits.ensemble.faces.landmarks import FaceInputs
+from ensemble_portraits.ensemble.faces.painters import PlainPainter
+from ensemble_portraits.ensemble.faces.redraw import RedrawSettings
 from ensemble_portraits.ensemble.faces.swap import (
-    box_mask,
+    Repaint,
     lay_faces,
     owners_of,
     pair_up,
@@ -37,7 +39,8 @@ from ensemble_portraits.ensemble.faces.warp import (
     match_colour,
     warp_faces,
 )
-from ensemble_portraits.ensemble.regional.people import HeadBox, People, Person
+from ensemble_portraits.ensemble.regional.people import People, Person
+from ensemble_portraits.ensemble.regions.rect import Rect, Unit
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -62,18 +65,18 @@ def centroids(field: torch.Tensor) -> np.ndarray:
     return np.c_[(field * x).sum((1, 2)) / total, (field * y).sum((1, 2)) / total]
 
 
-def landmark_error(target: AlignedFace, source: AlignedFace, thin_plate: bool) -> np.ndarray:
+def landmark_error(target: Face, source: Face, thin_plate: bool) -> np.ndarray:
     """Pixels between where each landmark of the reference lands and the target's own: dots painted
     on the reference's landmarks are looked for in what was warped."""
-    points, wanted = (source.dense, target.dense)
+    points, wanted = source.landmarks.dense, target.landmarks.dense
     if points is None or wanted is None:
-        points, wanted = source.anchors, target.anchors
+        points, wanted = source.landmarks.anchors, target.landmarks.anchors
     landed = []
     for start in range(0, len(points), 3):
         some = points[start : start + 3]
         some = np.r_[some, np.repeat(some[-1:], 3 - len(some), axis=0)]
         marked = Reference(dots(some).movedim(0, -1), source)
-        warped = carried_reference(target, marked, (0, 0, 512, 512), thin_plate)
+        warped = carried_reference(target, marked, WHOLE_CROP, thin_plate)
         landed.append(centroids(warped)[: len(points) - start])
     return np.linalg.norm(np.concatenate(landed) - wanted, axis=1)
 
@@ -95,9 +98,10 @@ def test_only_the_spline_meets_another_expression(thin_plate):
     other[0, 0] -= 3
     y, x = torch.meshgrid(torch.arange(512.0), torch.arange(512.0), indexing="ij")
     ramp = Reference(torch.stack([x, y, x], dim=-1) + 0.5, face(True))
-    place = (160, 60, 300, 200)
-    warped = carried_reference(AlignedFace(BOX, other[:5], other), ramp, place, thin_plate)
-    points = torch.from_numpy(other - place[:2]).float()[None]
+    place = Rect.pixels(160, 60, 300, 200)
+    moved_face = BOX.with_landmarks(Landmarks(other[:5], other))
+    warped = carried_reference(moved_face, ramp, place, thin_plate)
+    points = torch.from_numpy(other - (160, 60)).float()[None]
     came_from = sample(warped, points, 1)[:2, 0].T.numpy()
     error = np.linalg.norm(came_from - DENSE, axis=1)
     # Torch's cubic bends a ramp by up to 0.05, twice here; the spline's grid costs the rest.
@@ -135,7 +139,7 @@ def test_without_colour_matching_the_face_keeps_its_contrast():
 
 
 def test_landmarks_that_fall_together_bend_all_the_same():
-    twice = AlignedFace(BOX, ANCHORS, np.r_[DENSE, DENSE[-2:]])
+    twice = BOX.with_landmarks(Landmarks(ANCHORS, np.r_[DENSE, DENSE[-2:]]))
     target = picture()
     result = warp_faces(target, [[(twice, Reference(target[0], twice))]], Warp(thin_plate=True))
     assert (result - target).abs().mean() < 1 / 255
@@ -170,7 +174,7 @@ def test_pixels_outside_stay_bit_for_bit():
     bright = Reference(1 - picture()[0], face(True))
     aligned = face_through(MATRIX, True)
     result = warp_faces(target, [[(aligned, bright)]], Warp())
-    hull = cv2.convexHull(aligned.dense.astype(np.float32))
+    hull = cv2.convexHull(aligned.landmarks.dense.astype(np.float32))
     y, x = torch.nonzero((result != target).any(-1)[0]).T.tolist()
     inside = [
         cv2.pointPolygonTest(hull, (a + 0.5, b + 0.5), True) for a, b in zip(x, y, strict=True)
@@ -181,7 +185,7 @@ def test_pixels_outside_stay_bit_for_bit():
 
 @pytest.mark.parametrize("middle", [(8.0, 200.0), (500.0, 500.0), (250.0, 1.0), (-300.0, 9.0)])
 def test_faces_at_the_border(middle):
-    matrix = turned(0, 1.0, middle[0] - BOX.centre[0], middle[1] - BOX.centre[1])
+    matrix = turned(0, 1.0, middle[0] - BOX.box.centre[0], middle[1] - BOX.box.centre[1])
     target = seen_through(matrix)
     result = warp_faces(target, [[(face_through(matrix, True), reference(True))]], Warp())
     assert result.isfinite().all()
@@ -206,7 +210,7 @@ def test_a_face_of_13_pixels():
     assert (result - target).abs()[changed].mean() < 6 / 255
 
 
-def people(heads: list[HeadBox | None]) -> People:
+def people(heads: list[Rect | None]) -> People:
     everybody = tuple(
         Person(None, None, (), None, torch.zeros(8, 8), head)  # type: ignore[arg-type]
         for head in heads
@@ -214,17 +218,17 @@ def people(heads: list[HeadBox | None]) -> People:
     return People(None, None, None, None, "", everybody)  # type: ignore[arg-type]
 
 
-def at(x: float, y: float = 100.0, landmarks: bool = True) -> AlignedFace:
-    shift = np.array([x - BOX.centre[0], y - BOX.centre[1]])
-    anchors = ANCHORS + shift if landmarks else None
-    return AlignedFace(Face(x - 20, y - 20, x + 20, y + 20), anchors)
+def at(x: float, y: float = 100.0, landmarks: bool = True) -> Face:
+    shift = np.array([x - BOX.box.centre[0], y - BOX.box.centre[1]])
+    face = Face.at(x - 20, y - 20, x + 20, y + 20)
+    return face.with_landmarks(Landmarks(ANCHORS + shift) if landmarks else None)
 
 
 @given(st.permutations([0, 1, 2]))
 def test_a_reference_follows_its_person(order):
     """Whatever order faces come in, person k's reference goes to person k's head."""
     places = [100.0, 250.0, 400.0]
-    group = people([HeadBox((x - 30) / 512, 0.1, (x + 30) / 512, 0.3) for x in places])
+    group = people([Rect.fractions((x - 30) / 512, 0.1, (x + 30) / 512, 0.3) for x in places])
     faces = [at(places[k]) for k in order]
     assert owners_of(faces, group, 512, 512, 3) == list(order)
     # One face is missed: the others keep theirs.
@@ -244,7 +248,7 @@ def test_faces_without_reference_or_landmarks_stay_and_are_named():
     assert "250,100 has no landmarks" in notes[0] and "400,100 has no reference" in notes[1]
 
 
-def linked(*faces: AlignedFace) -> FaceInputs:
+def linked(*faces: Face) -> FaceInputs:
     return FaceInputs(landmarks=face_landmarks(list(faces)))
 
 
@@ -277,18 +281,26 @@ def test_without_opencv_one_line_names_the_package(monkeypatch):
         lay_faces(picture(), linked(face()), [reference()], Warp(), None, 1.0)
 
 
-def test_boxes_reach_the_redraw_one_by_one():
-    """Boxes that touch stay two faces, as FaceInpaint counts them."""
+def test_boxes_reach_the_redraw_one_by_one(monkeypatch):
+    """Boxes that touch stay two faces; each is redrawn where it is, to the fraction of a pixel."""
     boxes = [
-        {"x": 100, "y": 100, "width": 50, "height": 60},
+        {"x": 100.25, "y": 100, "width": 49.75, "height": 60},
         {"x": 150, "y": 110, "width": 40, "height": 40},
         {"x": 300, "y": 300, "width": 30, "height": 30},
     ]
-    mask = box_mask(picture(), FaceInputs(boxes=boxes))
-    found = find_faces(picture(), Sources(mask=mask), Source.AUTO)[0]
-    assert len(found) == 3
-    for box, seen in zip(boxes, found, strict=True):
-        assert abs(seen.left - box["x"]) <= 1 and abs(seen.bottom - box["y"] - box["height"]) <= 1
+    seen = []
+
+    def spy(image, rows, *_):
+        seen.extend(rows)
+        return Redrawn(image, image[..., 0], [])
+
+    monkeypatch.setattr(swap, "inpaint_faces", spy)
+    painter = PlainPainter(None, [], [])  # type: ignore[arg-type]
+    repaint = Repaint(vae=None, painter=painter, settings=RedrawSettings())
+    redraw_faces(picture(), FaceInputs(boxes=boxes), repaint, 1.0)
+    assert [face.box for face in seen[0]] == [
+        Rect.sized(box["x"], box["y"], box["width"], box["height"], Unit.PIXELS) for box in boxes
+    ]
 
 
 def test_the_soft_edge_lies_inside_and_ends_nowhere_at_the_border():

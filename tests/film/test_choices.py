@@ -8,9 +8,19 @@ NEUTRAL = {
     "look_strength": 1.0,
     "lut_path": None,
     "lut_strength": 1.0,
-    "light": (0.0, 0.0, 0.0, 1.0, 0.0),
-    "tone": (1.0, 0.435),
-    "wheels": ((0.0, "#808080"), (1.0, "#808080"), (1.0, "#808080")),
+    "exposure": 0.0,
+    "temperature": 0.0,
+    "tint": 0.0,
+    "saturation": 1.0,
+    "vibrance": 0.0,
+    "contrast": 1.0,
+    "pivot": 0.435,
+    "lift": 0.0,
+    "gamma": 1.0,
+    "gain": 1.0,
+    "lift_color": "#808080",
+    "gamma_color": "#808080",
+    "gain_color": "#808080",
 }
 
 
@@ -19,13 +29,13 @@ def test_the_nodes_defaults_change_nothing():
 
 
 def test_any_grey_wheel_is_neutral():
-    wheels = ((0.0, "#000000"), (1.0, "#ffffff"), (1.0, "#333333"))
-    assert grade_from_widgets(**{**NEUTRAL, "wheels": wheels}).changes_nothing()
+    wheels = {"lift_color": "#000000", "gamma_color": "#ffffff", "gain_color": "#333333"}
+    assert grade_from_widgets(**{**NEUTRAL, **wheels}).changes_nothing()
 
 
 def test_a_wheel_pulls_towards_its_colour():
-    wheels = ((0.1, "#ff8080"), (1.0, "#808080"), (1.0, "#8080ff"))
-    grade = grade_from_widgets(**{**NEUTRAL, "wheels": wheels})
+    wheels = {"lift": 0.1, "lift_color": "#ff8080", "gain_color": "#8080ff"}
+    grade = grade_from_widgets(**{**NEUTRAL, **wheels})
     assert grade.lift[0] > 0.1 > grade.lift[1] == grade.lift[2]
     assert grade.gain[2] > 1 > grade.gain[0] == grade.gain[1]
     assert sum(grade.lift) == pytest.approx(0.3) and sum(grade.gain) == pytest.approx(3)

@@ -31,7 +31,7 @@ def test_the_person_who_is_kept_is_the_same_person():
         other = make_scene(random.Random(seed + 50), shape="landscape", identities=(1, 0))
         kept = person_masks(scene)[0]
         mask = torch.from_numpy((~kept).astype(np.float32))[None]
-        result = paste_back(image(other), image(scene), mask, FEATHER, 0.0)
+        result = paste_back(image(other), image(scene), mask, feather=FEATHER, match_colour=0.0)
         assert result.shape == image(scene).shape
         inside = distance_transform_edt(kept) > 1.5 * FEATHER
         assert inside.any() and torch.equal(result[0][inside], image(scene)[0][inside])
@@ -48,7 +48,7 @@ def test_only_the_redrawn_person_becomes_somebody_else():
     stranger = replace(scene.people[1], identity=5, shirt="green", skin="dark")
     changed = replace(scene, people=(scene.people[0], stranger))
     mask = torch.from_numpy(person_masks(changed)[1].astype(np.float32))[None]
-    result = as_bytes(paste_back(image(changed), image(scene), mask, 2, 0.0))
+    result = as_bytes(paste_back(image(changed), image(scene), mask, feather=2, match_colour=0.0))
     first, second = (identity_scores(result, person.box) for person in scene.people)
     assert first[2] >= 0.5 and first[2] > 5 * first[5]
     assert second[5] >= 0.5 and second[5] > 5 * second[3]

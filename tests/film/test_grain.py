@@ -11,8 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 CPU = torch.device("cpu")
-COARSE = GrainSettings(STOCKS["Super 8, 500T"], strength=1.3, size=9.0, seed=0xFFFFFFFFFFFFFFFF)
-FINE = GrainSettings(STOCKS["Portra 400"])
+COARSE = GrainSettings(
+    stock=STOCKS["Super 8, 500T"], strength=1.3, size=9.0, seed=0xFFFFFFFFFFFFFFFF
+)
+FINE = GrainSettings(stock=STOCKS["Portra 400"])
 
 
 def picture(*shape: int) -> torch.Tensor:
@@ -125,7 +127,7 @@ def test_strength_is_the_amplitude():
 def test_input_is_left_alone_and_result_stays_in_range():
     image = picture(1, 64, 64, 3)
     kept = image.clone()
-    out = film_grain(image, GrainSettings(STOCKS["T-Max 3200"], strength=4.0, size=5.0))
+    out = film_grain(image, GrainSettings(stock=STOCKS["T-Max 3200"], strength=4.0, size=5.0))
     assert torch.equal(image, kept)
     assert out.min() >= 0 and out.max() <= 1
     assert not torch.equal(out, image)
@@ -140,11 +142,11 @@ def test_alpha_is_copied():
 
 def test_grey_pictures_get_silver_grain():
     image = torch.full((1, 64, 64, 1), 0.5)
-    grey = film_grain(image, GrainSettings(STOCKS["Tri-X 400"]))
-    colour = film_grain(image.expand(-1, -1, -1, 3), GrainSettings(STOCKS["Tri-X 400"]))
+    grey = film_grain(image, GrainSettings(stock=STOCKS["Tri-X 400"]))
+    colour = film_grain(image.expand(-1, -1, -1, 3), GrainSettings(stock=STOCKS["Tri-X 400"]))
     assert grey.shape == image.shape
     assert torch.allclose(grey.expand(-1, -1, -1, 3), colour, atol=1e-6)
-    with_alpha = film_grain(torch.cat([image, image], -1), GrainSettings(STOCKS["Tri-X 400"]))
+    with_alpha = film_grain(torch.cat([image, image], -1), GrainSettings(stock=STOCKS["Tri-X 400"]))
     assert torch.equal(with_alpha[..., 1:], image) and torch.equal(with_alpha[..., :1], grey)
 
 

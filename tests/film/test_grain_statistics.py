@@ -49,7 +49,7 @@ def test_variance_and_mean_match_the_simulation_and_the_closed_form(radius, blur
     rng = np.random.default_rng(20261121)
     stock = silver(radius, blur, 1536)
     for grey in LEVELS:
-        ours = grain_of(float(grey), 1536, GrainSettings(stock, seed=3))
+        ours = grain_of(float(grey), 1536, GrainSettings(stock=stock, seed=3))
         simulated = np.concatenate([simulate(grey, radius, blur, 128, 10, rng) for _ in range(2)])
         # The simulated variance has a standard error of about 1.5 %.
         assert ours.var().item() == pytest.approx(simulated.var(), rel=0.05), grey
@@ -70,7 +70,7 @@ def test_variance_equals_the_closed_form_by_another_quadrature(radius, blur):
 
 
 def test_black_and_white_have_no_grain():
-    silver_grain = GrainSettings(STOCKS["Tri-X 400"])
+    silver_grain = GrainSettings(stock=STOCKS["Tri-X 400"])
     black, white, middle, light = (grain_of(u, 64, silver_grain) for u in (0.0, 1.0, 0.4, 0.9))
     assert not black.any() and not white.any()
     assert middle.std() > light.std() > 0
@@ -100,7 +100,7 @@ def test_autocorrelation_radius_is_the_one_asked_for(size):
     own box.
     """
     stock = silver(0.05, 1.0, 768)
-    field = grain_of(0.5, 768, GrainSettings(stock, size=size))
+    field = grain_of(0.5, 768, GrainSettings(stock=stock, size=size))
     assert radius_of(field) == pytest.approx(math.sqrt(2 * (size**2 + 1 / 12)), rel=0.10)
 
 
@@ -168,18 +168,18 @@ def test_chroma_keeps_the_energy_and_sets_the_correlation(chroma):
     assert (rows @ rows.T)[0, 1] == pytest.approx(wanted)
     stock = Stock(36.0, 3.0, 12.0, 1.0, (1.0, 1.0, 1.0))
     flat = torch.full((1, 300, 300, 3), 0.5)
-    grain = film_grain(flat, GrainSettings(stock, chroma=chroma), clamp=False)[0] - 0.5
+    grain = film_grain(flat, GrainSettings(stock=stock, chroma=chroma), clamp=False)[0] - 0.5
     correlation = torch.corrcoef(grain.reshape(-1, 3).T)
     assert correlation[0, 2].item() == pytest.approx(wanted, abs=0.02)
-    grey = film_grain(flat[..., :1], GrainSettings(stock, chroma=0.0), clamp=False) - 0.5
+    grey = film_grain(flat[..., :1], GrainSettings(stock=stock, chroma=0.0), clamp=False) - 0.5
     assert grain.std().item() == pytest.approx(grey.std().item(), rel=0.02)
 
 
 def test_every_layer_of_dye_has_its_own_amplitude():
     stock = Stock(36.0, 8.0, 12.0, 1.0, (1.0, 0.8, 1.3))
     flat = torch.full((1, 300, 300, 3), 0.5)
-    grain = film_grain(flat, GrainSettings(stock), clamp=False)[0] - 0.5
-    radius, blur = pixel_scale(GrainSettings(stock), 300)
+    grain = film_grain(flat, GrainSettings(stock=stock), clamp=False)[0] - 0.5
+    radius, blur = pixel_scale(GrainSettings(stock=stock), 300)
     wanted = [math.sqrt(variance(np.array([0.5]), radius * f, blur)[0]) for f in stock.layers]
     assert grain.std((0, 1)).tolist() == pytest.approx(wanted, rel=0.03)
 
@@ -187,8 +187,8 @@ def test_every_layer_of_dye_has_its_own_amplitude():
 def test_two_frames_and_two_seeds_are_uncorrelated():
     flat = torch.full((2, 512, 512, 1), 0.5)
     stock = STOCKS["Tri-X 400"]
-    a, b = (film_grain(flat, GrainSettings(stock), clamp=False) - 0.5).flatten(1)
-    other = film_grain(flat[:1], GrainSettings(stock, seed=1), clamp=False) - 0.5
+    a, b = (film_grain(flat, GrainSettings(stock=stock), clamp=False) - 0.5).flatten(1)
+    other = film_grain(flat[:1], GrainSettings(stock=stock, seed=1), clamp=False) - 0.5
     assert abs(torch.corrcoef(torch.stack([a, b]))[0, 1]) < 0.01
     assert abs(torch.corrcoef(torch.stack([a, other.flatten()]))[0, 1]) < 0.01
 
@@ -197,7 +197,7 @@ def test_the_presets_run_from_fine_to_coarse_and_silver_has_no_colour():
     flat = torch.full((1, 128, 128, 3), 0.4)
     amplitude = {}
     for name, stock in STOCKS.items():
-        grain = film_grain(flat, GrainSettings(stock))[0] - 0.4
+        grain = film_grain(flat, GrainSettings(stock=stock))[0] - 0.4
         amplitude[name] = grain.std().item()
         coloured = not torch.equal(grain[..., 0], grain[..., 2])
         assert coloured == (not name.startswith(("T-Max", "Tri-X")))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.hosted.language_model import write_says
+from tests.language.language_model import write_says
 
 pytestmark = pytest.mark.slow
 

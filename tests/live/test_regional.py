@@ -1,74 +1,12 @@
-"""BreakRegionalPrompt through POST /prompt: the documented prompt, core as oracle, bad input."""
+"""BreakRegionalPrompt through POST /prompt: the documented prompt, and core as oracle."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from dev.client import RefusedError
-
-FIXTURES = Path(__file__).resolve().parent.parent / "fixtures"
-DOCUMENTED = (
-    "Glamour aristocrat party 2girl BREAK Zeiss Canon Mark D5, wallpaper, photorealistic, detailed "
-    "skin BREAK (ohwx woman) <lora:849330:1> BREAK (ohwx woman) <lora:861629:1>"
-)
-NEGATIVE = "hat, open mouth, text, oversaturated, ugly, 3d, render, cartoon"
-
-
-def sampled(model, positive, negative, size=(192, 128), seed=1, batch=1, cfg=7.0) -> dict:
-    return {
-        "latent": {
-            "class_type": "EmptyLatentImage",
-            "inputs": {"width": size[0], "height": size[1], "batch_size": batch},
-        },
-        "sample": {
-            "class_type": "KSampler",
-            "inputs": {
-                "model": model, "positive": positive, "negative": negative,
-                "latent_image": ["latent", 0], "seed": seed, "steps": 2, "cfg": cfg,
-                "sampler_name": "euler", "scheduler": "normal", "denoise": 1.0,
-            },
-        },
-        "decode": {
-            "class_type": "VAEDecode",
-            "inputs": {"samples": ["sample", 0], "vae": ["checkpoint", 2]},
-        },
-        "save": {
-            "class_type": "SaveImage",
-            "inputs": {"images": ["decode", 0], "filename_prefix": "live/regional"},
-        },
-    }  # fmt: skip
-
-
-CHECKPOINT = {
-    "class_type": "CheckpointLoaderSimple",
-    "inputs": {"ckpt_name": "small_sd15.safetensors"},
-}
-
-
-def regional(text=DOCUMENTED, negative=NEGATIVE, more=None, links=None, **sampling) -> dict:
-    settings = {
-        "method": "fused", "weights": "a1111", "base_strength": 0.2, "feather": 0.06,
-        "layout": "columns", "order": "", "start": 0.0, "end": 1.0, "on_missing": "error",
-        **(more or {}),
-    }  # fmt: skip
-    return {
-        "checkpoint": CHECKPOINT,
-        "people": {
-            "class_type": "BreakRegionalPrompt",
-            "inputs": {
-                "model": ["checkpoint", 0], "clip": ["checkpoint", 1], "text": text,
-                "negative": negative, **settings, **(links or {}),
-            },
-        },
-        **sampled(["people", 0], ["people", 1], ["people", 2], **sampling),
-    }  # fmt: skip
-
-
-def pixels(result, index=0) -> np.ndarray:
-    return np.asarray(result.images[index].convert("RGB")).astype(float)
+from .regional_graphs import CHECKPOINT, DOCUMENTED, masks_node, pixels, regional, sampled
 
 
 @pytest.mark.parametrize("method", ["fused", "exact"])
@@ -187,52 +125,6 @@ def test_one_person_everywhere_is_a_core_lora_loader(server):
 
 
 @pytest.mark.parametrize(
-    ("text", "more", "needles"),
-    [
-        ("a BREAK BREAK b <lora:nobody:1>", {}, ["nobody", "Nearest", "aliases.json"]),
-        ("a BREAK BREAK b <lora::1>", {}, ["no name"]),
-        ("a BREAK BREAK b <lora:849330:nan>", {}, ["nan", "line 1"]),
-        ("BREAK", {}, ["nothing but BREAK"]),
-        ("a BREAK b <lora:849330:1>", {}, ["common", "BREAK BREAK"]),
-        ("a BREAK BREAK b BREAK c", {"order": "1,3"}, ["order", "1,3"]),
-        ("a BREAK BREAK b", {"start": 0.6, "end": 0.5}, ["start", "0.6"]),
-        ("a BREAK BREAK b", {"method": "fast"}, ["fast", "fused", "exact"]),
-        ("a BREAK BREAK b", {"weights": "fast"}, ["weights", "fast", "a1111"]),
-        ("a BREAK BREAK b", {"on_missing": "cry"}, ["on_missing", "cry", "skip"]),
-    ],
-)
-def test_bad_text_is_refused_at_the_queue(server, text, more, needles):
-    status, answer = server.post(regional(text, more=more))
-    assert status == 400
-    details = json.dumps(answer["node_errors"]["people"])
-    assert all(needle in details for needle in needles), details
-
-
-def test_an_ambiguous_stem_is_refused_with_both_files(server):
-    twin = next(
-        name
-        for name in server.object_info()["LoraLoader"]["input"]["required"]["lora_name"][0]
-        if name.startswith("twins")
-    )
-    stem = Path(twin).stem
-    status, answer = server.post(regional(f"a BREAK BREAK b <lora:{stem}:1>"))
-    assert status == 400
-    assert "2 files" in json.dumps(answer["node_errors"])
-
-
-def test_linked_text_gets_the_same_message_before_any_sampling(server):
-    graph = regional(links={"text": ["words", 0]})
-    graph["words"] = {
-        "class_type": "PrimitiveStringMultiline",
-        "inputs": {"value": "a BREAK BREAK b <lora:nobody:1>"},
-    }
-    result = server.run(graph)
-    assert result.status == "error"
-    assert "nobody" in result.error and "Nearest" in result.error
-    assert "sample" not in result.executed
-
-
-@pytest.mark.parametrize(
     ("name", "kind", "value"),
     [
         ("start", "PrimitiveFloat", 0.2),
@@ -252,57 +144,6 @@ def test_linked_settings_are_taken(server, name, kind, value):
     assert np.array_equal(pixels(result), pixels(typed))
 
 
-def test_a_linked_order_is_checked_when_it_arrives(server):
-    graph = regional("a BREAK BREAK b BREAK c", links={"order": ["value", 0]})
-    graph["value"] = {"class_type": "PrimitiveString", "inputs": {"value": "1,3"}}
-    result = server.run(graph)
-    assert result.status == "error" and "order" in result.error and "1,3" in result.error
-
-
-def test_skipping_a_missing_lora_says_so(server):
-    result = server.run(
-        regional("a BREAK BREAK b <lora:nobody:1>", more={"on_missing": "skip"}, seed=5)
-    )
-    assert result.status == "success", result.error
-    assert any("skipped" in line and "nobody" in line for line in result.outputs["people"]["text"])
-
-
-@pytest.mark.parametrize(
-    ("name", "needle"),
-    [("truncated", "incomplete"), ("sdxl", "none of the")],
-)
-def test_a_useless_file_fails_before_sampling(server, name, needle):
-    files = server.object_info()["LoraLoader"]["input"]["required"]["lora_name"][0]
-    file = next(f for f in files if f.startswith("bad") and name in f)
-    result = server.run(regional(f"a BREAK BREAK b <lora:{file}:1>"))
-    assert result.status == "error"
-    assert needle in result.error, result.error
-    assert "sample" not in result.executed
-
-
-def masks_node(count: int, value: float = 1.0) -> dict:
-    graph = {
-        f"mask{i}": {
-            "class_type": "SolidMask",
-            "inputs": {"value": value, "width": 64, "height": 64},
-        }
-        for i in range(count)
-    }
-    graph["masks"] = {
-        "class_type": "BatchMasksNode",
-        "inputs": {f"masks.mask{i}": [f"mask{i}", 0] for i in range(count)},
-    }
-    return graph
-
-
-def test_the_number_of_masks_must_be_one_or_that_of_the_people(server):
-    graph = regional("a BREAK BREAK b BREAK c", links={"regions": ["masks", 0]}) | masks_node(3)
-    result = server.run(graph)
-    assert result.status == "error"
-    assert "3 masks" in result.error and "2 people" in result.error
-    assert "sample" not in result.executed
-
-
 def test_an_all_black_mask_is_a_warning_and_the_base_alone(server):
     graph = regional("a hall BREAK BREAK b", "", links={"regions": ["mask0", 0]}) | masks_node(2, 0)
     result = server.run(graph)
@@ -310,8 +151,3 @@ def test_an_all_black_mask_is_a_warning_and_the_base_alone(server):
     assert any("person 1 is empty" in line for line in result.outputs["people"]["text"])
     plain = server.run(regional("a hall", ""))
     assert np.abs(pixels(result) - pixels(plain)).max() <= 1
-
-
-def test_refused_graphs_run_nothing(server):
-    with pytest.raises(RefusedError):
-        server.run(regional("BREAK"))

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from ensemble_portraits.ensemble.pose.control import (
+    Inputs,
     Nobody,
     NoPicture,
     Options,
@@ -29,7 +30,8 @@ def nobody(picture: np.ndarray) -> Pose:
 
 
 def control(image=None, keypoints=None, text=None, masks=None, estimate=nobody, **options):
-    return pose_control(replace(Options(), **options), image, keypoints, text, masks, estimate)
+    inputs = Inputs(image=image, keypoints=keypoints, people=text, person_masks=masks)
+    return pose_control(replace(Options(), **options), inputs, estimate)
 
 
 def test_ready_skeleton_passes_through_with_its_people():

@@ -11,8 +11,9 @@ import pytest
 import torch
 from ensemble_portraits.ensemble.models.loading import load_folder
 from ensemble_portraits.ensemble.pose.estimators import available, choices, estimate
-from ensemble_portraits.ensemble.pose.estimators.base import Box, Sockets, read_boxes
+from ensemble_portraits.ensemble.pose.estimators.base import Sockets, read_boxes
 from ensemble_portraits.ensemble.pose.estimators.vitpose import to_body_18
+from ensemble_portraits.ensemble.regions.rect import Rect, Unit
 from skimage import data
 
 from . import small_models
@@ -77,7 +78,7 @@ def test_the_small_models_of_the_demo_see_upright_people(monkeypatch):
     monkeypatch.setitem(
         folder_paths.folder_names_and_paths, "pose_estimation", ([str(root)], set())
     )
-    box = Box(64, 0, 192, 384)
+    box = Rect.sized(64, 0, 192, 384, Unit.PIXELS)
     person = estimate(PHOTO, "vitpose/small_vitpose", Sockets(boxes=(box,))).people[0]
     assert person.seen.all() and person.body[:, 2].min() > 0.3
     assert abs(person.body[0, 0] - 160) < 20 and person.body[0, 1] < 80
@@ -87,9 +88,9 @@ def test_the_small_models_of_the_demo_see_upright_people(monkeypatch):
 
 def test_boxes_on_the_socket_take_the_detectors_place(models):
     small_models.vitpose(models / "small_vitpose")
-    box = Box(40, 30, 200, 300)
+    box = Rect.sized(40, 30, 200, 300, Unit.PIXELS)
     one = estimate(PHOTO, "vitpose", Sockets(boxes=(box,)))
-    two = estimate(PHOTO, "vitpose", Sockets(boxes=(box, Box(0, 0, 100, 100))))
+    two = estimate(PHOTO, "vitpose", Sockets(boxes=(box, Rect.sized(0, 0, 100, 100, Unit.PIXELS))))
     assert len(one.people) == 1 and len(two.people) == 2
     # Batches of one and two differ in the last digit, which the refinement of joints magnifies.
     assert np.allclose(one.people[0].body, two.people[0].body, atol=0.1)
@@ -117,7 +118,7 @@ def test_models_run_through_comfyuis_memory_management(models):
     from comfy import model_management
 
     small_models.vitpose(models / "small_vitpose")
-    estimate(PHOTO, "vitpose", Sockets(boxes=(Box(0, 0, 90, 90),)))
+    estimate(PHOTO, "vitpose", Sockets(boxes=(Rect.sized(0, 0, 90, 90, Unit.PIXELS),)))
     patcher = load_folder(
         "pose_estimation",
         models / "small_vitpose",
@@ -147,7 +148,7 @@ def test_a_broken_folder_is_named(models):
     small_models.vitpose(models / "small_vitpose")
     (models / "small_vitpose" / "model.safetensors").write_bytes(b"no")
     with pytest.raises(ValueError, match="models/pose_estimation/small_vitpose"):
-        estimate(PHOTO, "vitpose", Sockets(boxes=(Box(0, 0, 9, 9),)))
+        estimate(PHOTO, "vitpose", Sockets(boxes=(Rect.sized(0, 0, 9, 9, Unit.PIXELS),)))
 
 
 def test_choices_and_fingerprint_follow_the_folder(models):
@@ -159,7 +160,7 @@ def test_choices_and_fingerprint_follow_the_folder(models):
 
 def test_boxes_of_every_core_form():
     box = {"x": 1, "y": 2, "width": 3, "height": 4}
-    want = (Box(1.0, 2.0, 3.0, 4.0),)
+    want = (Rect.sized(1, 2, 3, 4, Unit.PIXELS),)
     assert read_boxes(box) == read_boxes([box]) == read_boxes([[box], []]) == want
     assert read_boxes([[{**box, "label": "dog"}, {**box, "label": "person"}]]) == want
     assert read_boxes([]) == read_boxes([[]]) == ()
@@ -220,9 +221,18 @@ def test_sdpose_equals_cores_node(models):
     pixels = torch.from_numpy(PHOTO.astype(np.float32) / 255)[None]
     box = {"x": 30, "y": 20, "width": 200, "height": 300}
     core = SDPoseKeypointExtractor.execute(model, vae, pixels, 1, [[box]]).result[0]
-    pose = estimate(PHOTO, "auto", Sockets(model, vae, (Box(30, 20, 200, 300),)))
+    pose = estimate(
+        PHOTO,
+        "auto",
+        Sockets(
+            sdpose_model=model, sdpose_vae=vae, boxes=(Rect.sized(30, 20, 200, 300, Unit.PIXELS),)
+        ),
+    )
 
     flat = np.array(core[0]["people"][0]["pose_keypoints_2d"]).reshape(-1, 3)
     seen = pose.people[0].seen
     assert seen.any() and np.allclose(pose.people[0].body[seen], flat[seen])
-    assert estimate(PHOTO, "sdpose", Sockets(model, vae, ())).people == ()
+    assert (
+        estimate(PHOTO, "sdpose", Sockets(sdpose_model=model, sdpose_vae=vae, boxes=())).people
+        == ()
+    )

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from ensemble_portraits.ensemble.pose.control import Options, pose_control
+from ensemble_portraits.ensemble.pose.control import Inputs, Options, pose_control
 from ensemble_portraits.ensemble.pose.default import default_pose
 from ensemble_portraits.ensemble.pose.draw import draw
 from ensemble_portraits.ensemble.pose.joints import MOST_BODIES, pose_of, read_joints, write_joints
@@ -25,7 +25,7 @@ def never(picture):
 
 def control(joints, image=None, keypoints=None, text=None, **options):
     options = replace(Options(), joints=joints, **options)
-    return pose_control(options, image, keypoints, text, None, never)
+    return pose_control(options, Inputs(image=image, keypoints=keypoints, people=text), never)
 
 
 def swapped() -> str:
@@ -101,7 +101,7 @@ def test_they_are_drawn_as_their_keypoints_are():
     drawn = pose_of(read_joints(text), 768, 512)
     found = control(text, width=768, height=512)
     same = pose_control(
-        Options(width=768, height=512), None, write_pose_keypoint([drawn]), None, None, never
+        Options(width=768, height=512), Inputs(keypoints=write_pose_keypoint([drawn])), never
     )
     assert (found.pose_map == same.pose_map).all() and (found.pose_map == draw(drawn)).all()
     assert (found.regions == same.regions).all() and found.people == 3
@@ -142,7 +142,7 @@ def test_people_in_the_prompt_and_bodies_must_agree():
 @pytest.mark.parametrize("order", ["", "2,0,1"])
 def test_what_was_shown_is_where_moving_starts(order):
     three = write_pose_keypoint([default_pose(3, 768, 512)[0]])
-    before = pose_control(Options(order=order), None, three, None, None, never)
+    before = pose_control(Options(order=order), Inputs(keypoints=three), never)
     # Those who were left out too, or `order` would no longer fit.
     assert len(before.bodies.people) == 3
     after = control(write_joints(before.bodies), keypoints=three, order=order)
@@ -151,7 +151,7 @@ def test_what_was_shown_is_where_moving_starts(order):
 
 
 def test_people_in_rows_start_as_they_stood():
-    before = pose_control(Options(people=7, width=512, height=768), None, None, None, None, never)
+    before = pose_control(Options(people=7, width=512, height=768), Inputs(), never)
     after = control(write_joints(before.bodies), width=512, height=768)
     assert after.people == 7
     assert np.abs((after.regions - before.regions).numpy()).mean() < 1e-3

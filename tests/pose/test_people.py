@@ -34,8 +34,8 @@ def test_people_outside_the_picture_are_dropped(three):
 
 def test_order_says_who_stands_where(three):
     # From the left: the third person, the first, the second.
-    assert cast(three, 3, parse_order("3,1,2")).bodies == ((1,), (2,), (0,))
-    assert cast(three, 2, parse_order("2, 0, 1")).bodies == ((2,), (0,))
+    assert cast(three, 3, order=parse_order("3,1,2")).bodies == ((1,), (2,), (0,))
+    assert cast(three, 2, order=parse_order("2, 0, 1")).bodies == ((2,), (0,))
     assert parse_order("") == ()
 
 
@@ -47,9 +47,9 @@ def test_other_orders_are_refused(bad):
 
 def test_order_must_fit_the_picture_and_the_prompt(three):
     with pytest.raises(ValueError, match=r"2 places.*3 people"):
-        cast(three, 3, (2, 1))
+        cast(three, 3, order=(2, 1))
     with pytest.raises(ValueError, match=r"names 2 people and the prompt has 3"):
-        cast(three, 3, (2, 0, 1))
+        cast(three, 3, order=(2, 0, 1))
 
 
 def test_mismatch_names_both_numbers(three):
@@ -89,7 +89,7 @@ def test_masks_find_their_bodies(three):
 
 
 def test_description_names_everyone(three):
-    lines = describe(three, cast(three, 2, (2, 0, 1)))
+    lines = describe(three, cast(three, 2, order=(2, 0, 1)))
     assert lines[0].startswith("person 1: body 3") and lines[1].startswith("person 2: body 1")
     assert lines[2] == "left out: body 2"
     assert np.isclose(float(lines[0].split("at ")[1].split(" ")[0]), 83)

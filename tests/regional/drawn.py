@@ -5,8 +5,7 @@ import random
 import numpy as np
 from ensemble_portraits.ensemble.pose.read import read
 from ensemble_portraits.ensemble.pose.skeleton import write_pose_keypoint
-from ensemble_portraits.ensemble.regional.places import Places, place
-from ensemble_portraits.ensemble.regions.layout import Layout
+from ensemble_portraits.ensemble.regional.placement import Placement, PlacementRequest, place
 
 from dolls.world import Scene, make_scene, skeleton
 
@@ -16,7 +15,7 @@ def group(seed: int) -> Scene:
     return make_scene(random.Random(seed), count=2 + seed % 2)
 
 
-def places(scene: Scene) -> Places:
+def placement(scene: Scene) -> Placement:
     """Of the scene's people from left to right, which is the order they are drawn in."""
     pose = write_pose_keypoint([read(np.asarray(skeleton(scene)))])
-    return place(len(scene.people), Layout.COLUMNS, 0.06, "", None, pose)
+    return place(PlacementRequest(people=len(scene.people), pose=pose))

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from drawn import group, places
+from drawn import group, placement
 
 from dolls.world import person_masks
 
@@ -15,7 +15,7 @@ def test_a_persons_visible_pixels_are_in_their_own_region():
     shares = []
     for seed in range(30):
         scene = group(seed)
-        regions = places(scene).regions.numpy()
+        regions = placement(scene).regions.numpy()
         for i, mask in enumerate(person_masks(scene)):
             mine, others = regions[i][mask], np.delete(regions, i, 0)[:, mask]
             shares.append(float((mine > others.max(0)).mean()))
@@ -29,7 +29,7 @@ def test_heads_are_where_heads_are():
     for seed in range(30):
         scene = group(seed)
         width, height = scene.size
-        for person, head in zip(scene.people, places(scene).heads, strict=True):
+        for person, head in zip(scene.people, placement(scene).heads, strict=True):
             assert head is not None
             left, top, right, bottom = person.head_box
             size = right - left

@@ -6,6 +6,8 @@ import pytest
 import torch
 from ensemble_portraits.ensemble.prompt.emphasis import Weights
 from ensemble_portraits.ensemble.regional.encode import emphasis, encode
+from ensemble_portraits.ensemble.regional.families import OTHER
+from ensemble_portraits.ensemble.regional.families.unet import STABLE_DIFFUSION
 
 
 @pytest.fixture(scope="module")
@@ -36,14 +38,14 @@ def test_a1111_is_its_formula(clip):
     weights[3], weights[5] = 1.3, 1 / 1.1
     wanted = z * weights[None, :, None]
     wanted = wanted * z.double().mean() / wanted.double().mean()
-    got = encode(clip, "a ((red) hat:1.3) and [shoes]", Weights.A1111)[0][0]
+    got = encode(clip, "a ((red) hat:1.3) and [shoes]", Weights.A1111, STABLE_DIFFUSION)[0][0]
     assert torch.allclose(got, wanted.float(), rtol=1e-4, atol=1e-5)
 
 
 def test_a1111_treats_every_chunk_alone(clip):
     long = " ".join(["word"] * 80)
     z = plain(clip, f"red {long}")
-    got = encode(clip, f"(red:1.4) {long}", Weights.A1111)[0][0]
+    got = encode(clip, f"(red:1.4) {long}", Weights.A1111, STABLE_DIFFUSION)[0][0]
     assert z.shape == got.shape == (1, 154, 768)
     assert torch.allclose(got[:, 77:], z[:, 77:], rtol=1e-5)
     assert not torch.allclose(got[:, :77], z[:, :77])
@@ -51,17 +53,17 @@ def test_a1111_treats_every_chunk_alone(clip):
 
 def test_comfy_is_cores_own_reading(clip):
     text = "a (red:1.3) hat"
-    assert torch.equal(encode(clip, text, Weights.COMFY)[0][0], plain(clip, text))
+    assert torch.equal(encode(clip, text, Weights.COMFY, STABLE_DIFFUSION)[0][0], plain(clip, text))
 
 
 def test_off_reads_brackets_as_text(clip):
-    got = encode(clip, "a (red:1.3) hat", Weights.OFF)[0][0]
+    got = encode(clip, "a (red:1.3) hat", Weights.OFF, STABLE_DIFFUSION)[0][0]
     assert torch.equal(got, plain(clip, r"a \(red:1.3\) hat"))
     assert not torch.allclose(got, plain(clip, "a red hat"))
 
 
 def test_without_emphasis_all_readings_agree(clip):
-    results = [encode(clip, "a red hat", mode)[0][0] for mode in Weights]
+    results = [encode(clip, "a red hat", mode, STABLE_DIFFUSION)[0][0] for mode in Weights]
     assert all(torch.equal(results[0], other) for other in results[1:])
 
 
@@ -87,7 +89,7 @@ def test_other_text_encoders_are_named():
             return {"t5xxl": [[(1, 1.2), (2, 1.0)]]}
 
     with pytest.raises(ValueError, match=r"t5xxl.*weights = comfy"):
-        encode(Other(), "(x:1.2)", Weights.A1111)  # type: ignore[arg-type]
+        encode(Other(), "(x:1.2)", Weights.A1111, STABLE_DIFFUSION)  # type: ignore[arg-type]
 
 
 class WordsOnly:
@@ -131,4 +133,4 @@ def language_model(request):
 def test_language_models_read_the_words_without_brackets(language_model, weights, text, words):
     """Core's tokenizers of these models take brackets as text, without a word about it."""
     wanted = language_model.encode_from_tokens_scheduled(language_model.tokenize(words))
-    assert encode(language_model, text, weights) == wanted
+    assert encode(language_model, text, weights, OTHER) == wanted

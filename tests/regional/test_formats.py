@@ -7,8 +7,9 @@ import re
 import pytest
 import tiny
 import torch
+from ensemble_portraits.ensemble.core import WeightPatch
 from ensemble_portraits.ensemble.regional.build import build
-from ensemble_portraits.ensemble.regional.factors import NotLowRankError, dense_weight, factorise
+from ensemble_portraits.ensemble.regional.factors import NotLowRankError, factorise
 from ensemble_portraits.ensemble.regional.people import Method
 
 TOLERANCE = 1e-4
@@ -101,10 +102,17 @@ def test_changed_norms_are_exact_in_exact_and_refused_in_fused(model):
         build(people)
 
 
+def product(change: torch.Tensor):
+    """A whole difference of a weight, as a product."""
+    patch = WeightPatch(1.0, ("diff", (change,)))
+    weight = torch.zeros_like(change)
+    return factorise(patch, weight.shape, lambda: weight, key="layer")
+
+
 def test_a_change_of_full_rank_is_refused_in_fused():
     full = torch.randn(400, 400, generator=torch.Generator().manual_seed(1))
     with pytest.raises(NotLowRankError, match=r"rank 128 misses.*method = exact"):
-        factorise(("diff", (full,)), torch.zeros(400, 400), "layer")
+        product(full)
 
 
 def test_two_people_with_and_without_a_product_form_share_layers_in_exact(model):
@@ -127,7 +135,7 @@ def test_a_truncated_product_reports_its_error(model):
     left = torch.linalg.qr(torch.randn(300, 300, generator=generator)).Q
     right = torch.linalg.qr(torch.randn(300, 300, generator=generator)).Q
     values = 0.97 ** torch.arange(300.0)
-    factors = factorise(("diff", (left * values @ right.T,)), torch.zeros(300, 300), "layer")
+    factors = product(left * values @ right.T)
     wanted = float(values[128:].norm() / values.norm())
     assert factors.error == pytest.approx(wanted, rel=0.05)
 
@@ -136,10 +144,10 @@ def test_several_loras_of_one_person_add_up(model):
     first, second = tiny.lora(model, 1), tiny.lora(model, 2, rank=6)
     people = tiny.people(model, [first], torch.ones(1, 64, 96), base_strength=0.0)
     person = people.people[0]
-    patches = {key: list(entries) for key, entries in person.patches.patches.items()}
-    for key, patch in tiny.parsed(model, second).items():
-        patches.setdefault(key, []).append((patch, 0.5))
-    both = dataclasses.replace(person, patches=dataclasses.replace(person.patches, patches=patches))
+    patches = dict(person.patches)
+    for key, more in tiny.person_patches(model, second, 0.5).items():
+        patches[key] = (*patches.get(key, ()), *more)
+    both = dataclasses.replace(person, patches=patches)
     clone = model.clone()
     clone.add_patches(tiny.parsed(model, first), 1.0)
     clone.add_patches(tiny.parsed(model, second), 0.5)
@@ -147,14 +155,3 @@ def test_several_loras_of_one_person_add_up(model):
     for method in Method:
         scene = dataclasses.replace(people, people=(both,), method=method)
         assert tiny.relative(tiny.sample(*build(scene)[:3]), reference) < TOLERANCE
-
-
-def test_dense_weight_is_cores(model):
-    key = "diffusion_model.input_blocks.1.1.proj_in.weight"
-    tensors = tiny.lora(model, 1)
-    patch = tiny.parsed(model, tensors)[key]
-    clone = model.clone()
-    clone.add_patches({key: patch}, 0.3)
-    weight = model.model.state_dict()[key]
-    wanted = clone.patch_weight_to_device(key, return_weight=True)
-    assert torch.allclose(dense_weight(patch, weight, key, 0.3), wanted)

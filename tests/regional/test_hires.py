@@ -12,10 +12,8 @@ import pytest
 import tiny
 import torch
 from ensemble_portraits.ensemble.regional.crops import (
-    Box,
+    CanvasCrop,
     Painter,
-    crop_conditioning,
-    crop_control,
     from_model,
     from_people,
 )
@@ -29,11 +27,14 @@ from ensemble_portraits.ensemble.regional.hires import (
 )
 from ensemble_portraits.ensemble.regional.patch import KEY
 from ensemble_portraits.ensemble.regional.people import Method
-from ensemble_portraits.ensemble.regional.tiles import Tile, cover, spans, tiled
+from ensemble_portraits.ensemble.regional.sampling import SamplingSettings
+from ensemble_portraits.ensemble.regional.tiles import cover, spans, tiled
+from ensemble_portraits.ensemble.regions.rect import Rect
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-QUICK = HiresSettings(steps=4, denoise=0.5, cfg=1.0, scheduler="normal", seed=11)
+SAMPLING = SamplingSettings(steps=4, denoise=0.5, cfg=1.0, scheduler="normal", seed=11)
+QUICK = HiresSettings(sampling=SAMPLING)
 
 
 def latent(height: int, width: int, count: int = 1) -> torch.Tensor:
@@ -56,15 +57,15 @@ def test_what_tiles_agree_on_is_kept(height, width, tile, data):
     overlap = data.draw(st.integers(0, tile // 2))
     field = latent(height, width)
     assert torch.allclose(
-        tiled(field, tile, overlap, lambda part: part.of(field)), field, atol=1e-5
+        tiled(field, tile, overlap, lambda part: part.cut(field)), field, atol=1e-5
     )
-    constant = tiled(field, tile, overlap, lambda part: torch.full_like(part.of(field), 0.37))
+    constant = tiled(field, tile, overlap, lambda part: torch.full_like(part.cut(field), 0.37))
     assert torch.allclose(constant, torch.full_like(field, 0.37), atol=1e-6)
 
 
 def test_disagreeing_tiles_fade_into_each_other():
     field = torch.zeros(1, 1, 8, 56)
-    steps = tiled(field, 32, 8, lambda part: torch.full_like(part.of(field), float(part.left)))
+    steps = tiled(field, 32, 8, lambda part: torch.full_like(part.cut(field), float(part.left)))
     row = steps[0, 0, 4]
     assert (row[:24] == 0).all() and (row[32:] == 24).all()
     assert (row[24:32].diff() > 0).all() and row.diff().max() < 24 / 8 + 0.5
@@ -97,7 +98,12 @@ def test_a_constant_model_gives_a_constant_picture():
 def test_one_tile_is_cores_ksampler():
     field = latent(16, 16)
     patcher, positive, negative = tiny.model(), tiny.text(1).conditioning, tiny.text(2).conditioning
-    ours = refine(field, from_model(patcher, positive, negative), replace(QUICK, cfg=5.0), 8)
+    ours = refine(
+        field,
+        from_model(patcher, positive, negative),
+        replace(QUICK, sampling=replace(SAMPLING, cfg=5.0)),
+        8,
+    )
     core = comfy.sample.sample(
         patcher, comfy.sample.prepare_noise(field, 11), 4, 5.0, "euler", "normal", positive,
         negative, field, denoise=0.5, seed=11, disable_pbar=True,
@@ -125,12 +131,14 @@ def test_a_lora_acts_only_in_its_persons_part(method):
     assert not torch.allclose(with_lora[..., 16:], without[..., 16:], atol=1e-2)
 
 
-def test_people_are_painted_per_tile_like_a_regional_run_of_that_part():
+@pytest.mark.parametrize("method", list(Method))
+@pytest.mark.parametrize(("left", "right"), [(0.25, 0.75), (0.4, 0.9), (0.05, 0.55)])
+def test_people_are_painted_per_tile_like_a_regional_run_of_that_part(method, left, right):
     from ensemble_portraits.ensemble.regional.build import build
 
-    people = halves(Method.FUSED, 1.0)
-    painter = from_people(people)(Box(0.25, 0.0, 0.75, 1.0))
-    own = build(people.cropped(0.25, 0.0, 0.75, 1.0))
+    people = halves(method, 1.0)
+    painter = from_people(people)(Rect.fractions(left, 0.0, right, 1.0))
+    own = build(people.with_regions(Rect.fractions(left, 0.0, right, 1.0).cut))
     field = latent(16, 16)
     a, b = (
         comfy.sample.sample(
@@ -146,7 +154,9 @@ def test_people_are_painted_per_tile_like_a_regional_run_of_that_part():
 def test_adapters_are_made_once_for_all_tiles(method):
     painters = from_people(halves(method, 1.0))
     first, second = (
-        painters(Box(left, 0.0, left + 0.5, 1.0)).model.get_additional_models_with_key(KEY)
+        painters(Rect.fractions(left, 0.0, left + 0.5, 1.0)).model.get_additional_models_with_key(
+            KEY
+        )
         for left in (0.0, 0.5)
     )
     assert len(first) == 1 and first[0] is second[0]
@@ -162,7 +172,9 @@ def test_every_tile_tells_how_far_it_is():
         refine(latent(16, 32), from_people(halves(Method.FUSED, 1.0)), setting, 8)
     finally:
         comfy.utils.set_progress_bar_global_hook(None)
-    assert seen.count((QUICK.steps, QUICK.steps)) == 2  # steps between may be left out by core
+    assert (
+        seen.count((SAMPLING.steps, SAMPLING.steps)) == 2
+    )  # steps between may be left out by core
 
 
 def test_a_regional_model_is_taken_without_its_patch():
@@ -191,7 +203,7 @@ def test_a_controlnet_sees_its_part_of_the_hint(controlnet):
     second = controlnet.copy().set_cond_hint(hint, 0.7, (0.0, 1.0))
     second.set_previous_controlnet(first)
     second.extra_concat_orig = [hint[:, :1]]  # the mask of an inpainting ControlNet
-    cropped = crop_control(second, Box(0.5, 0.25, 1.0, 0.75))
+    cropped = CanvasCrop.tile(Rect.fractions(0.5, 0.25, 1.0, 0.75)).control(second)
     assert torch.equal(cropped.extra_concat_orig[0], hint[:, :1, 16:48, 48:])
     assert torch.equal(cropped.cond_hint_original, hint[:, :, 16:48, 48:])
     assert torch.equal(cropped.previous_controlnet.cond_hint_original, hint[:, :, 16:48, 48:] * 0.5)
@@ -204,7 +216,7 @@ def test_controlnets_are_lent_to_people_and_stay_shared(controlnet):
     control = controlnet.copy().set_cond_hint(torch.rand(1, 3, 64, 128))
     lent = [[torch.zeros(1), {"control": control, "control_apply_to_uncond": False}]]
     people = halves(Method.EXACT, 1.0)
-    box = Box(0.0, 0.0, 0.5, 1.0)
+    box = Rect.fractions(0.0, 0.0, 0.5, 1.0)
     painter = from_people(people, lent, None)(box)
     hints = {id(values["control"]) for _, values in painter.positive}
     assert len(painter.positive) > 1 and len(hints) == 1
@@ -214,11 +226,11 @@ def test_controlnets_are_lent_to_people_and_stay_shared(controlnet):
 
 def test_masks_of_conditioning_are_cropped_and_areas_refused():
     mask = torch.rand(1, 40, 80)
-    box = Box(0.25, 0.5, 0.5, 1.0)
-    ((_, values),) = crop_conditioning([[torch.zeros(1), {"mask": mask}]], box)
+    crop = CanvasCrop.tile(Rect.fractions(0.25, 0.5, 0.5, 1.0))
+    ((_, values),) = crop.conditioning([[torch.zeros(1), {"mask": mask}]])
     assert torch.equal(values["mask"], mask[:, 20:, 20:40])
     with pytest.raises(ValueError, match="holds an area"):
-        crop_conditioning([[torch.zeros(1), {"area": (8, 8, 0, 0)}]], box)
+        crop.conditioning([[torch.zeros(1), {"area": (8, 8, 0, 0)}]])
 
 
 @pytest.mark.parametrize(
@@ -267,7 +279,9 @@ def small_vae():
 @pytest.mark.parametrize("brightest", [1.0, 7.0], ids=["plain", "hdr"])
 def test_grey_alpha_hdr_and_tiny_pictures(small_vae, shape, brightest):
     image = torch.rand(shape) * brightest
-    large = hires(image, small_vae, None, None, replace(QUICK, denoise=0.0))
+    large = hires(
+        image, small_vae, None, None, replace(QUICK, sampling=replace(SAMPLING, denoise=0.0))
+    )
     sides = [max(8, 2 * side) // 8 * 8 for side in shape[1:3]]
     assert large.shape == (shape[0], *sides, 3)
     assert large.isfinite().all() and large.min() >= 0 and large.max() <= 1
@@ -282,4 +296,4 @@ def test_pixels_that_are_no_numbers_are_refused(small_vae, value):
 
 
 def test_tiles_are_given_row_by_row():
-    assert list(cover(8, 12, 8, 4)) == [Tile(0, 8, 0, 8), Tile(0, 8, 4, 12)]
+    assert list(cover(8, 12, 8, 4)) == [Rect.pixels(0, 0, 8, 8), Rect.pixels(4, 0, 12, 8)]

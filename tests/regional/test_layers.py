@@ -5,14 +5,18 @@ import re
 import pytest
 import tiny
 import torch
+from ensemble_portraits.ensemble.regional.changes import plain_weight
 from ensemble_portraits.ensemble.regional.factors import Factors
-from ensemble_portraits.ensemble.regional.gates import PlaceGate, token_grids
+from ensemble_portraits.ensemble.regional.families.unet import STABLE_DIFFUSION
 from ensemble_portraits.ensemble.regional.layers import with_adapters
+from ensemble_portraits.ensemble.regional.layers_by_row import RowPeople, with_adapters_by_row
 from ensemble_portraits.ensemble.regional.lifetime import replaced_forwards
-from ensemble_portraits.ensemble.regional.own_rows import RowOwners, with_own_adapters
-from ensemble_portraits.ensemble.regional.stack import LayerStack, build_stack, plain_weight
+from ensemble_portraits.ensemble.regional.region_gate import RegionGate
+from ensemble_portraits.ensemble.regional.stack import LayerStack, stack_adapters
 
+token_grids = STABLE_DIFFUSION.token_grids
 TOLERANCE = 1e-5  # one layer, float32
+stream = STABLE_DIFFUSION.stream
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -26,7 +30,7 @@ def scene():
     model = tiny.model()
     states = [tiny.lora(model, 1 + i, rank=3 + i, layers=tiny.EVERYTHING) for i in range(2)]
     patches = [tiny.person_patches(model, state, 0.7) for state in states]
-    return model, states, build_stack(model, patches, torch.float32)[0]
+    return model, states, stack_adapters(model, patches, torch.float32)
 
 
 def layer_input(layer, name: str, rows: int = 2) -> torch.Tensor:
@@ -42,12 +46,12 @@ def test_every_kind_of_layer_by_place(scene):
     """Left half person 0, right half person 1; layers without space get the mean of both masks."""
     model, states, stack = scene
     masks = tiny.columns(2, 8, 12)
-    gate = PlaceGate(masks, token_grids(8, 12), None)
+    gate = RegionGate(masks, token_grids(8, 12), None)
     kinds = set()
     for name, layer_stack in stack.items():
         layer = model.model.diffusion_model.get_submodule(name)
         x = layer_input(layer, name)
-        with replaced_forwards([(layer, with_adapters(layer, layer_stack, gate))]):
+        with replaced_forwards([(layer, with_adapters(layer, layer_stack, gate, stream(name)))]):
             ours = layer(x)
         singles = [single(model, layer, name, states, i, x) for i in range(2)]
         if ours.ndim == 4:
@@ -71,12 +75,12 @@ def test_every_kind_of_layer_by_place(scene):
 def test_every_kind_of_layer_by_row(scene, owners):
     """Rows of one batch in any order, people of unlike ranks, rows that are nobody's."""
     model, states, stack = scene
-    rows = RowOwners(owners)
+    rows = RowPeople(owners)
     for name, layer_stack in stack.items():
         layer = model.model.diffusion_model.get_submodule(name)
         x = layer_input(layer, name, len(owners))
         wanted = [layer(x), *(single(model, layer, name, states, i, x) for i in range(2))]
-        with replaced_forwards([(layer, with_own_adapters(layer, layer_stack, rows))]):
+        with replaced_forwards([(layer, with_adapters_by_row(layer, layer_stack, rows))]):
             ours = layer(x)
         for row, owner in enumerate(owners):
             assert tiny.relative(ours[row], wanted[owner + 1][row]) < TOLERANCE, name
@@ -89,12 +93,12 @@ def test_a_person_without_this_layer_and_frames_laid_into_the_batch():
     name = "middle_block.1.transformer_blocks.0.attn1.to_q"
     states = [tiny.lora(model, 1, layers=re.escape(name)), {}]
     patches = [tiny.person_patches(model, state, 0.7) for state in states]
-    layer_stack = dict(build_stack(model, patches, torch.float32)[0].items())[name]
+    layer_stack = dict(stack_adapters(model, patches, torch.float32).items())[name]
     layer = model.model.diffusion_model.get_submodule(name)
     x = torch.randn(3 * 3, 4, 5, layer.in_features, generator=torch.Generator().manual_seed(1))
     wanted = torch.cat([layer(x[:6]), single(model, layer, name, states, 0, x[6:])])
-    rows = RowOwners((1, -1, 0))
-    with replaced_forwards([(layer, with_own_adapters(layer, layer_stack, rows))]):
+    rows = RowPeople((1, -1, 0))
+    with replaced_forwards([(layer, with_adapters_by_row(layer, layer_stack, rows))]):
         assert tiny.relative(layer(x), wanted) < TOLERANCE
         with pytest.raises(RuntimeError):
             layer(x[:4])  # no whole number of frames
@@ -112,14 +116,14 @@ def test_gains_and_biases_are_each_rows_own(shape):
     layer = torch.nn.Linear(6, 5) if len(shape) < 4 else torch.nn.Conv2d(6, 5, 1)
     ends = () if len(shape) < 4 else (1, 1)
     mine = [Factors(random(5, 2), random(2, 6, *ends), random(5), random(5)) for _ in range(2)]
-    layer_stack = LayerStack(2, [(i, 0.5, f) for i, f in enumerate(mine)], torch.float32)
+    layer_stack = LayerStack(2, list(enumerate(mine)), torch.float32)
     x, owners = random(*shape), (1, -1, 0, 1)
     plain = layer(x)
 
     def last(y):
         return y.movedim(1, -1) if len(shape) == 4 else y
 
-    with replaced_forwards([(layer, with_own_adapters(layer, layer_stack, RowOwners(owners)))]):
+    with replaced_forwards([(layer, with_adapters_by_row(layer, layer_stack, RowPeople(owners)))]):
         ours = last(layer(x))
     for row, owner in enumerate(owners):
         wanted = last(plain)[row]
@@ -127,7 +131,7 @@ def test_gains_and_biases_are_each_rows_own(shape):
             f = mine[owner]
             assert f.gain is not None and f.bias is not None
             product = last(x)[row] @ f.down.flatten(1).T @ f.up.T
-            wanted = wanted + 0.5 * ((wanted - layer.bias) * f.gain + f.bias + product)
+            wanted = wanted + ((wanted - layer.bias) * f.gain + f.bias + product)
         assert tiny.relative(ours[row], wanted) < TOLERANCE
 
 
@@ -137,8 +141,8 @@ def test_channels_last_pictures(scene):
     layer = model.model.diffusion_model.get_submodule(name)
     x = layer_input(layer, name).contiguous(memory_format=torch.channels_last)
     wanted = single(model, layer, name, states, 1, x)
-    rows = RowOwners((1, 1))
-    with replaced_forwards([(layer, with_own_adapters(layer, layer_stack, rows))]):
+    rows = RowPeople((1, 1))
+    with replaced_forwards([(layer, with_adapters_by_row(layer, layer_stack, rows))]):
         assert tiny.relative(layer(x), wanted) < TOLERANCE
 
 
@@ -158,26 +162,26 @@ def single(model, layer, name, states, person, x):
 
 def test_rows_of_others_are_left_alone(scene):
     model, _, stack = scene
-    gate = PlaceGate(torch.ones(2, 8, 12) / 2, token_grids(8, 12), torch.tensor([1.0, 0.0]))
+    gate = RegionGate(torch.ones(2, 8, 12) / 2, token_grids(8, 12), torch.tensor([1.0, 0.0]))
     name, layer_stack = next((n, s) for n, s in stack.items() if n.endswith("attn1.to_q"))
     layer = model.model.diffusion_model.get_submodule(name)
     x = layer_input(layer, name)
     plain = layer(x)
-    with replaced_forwards([(layer, with_adapters(layer, layer_stack, gate))]):
+    with replaced_forwards([(layer, with_adapters(layer, layer_stack, gate, stream(name)))]):
         ours = layer(x)
     assert torch.equal(ours[1], plain[1])
     assert not torch.allclose(ours[0], plain[0])
 
 
 def test_a_merged_token_count_is_refused_by_name():
-    gate = PlaceGate(torch.ones(2, 8, 12), token_grids(8, 12), None)
+    gate = RegionGate(torch.ones(2, 8, 12), token_grids(8, 12), None)
     with pytest.raises(RuntimeError, match=r"50 tokens.*method = exact"):
         gate.tokens((0, 1), torch.zeros(1, 50, 4))
 
 
 def test_a_part_of_the_picture_is_not_taken_for_a_level_of_it():
     """A quarter of 8x12 has as many tokens as the whole of it one level down."""
-    gate = PlaceGate(torch.ones(2, 8, 12), token_grids(8, 12), None)
+    gate = RegionGate(torch.ones(2, 8, 12), token_grids(8, 12), None)
     gate.options = {"activations_shape": [2, 320, 8, 12]}
     assert gate.tokens((0, 1), torch.zeros(2, 96, 4)).shape == (1, 96, 2)
     for shape in ((2, 24, 4), (8, 24, 4), (4, 96, 4)):

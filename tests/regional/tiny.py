@@ -10,8 +10,8 @@ import comfy.supported_models
 import comfy.utils
 import torch
 from comfy.model_patcher import ModelPatcher
+from ensemble_portraits.ensemble.regional.changes import LoraPatch, Patches
 from ensemble_portraits.ensemble.regional.people import Method, People, Person, Text
-from ensemble_portraits.ensemble.regional.stack import PersonPatches
 from ensemble_portraits.ensemble.regions.weights import region_weights
 
 CPU = torch.device("cpu")
@@ -98,8 +98,8 @@ def parsed(patcher: ModelPatcher, state: dict) -> dict:
     return comfy.lora.load_lora(state, keys, log_missing=False)
 
 
-def person_patches(patcher: ModelPatcher, state: dict, strength: float = 1.0) -> PersonPatches:
-    return PersonPatches({k: ((v, strength),) for k, v in parsed(patcher, state).items()})
+def person_patches(patcher: ModelPatcher, state: dict, strength: float = 1.0) -> Patches:
+    return {k: (LoraPatch(v, strength),) for k, v in parsed(patcher, state).items()}
 
 
 def columns(people: int, height: int = 64, width: int = 96, feather: int = 0) -> torch.Tensor:

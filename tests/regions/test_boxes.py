@@ -4,23 +4,28 @@ import json
 
 import pytest
 import torch
-from ensemble_portraits.ensemble.regions.boxes import Box, box_masks, read_boxes
+from ensemble_portraits.ensemble.regions.boxes import box_masks, read_boxes
 from ensemble_portraits.ensemble.regions.layout import SIZE, Layout, lay_out
+from ensemble_portraits.ensemble.regions.rect import Rect, Unit
 from hypothesis import given
 from hypothesis import strategies as st
+
+
+def box(*numbers: float) -> Rect:
+    return Rect.sized(*numbers, Unit.FRACTIONS)
 
 
 @pytest.mark.parametrize("people", [1, 2, 3, 5])
 @pytest.mark.parametrize("feather", [0.0, 0.06, 0.5])
 def test_boxes_side_by_side_are_the_columns_of_the_layout(people, feather):
-    boxes = [Box(i / people, 0, 1 / people, 1) for i in range(people)]
+    boxes = [box(i / people, 0, 1 / people, 1) for i in range(people)]
     assert torch.allclose(
         box_masks(boxes, feather), lay_out(people, Layout.COLUMNS, feather), atol=1e-5
     )
 
 
 def test_a_box_is_where_it_was_drawn():
-    (mask,) = box_masks([Box(0.25, 0.5, 0.5, 0.25)], feather=0.0)
+    (mask,) = box_masks([box(0.25, 0.5, 0.5, 0.25)], feather=0.0)
     rows, columns = mask.nonzero().T
     assert (columns.min(), columns.max()) == (SIZE // 4, 3 * SIZE // 4 - 1)
     assert (rows.min(), rows.max()) == (SIZE // 2, 3 * SIZE // 4 - 1)
@@ -28,7 +33,7 @@ def test_a_box_is_where_it_was_drawn():
 
 
 def test_the_feather_stays_below_the_box():
-    (mask,) = box_masks([Box(0.4, 0.0, 0.1, 1.0)], feather=0.5)
+    (mask,) = box_masks([box(0.4, 0.0, 0.1, 1.0)], feather=0.5)
     assert mask.max() > 0.9
 
 

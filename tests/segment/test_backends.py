@@ -5,14 +5,14 @@ import pytest
 import torch
 from ensemble_portraits.ensemble.models import loading as models
 from ensemble_portraits.ensemble.segment import clipseg, grounded, parsing
-from ensemble_portraits.ensemble.segment.backend import Job, Sockets, to_bytes
+from ensemble_portraits.ensemble.segment.backend import Job, Sockets
 from ensemble_portraits.ensemble.segment.words import CLOTHES_PARTS, FACE_PARTS
 
 from . import library
 
 
 def job(image: torch.Tensor, *words: str, threshold: float = 0.5, **sockets) -> Job:
-    return Job(image, words, threshold, Sockets(**sockets))
+    return Job(image=image, words=words, threshold=threshold, sockets=Sockets(**sockets))
 
 
 def test_clipseg_is_the_librarys_map_for_every_picture_and_phrase(small_models, picture, image):
@@ -77,7 +77,7 @@ def test_grounding_dinos_boxes_are_the_zero_shot_pipelines(small_models, picture
 
     folder = small_models / "small_grounding_dino"
     loaded = models.load_folder("segmentation", folder, "GroundingDinoForObjectDetection")
-    (boxes,) = grounded.detect(loaded, to_bytes(image[:1]), "hat", THRESHOLD)
+    (boxes,) = grounded.detect(loaded, job(image[:1]).pictures(), "hat", THRESHOLD)
     detector = pipeline("zero-shot-object-detection", model=str(folder), device="cpu")
     expected = detector(picture, candidate_labels=["hat."], threshold=THRESHOLD)
     found = [list(one["box"].values()) for one in expected]

@@ -8,7 +8,7 @@ from ensemble_portraits.ensemble.segment.backend import Job, Sockets
 
 
 def job(image: torch.Tensor, *words: str, **sockets) -> Job:
-    return Job(image, words, 0.5, Sockets(**sockets))
+    return Job(image=image, words=words, threshold=0.5, sockets=Sockets(**sockets))
 
 
 @pytest.fixture(scope="module", params=["SAM3", "SAM31"])
@@ -51,7 +51,12 @@ def test_sam3_joins_what_cores_forward_finds(small_sam3):
         )
         scores.append((out["scores"].sigmoid(), out["masks"]))
     threshold = torch.cat([score for score, _ in scores]).median().item()
-    found = sam3.detect(small_sam3, squares, texts, Job(image, ("hat", "red scarf"), threshold))
+    found = sam3.detect(
+        small_sam3,
+        squares,
+        texts,
+        Job(image=image, words=("hat", "red scarf"), threshold=threshold),
+    )
     assert found.shape == (2, 2, 40, 56)
     for word, (score, masks) in enumerate(scores):
         for place in range(2):

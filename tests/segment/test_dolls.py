@@ -7,7 +7,7 @@ import pytest
 import torch
 from ensemble_portraits.ensemble.regions import masks
 from ensemble_portraits.ensemble.segment import grabcut
-from ensemble_portraits.ensemble.segment.backend import Job, Sockets
+from ensemble_portraits.ensemble.segment.backend import Job
 
 from dolls.world import draw, make_scene, person_masks
 
@@ -23,7 +23,7 @@ def test_single_people_are_cut_out_wherever_they_stand():
     for seed in range(8):
         scene = make_scene(random.Random(seed), count=1, shape="portrait")
         image = torch.from_numpy(np.asarray(draw(scene)).astype(np.float32) / 255)[None]
-        found = grabcut.segment(True, Job(image, ("foreground",), 0.5, Sockets()))[0]
+        found = grabcut.segment(True, Job(image=image, words=("foreground",), threshold=0.5))[0]
         found = masks.drop_islands(masks.fill_holes(found, 0.02), 0.02)[0].numpy() > 0.5
         true = person_masks(scene)[0]
         shares.append((found & true).sum() / (found | true).sum())

@@ -5,6 +5,7 @@ import pytest
 import torch
 from ensemble_portraits.ensemble.regions import masks
 from ensemble_portraits.ensemble.regions.masks import parse_length
+from ensemble_portraits.ensemble.regions.rect import Rect
 from ensemble_portraits.ensemble.segment import grabcut
 from ensemble_portraits.ensemble.segment.backend import Job, Sockets
 from PIL import Image, ImageDraw
@@ -31,7 +32,9 @@ def astronaut() -> Image.Image:
 def cut(picture: Image.Image, **sockets) -> torch.Tensor:
     """As the node does it by default: small holes filled, small islands dropped."""
     image = torch.from_numpy(np.asarray(picture).astype(np.float32) / 255)[None]
-    mask = grabcut.segment(True, Job(image, ("foreground",), 0.5, Sockets(**sockets)))[0]
+    mask = grabcut.segment(
+        True, Job(image=image, words=("foreground",), threshold=0.5, sockets=Sockets(**sockets))
+    )[0]
     return masks.drop_islands(masks.fill_holes(mask, 0.02), 0.02)
 
 
@@ -91,7 +94,7 @@ def test_a_detected_face_is_where_the_cut_starts(fake_faces):
 def test_the_seed_is_sure_only_within_faces_and_along_the_border():
     import cv2
 
-    codes = grabcut.seed(100, 200, [(20, 20, 20, 30), (150, 10, 20, 30)])
+    codes = grabcut.seed(100, 200, [Rect.pixels(20, 20, 40, 50), Rect.pixels(150, 10, 170, 40)])
     assert codes[35, 30] == codes[25, 160] == cv2.GC_FGD
     assert codes[95, 30] == codes[95, 160] == cv2.GC_PR_FGD
     assert codes[50, 95] == cv2.GC_PR_BGD

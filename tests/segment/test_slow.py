@@ -72,7 +72,7 @@ def test_sam3_from_its_file_is_cores_sam3_detect(sam3_file, image):
     model, clip = sam3._load(sam3_file)
     threshold, words = 0.5, ("hat", "red scarf")
     with torch.inference_mode():
-        found = sam3.segment((model, clip), Job(image[:1], words, threshold))
+        found = sam3.segment((model, clip), Job(image=image[:1], words=words, threshold=threshold))
         assert found.shape == (2, 1, 256, 320)
         for word, mask in zip(words, found, strict=True):
             tokens = clip.tokenize(f"{word}:{sam3.MAX_OBJECTS}")
@@ -108,6 +108,8 @@ def test_birefnet_from_its_file_is_cores_remove_background(model_folders, image)
     expected = RemoveBackground.execute(model, image[:1]).args[0]
     found = birefnet.find(Sockets())
     assert found == file
-    masks = birefnet.segment(found, Job(image[:1], ("foreground", "person"), 0.5))
+    masks = birefnet.segment(
+        found, Job(image=image[:1], words=("foreground", "person"), threshold=0.5)
+    )
     assert torch.equal(masks, expected.float().expand(2, -1, -1, -1))
     assert expected.std() > 0

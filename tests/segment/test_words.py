@@ -19,7 +19,9 @@ from hypothesis import strategies as st
 
 
 def request(words: str, negative: str = "", invert=False, dilate="0", feather="0"):
-    return read_request(words, negative, invert, dilate, feather, 0.0, "auto", 0.0, 0.0)
+    return read_request(
+        words=words, negative=negative, dilate=dilate, feather=feather, invert=invert
+    )
 
 
 @pytest.mark.parametrize(

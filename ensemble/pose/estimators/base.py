@@ -6,28 +6,22 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from ...regions.bounding_box import read_bounding_boxes
+from ...regions.rect import Rect
 from ..skeleton import Pose
 
 FOLDER = "pose_estimation"
 
 
-@dataclass(frozen=True)
-class Box:
-    """A person's box in pixels of the picture."""
-
-    x: float
-    y: float
-    width: float
-    height: float
-
-
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Sockets:
-    """What is linked to the node: core's SDPose MODEL and VAE, and boxes round people."""
+    """What is linked to the node."""
 
+    # Core's MODEL and VAE of SDPose.
     sdpose_model: Any = None
     sdpose_vae: Any = None
-    boxes: tuple[Box, ...] | None = None
+    # Boxes round people, in pixels; None where none are linked.
+    boxes: tuple[Rect, ...] | None = None
 
 
 class Estimator(Protocol):
@@ -52,15 +46,8 @@ class Estimator(Protocol):
         ...
 
 
-def read_boxes(value: Any) -> tuple[Box, ...]:
-    """BOUNDING_BOX -> the boxes of the first picture: core passes one dict, a list of them, or a
-    list per picture. Boxes of something else than a person are left out where labels tell."""
-    if isinstance(value, dict):
-        value = [value]
-    if value and isinstance(value[0], list):
-        value = value[0]
-    return tuple(
-        Box(float(box["x"]), float(box["y"]), float(box["width"]), float(box["height"]))
-        for box in value or ()
-        if box.get("label", "person") == "person"
-    )
+def read_boxes(value: Any) -> tuple[Rect, ...]:
+    """BOUNDING_BOX -> the boxes of the first picture. Boxes of something else than a person are left
+    out where labels tell."""
+    boxes = read_bounding_boxes(value, "person_boxes")[0]
+    return tuple(box.rect for box in boxes if box.label in ("", "person"))

@@ -7,7 +7,8 @@ import numpy as np
 import torch
 
 from ...models.loading import find_folder, load_folder
-from .base import FOLDER, Box
+from ...regions.rect import Rect
+from .base import FOLDER
 
 logger = logging.getLogger(__name__)
 
@@ -20,7 +21,7 @@ def detector_folder() -> Path | None:
     return find_folder(FOLDER, lambda config: config.get("model_type") in _KINDS)
 
 
-def person_boxes(image: np.ndarray) -> tuple[Box, ...] | None:
+def person_boxes(image: np.ndarray) -> tuple[Rect, ...] | None:
     """Boxes of the people in an RGB uint8 picture `[H,W,3]`; None where there is no detector."""
     folder = detector_folder()
     if folder is None:
@@ -40,6 +41,5 @@ def person_boxes(image: np.ndarray) -> tuple[Box, ...] | None:
     names = {int(k): str(v).lower() for k, v in model.config.id2label.items()}
     # Label 0 is the person in every COCO and Objects365 detector, also where names were not kept.
     person = next((k for k, name in names.items() if name == "person"), 0)
-    boxes = found["boxes"][found["labels"] == person].cpu()
-    boxes[:, 2:] -= boxes[:, :2]
-    return tuple(Box(*box) for box in boxes.tolist())
+    boxes = found["boxes"][found["labels"] == person]
+    return tuple(Rect.pixels(*box) for box in boxes.tolist())

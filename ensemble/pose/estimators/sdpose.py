@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
+from ...pictures import from_bytes
+from ...regions.bounding_box import BoundingBox
 from ..skeleton import Pose, read_pose_keypoint
 from .base import Sockets
 from .detector import person_boxes
@@ -32,8 +33,8 @@ class SDPose:
         boxes = sockets.boxes if sockets.boxes is not None else person_boxes(image)
         if boxes is not None and not boxes:
             return Pose(image.shape[1], image.shape[0], ())
-        pixels = torch.from_numpy(image.astype(np.float32) / 255)[None]
-        given = [[vars(box) for box in boxes]] if boxes else None
+        pixels = from_bytes(image)[None]
+        given = [[BoundingBox(box).as_core() for box in boxes]] if boxes else None
         output = SDPoseKeypointExtractor.execute(
             sockets.sdpose_model, sockets.sdpose_vae, pixels, 1, given
         )

@@ -7,8 +7,9 @@ import numpy as np
 import torch
 
 from ...models.loading import config_of, load_folder, model_folders
+from ...regions.rect import Rect
 from ..skeleton import Pose, Skeleton
-from .base import FOLDER, Box, Sockets
+from .base import FOLDER, Sockets
 from .detector import person_boxes
 
 # COCO's 17 joints in BODY_18 order, without the neck.
@@ -35,7 +36,7 @@ class ViTPose:
         height, width = image.shape[:2]
         boxes = sockets.boxes if sockets.boxes is not None else person_boxes(image)
         if boxes is None:
-            boxes = (Box(0.0, 0.0, float(width), float(height)),)
+            boxes = (Rect.pixels(0, 0, width, height),)
         if not boxes:
             return Pose(width, height, ())
         name = choice.partition("/")[2]
@@ -48,12 +49,12 @@ def _folders() -> list[Path]:
     return [f for f in model_folders(FOLDER) if config_of(FOLDER, f).get("model_type") == "vitpose"]
 
 
-def _joints(folder: Path, image: np.ndarray, boxes: tuple[Box, ...]) -> list[np.ndarray]:
+def _joints(folder: Path, image: np.ndarray, boxes: tuple[Rect, ...]) -> list[np.ndarray]:
     """COCO joints `[17,3]` (x, y, score) of the person in each box."""
     loaded = load_folder(FOLDER, folder, "VitPoseForPoseEstimation", "AutoImageProcessor")
     model, device = loaded.on_device()
     # Single precision, as detectors give it: the refinement of joints magnifies every digit.
-    given = [np.array([[b.x, b.y, b.width, b.height] for b in boxes], dtype=np.float32)]
+    given = [np.array([[b.left, b.top, b.width, b.height] for b in boxes], dtype=np.float32)]
     inputs = loaded.processor(images=image, boxes=given, return_tensors="pt").to(device)
     if model.config.backbone_config.num_experts > 1:
         # ViTPose++ has experts per data set; 0 is COCO.

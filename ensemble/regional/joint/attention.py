@@ -16,33 +16,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from enum import Enum
 
 import torch
 
+from ..families.joint_attention import BASE, Stage
+from ..people import TextSees
 from .softmax import Attend, kernel_for
-from .tokens import BASE, TokenMap
+from .tokens import TokenMap
 
 OWN_REGION = 0.5
 """A text with `text_sees = own` sees the tokens where its weight is at least this part of its
 largest: the middle of a feathered border."""
 LOW_PRECISION = ("attention_sage", "attention3_sage")
 """Core's attention backends whose arithmetic the user chose and that tell no log-sum-exp."""
-
-
-class TextSees(str, Enum):
-    """The part of the picture that a person's text looks at; the scene's text looks at all."""
-
-    OWN = "own"
-    ALL = "all"
-
-
-class Stage(Enum):
-    """What an attention call is, set while a block runs: lengths cannot tell, since text and
-    picture may be equally long."""
-
-    TEXTS = "texts"
-    JOINT = "joint"
 
 
 class UnexpectedAttentionError(RuntimeError):
@@ -81,7 +67,7 @@ class JointAttention:
         return out.transpose(1, 2).flatten(2)
 
     def _check(self, q: torch.Tensor, args: tuple, options: dict) -> None:
-        wanted = self.tokens.text_tokens if self.stage is Stage.TEXTS else self.tokens.tokens
+        wanted = self.tokens.texts.tokens if self.stage is Stage.TEXTS else self.tokens.tokens
         if (args and args[0] is not None) or options.get("mask") is not None:
             raise UnexpectedAttentionError(
                 "another node or the text encoder gives this model's attention a mask "
@@ -97,7 +83,7 @@ class JointAttention:
 
     def _texts_alone(self, q, k, v, plain: Callable) -> torch.Tensor:
         """Every text to itself."""
-        parts = (t.split(self.tokens.lengths, 2) for t in (q, k, v))
+        parts = (t.split(self.tokens.texts.lengths, 2) for t in (q, k, v))
         return torch.cat([plain(*part) for part in zip(*parts, strict=True)], 2)
 
     def _merged(self, q, k, v, plain: Callable, attend: Attend, scale) -> torch.Tensor:
@@ -133,8 +119,8 @@ class JointAttention:
 
     def _parts(self, q, k, v):
         """(q, k, v) of every text, and of the picture."""
-        size = self.tokens.text_tokens
-        texts = [t[:, :, :size].split(self.tokens.lengths, 2) for t in (q, k, v)]
+        size = self.tokens.texts.tokens
+        texts = [t[:, :, :size].split(self.tokens.texts.lengths, 2) for t in (q, k, v)]
         return list(zip(*texts, strict=True)), tuple(t[:, :, size:] for t in (q, k, v))
 
     def _texts(self, texts, ki, vi, plain: Callable) -> list[torch.Tensor]:
@@ -164,7 +150,7 @@ class JointAttention:
                 None
                 if self.text_sees is TextSees.ALL or text.person == BASE
                 else _index(w >= OWN_REGION * w.max(), w, like.device)[0]
-                for text, w in zip(self.tokens.texts, self.tokens.weights, strict=True)
+                for text, w in zip(self.tokens.texts.spans, self.tokens.weights, strict=True)
             ]
         return self.places[key]
 

@@ -9,8 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from ..families.family import Stream
+from ..families.joint_attention import Rule
 from ..stack import LayerStack
-from .streams import Rule, Stream
 from .tokens import TokenMap
 
 
@@ -55,7 +56,7 @@ def _add_to_tokens(layer, stack: LayerStack, rule: Rule, tokens: TokenMap, x, y)
     """x `[B,T,in]`, y `[B,T,out]`, changed in place; TEXT_ROWS: see `_shaped`."""
     if stack.gain is not None or stack.bias is not None:
         people = _shaped(tokens.gate(rule.stream, _everyone(stack), x), rule, x)
-        y = _per_person(layer, stack, people, y)
+        y = stack.with_gain_and_bias(layer, y, lambda table: people @ table)
     if stack.owners:
         z = F.linear(x, stack.down.to(x))
         z *= _shaped(tokens.gate(rule.stream, stack.owners, x), rule, x)
@@ -86,7 +87,7 @@ def _add_to_vector(layer, stack: LayerStack, rule: Rule, tokens: TokenMap, x, y)
     out = y
     if stack.gain is not None or stack.bias is not None:
         people = tokens.gate(rule.reach, _everyone(stack), x)
-        out = _per_person(layer, stack, people, y)
+        out = stack.with_gain_and_bias(layer, y, lambda table: people @ table)
     if stack.owners:
         gate = tokens.gate(rule.reach, stack.owners, x)
         ups = F.linear(x, stack.down.to(x)).transpose(1, 2) * stack.up.to(x)  # [B,R,out]
@@ -98,21 +99,11 @@ def _add_to_vector(layer, stack: LayerStack, rule: Rule, tokens: TokenMap, x, y)
 def _add_share(layer, stack: LayerStack, tokens: TokenMap, x, y) -> torch.Tensor:
     """A vector without a place gets everybody's change, in their share of the picture."""
     if stack.gain is not None or stack.bias is not None:
-        y = _per_person(layer, stack, tokens.mean(_everyone(stack), x), y)
+        people = tokens.mean(_everyone(stack), x)
+        y = stack.with_gain_and_bias(layer, y, lambda table: people @ table)
     if stack.owners:
         z = F.linear(x, stack.down.to(x)) * tokens.mean(stack.owners, x)
         y = y + z @ stack.up.to(x)
-    return y
-
-
-def _per_person(layer, stack: LayerStack, people: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    """DoRA's gain on the layer's product and differences of its bias; people `[.., N]`, y
-    `[.., out]`."""
-    if stack.gain is not None:
-        bias = 0 if layer.bias is None else layer.bias.to(y)
-        y = y + (y - bias) * (people @ stack.gain.to(y))
-    if stack.bias is not None:
-        y = y + people @ stack.bias.to(y)
     return y
 
 

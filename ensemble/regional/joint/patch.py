@@ -20,7 +20,7 @@ never with rows that have none."""
 
 @dataclass
 class JointPatch(RegionalPatch):
-    method: JointFused
+    forward: JointFused
 
     def _name_rows(self, executor, model, conds, x_in, timestep, model_options):
         taken = [None if side is None else self._take_texts(side) for side in conds]
@@ -35,20 +35,20 @@ class JointPatch(RegionalPatch):
                 others.append(entry)
                 continue
             text = entry["model_conds"]["c_crossattn"].cond
-            self.method.texts.setdefault(row.kind, {})[row.person] = text
+            self.forward.texts.setdefault(row.kind, {})[row.person] = text
         return others
 
     def _marked(self, entry: dict) -> dict:
         row = entry.get(KEY)
         if not self._is_ours(row) or row.inside is False:
             return entry
-        for name, what in self.method.family.refused:
+        for name, what in self.forward.family.refused:
             if name in entry["model_conds"]:
                 raise ValueError(
                     f"BreakRegionalPrompt: the conditioning holds {what}, which method = fused "
                     f"cannot share among people on this model. Choose method = exact."
                 )
-        missing = len(self.method.masks) - len(self.method.texts.get(row.kind, ()))
+        missing = len(self.forward.masks) - len(self.forward.texts.get(row.kind, ()))
         if missing:
             raise ValueError(
                 f"BreakRegionalPrompt: a node between it and the sampler dropped the texts of "
@@ -61,7 +61,7 @@ class JointPatch(RegionalPatch):
                 "which method = fused cannot place people. Use Conditioning Set Mask, or choose "
                 "method = exact."
             )
-        mark = CONDConstant(self.method.lengths(row.kind))
+        mark = CONDConstant(self.forward.lengths(row.kind))
         return {**entry, "model_conds": {**entry["model_conds"], MARK: mark}}
 
     def _is_ours(self, row: object) -> bool:

@@ -12,13 +12,21 @@ from comfy.patcher_extension import WrappersMP
 from torch import nn
 
 from ...regions.weights import adapter_gates, region_weights
+from ..families.joint_attention import (
+    BASE,
+    JointAttentionFamily,
+    Replacement,
+    Stage,
+    Texts,
+    TextSpan,
+)
 from ..lifetime import replaced_methods
 from ..patch import Row
+from ..people import TextSees
 from ..stack import AdapterStack
-from .attention import JointAttention, Stage, TextSees, UnexpectedAttentionError
-from .family import JointFamily, Replacement, replaced
+from .attention import JointAttention, UnexpectedAttentionError
 from .layers import with_stream_adapters
-from .tokens import BASE, TextSpan, TokenMap
+from .tokens import TokenMap
 
 CONTEXT = 2
 """Where every supported model class takes the encoded text among the arguments of its forward."""
@@ -31,7 +39,7 @@ class JointFused:
     """masks `[N,H,W]` over the canvas. texts: kind of row -> person -> `[1,S,C]`, as this model's
     `extra_conds` made them; filled at every step by what carries the texts."""
 
-    family: JointFamily
+    family: JointAttentionFamily
     masks: torch.Tensor
     base_strength: float
     adapters: AdapterStack
@@ -71,7 +79,7 @@ class JointFused:
         options[OVERRIDE] = attention.override
         self._place_texts(unet, tokens, options)
         with replaced_methods(self._replacements(unet, tokens, attention)):
-            out = call(replaced(args, CONTEXT, context))
+            out = call((*args[:CONTEXT], context, *args[CONTEXT + 1 :]))
         blocks = sum(stage is Stage.JOINT for _, stage in self.family.stages(unet))
         if attention.calls != blocks:
             raise UnexpectedAttentionError(
@@ -98,13 +106,13 @@ class JointFused:
         if key not in self.cache:
             grid = self.family.grid(unet, *latent.shape[-2:])
             heard = self.heard()
-            texts = tuple(
+            spans = tuple(
                 TextSpan(i, lengths[i + 1], self.family.text_tokens(unet, lengths[i + 1]))
                 for i in heard
             )
             weights = self.weights()[[i + 1 for i in heard]]
             self.cache[key] = TokenMap(
-                texts, grid, grid.of(weights), grid.of(adapter_gates(self.masks))
+                Texts(spans), grid, grid.of(weights), grid.of(adapter_gates(self.masks))
             )
         return self.cache[key]
 
@@ -112,7 +120,7 @@ class JointFused:
         """Texts' positions by core's `post_input` patch, after those of others."""
 
         def restart(values: Mapping) -> Mapping:
-            ids = self.family.text_positions(unet, values["txt_ids"], tokens)
+            ids = self.family.text_positions(unet, values["txt_ids"], tokens.texts)
             return {**values, "txt_ids": ids}
 
         patches = dict(options.get("patches", {}))
@@ -126,9 +134,9 @@ class JointFused:
         for block, stage in self.family.stages(unet):
             yield block, "forward", _staged(block.forward, stage, attention)
         for name, layer, stack in self._layers(unet):
-            rule = self.family.streams.rule(name)
+            (rule,) = self.family.rules_of(name)
             yield layer, "forward", with_stream_adapters(layer, stack, rule, tokens)
-        yield from self.family.replacements(unet, tokens)
+        yield from self.family.replacements(unet, tokens.texts)
 
     def _layers(self, unet: nn.Module) -> list:
         """The layers that adapters touch, looked up in the model that really runs."""

@@ -57,4 +57,6 @@ def test_a_class_that_fused_does_not_know_gets_exact_with_a_note():
     people = small.people(model, SD3, [{}], torch.ones(1, 8, 8), tokens=(20, 13))
     ready = prepare(dataclasses.replace(people, method=Method.FUSED))
     assert ready.method is Method.EXACT
-    assert ready.notes == ("method = fused does not know SD3, so method = exact is used.",)
+    assert ready.notes == (
+        "SD3 is not a model that method = fused knows, so method = exact is used.",
+    )

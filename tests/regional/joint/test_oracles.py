@@ -8,8 +8,8 @@ import small
 import tiny
 import torch
 from ensemble_portraits.ensemble.regional.build import build
-from ensemble_portraits.ensemble.regional.joint.attention import JointAttention, TextSees
-from ensemble_portraits.ensemble.regional.people import Method
+from ensemble_portraits.ensemble.regional.joint.attention import JointAttention
+from ensemble_portraits.ensemble.regional.people import Method, TextSees
 
 TOLERANCE = 1e-5
 CASES = [(name, size) for name, family in small.FAMILIES.items() for size in family.sizes]

@@ -164,14 +164,14 @@ def test_a_run_that_fails_inside_a_layer_leaves_nothing(family, call):
         handle.remove()
     assert not small.touched(people.model)
     assert (
-        not build(people).model.wrappers[WrappersMP.DIFFUSION_MODEL][KEY][0].__self__.method.cache
+        not build(people).model.wrappers[WrappersMP.DIFFUSION_MODEL][KEY][0].__self__.forward.cache
     )
 
 
 def test_an_interrupted_run_leaves_nothing(family, monkeypatch):
     people = scene(family)
     patched = build(people)
-    method = patched.model.wrappers[WrappersMP.DIFFUSION_MODEL][KEY][0].__self__.method
+    forward = patched.model.wrappers[WrappersMP.DIFFUSION_MODEL][KEY][0].__self__.forward
 
     def interrupt(executor, *args, **kwargs):
         comfy.model_management.interrupt_current_processing()
@@ -181,7 +181,7 @@ def test_an_interrupted_run_leaves_nothing(family, monkeypatch):
     with pytest.raises(comfy.model_management.InterruptProcessingException):
         small.sample(*patched[:3], family, SIZE)
     assert not small.touched(people.model)
-    assert method.cache == {} and method.texts == {}
+    assert forward.cache == {} and forward.texts == {}
 
 
 class Squares(TorchDispatchMode):

@@ -10,7 +10,8 @@ import small
 import torch
 from comfy import supported_models
 from ensemble_portraits.ensemble.regional.build import prepare
-from ensemble_portraits.ensemble.regional.joint.families import FAMILIES
+from ensemble_portraits.ensemble.regional.families import FAMILIES
+from ensemble_portraits.ensemble.regional.families.joint_attention import JointAttentionFamily
 from ensemble_portraits.ensemble.regional.people import Method
 
 FLUX_WIDE = {"hidden_size": 3072, "num_heads": 24, "axes_dim": [16, 56, 56], "depth": 19,
@@ -45,6 +46,12 @@ REAL = {
     }),
     "qwen_image": (supported_models.QwenImage, {"image_model": "qwen_image"}),
 }  # fmt: skip
+
+
+def entry(model) -> JointAttentionFamily:
+    (family,) = (family for family in FAMILIES if family.recognises(model))
+    assert isinstance(family, JointAttentionFamily)
+    return family
 
 
 @pytest.fixture(params=REAL)
@@ -86,16 +93,16 @@ def test_every_weight_that_core_names_for_lora_files_is_a_known_layer(real):
 
 def test_all_rules_are_of_some_model():
     """A rule that names nothing is a misprint."""
-    seen = {rule: False for family in FAMILIES.values() for rule in family.streams.rules}
+    joint = [family for family in FAMILIES if isinstance(family, JointAttentionFamily)]
+    seen = {rule: False for family in joint for rule in family.rules}
     for kind, config in REAL.values():
         parts = kind(dict(config))
         parts.unet_config["dtype"] = torch.bfloat16
         parts.set_inference_dtype(torch.bfloat16, None)
         with torch.device("meta"):
             model = parts.get_model({}, "", device=torch.device("meta"))
-        family = FAMILIES[type(model)]
         for name in small.linears(model.diffusion_model):
-            for rule in family.streams.matches(name):
+            for rule in entry(model).rules_of(name):
                 seen[rule] = True
     assert [rule.pattern for rule, found in seen.items() if not found] == []
 
@@ -114,7 +121,7 @@ def test_a_newer_comfyui_is_said_and_gets_exact(scene, monkeypatch):
         patch.setattr(type(unet), "embed_cap", lambda self, feats, moved=0: None)
         ready = prepare(scene)
     assert ready.method is Method.EXACT
-    assert "this ComfyUI is newer than Ensemble knows here (NextDiT.embed_cap)" in ready.notes[0]
+    assert "This ComfyUI is newer than Ensemble knows here (NextDiT.embed_cap)" in ready.notes[0]
     unet.layers[0].new_projection = torch.nn.Linear(4, 4)
     ready = prepare(scene)
     assert ready.method is Method.EXACT and "layers.0.new_projection" in ready.notes[0]
@@ -128,4 +135,4 @@ def test_a_subclass_of_a_known_model_gets_exact(scene):
 
     inner.__class__ = Other
     ready = prepare(dataclasses.replace(scene))
-    assert ready.method is Method.EXACT and "does not know Other" in ready.notes[0]
+    assert ready.method is Method.EXACT and "Other is not a model that" in ready.notes[0]

@@ -1,0 +1,31 @@
+"""The families of models that Ensemble knows; one line for each."""
+
+from comfy.model_patcher import ModelPatcher
+
+from .family import Family
+from .flux import CHROMA, FLUX
+from .krea2 import KREA_2
+from .qwen_image import QWEN_IMAGE
+from .unet import STABLE_DIFFUSION, STABLE_DIFFUSION_XL
+from .z_image import Z_IMAGE
+
+FAMILIES: tuple[Family, ...] = (
+    STABLE_DIFFUSION_XL,
+    STABLE_DIFFUSION,
+    Z_IMAGE,
+    KREA_2,
+    FLUX,
+    CHROMA,
+    QWEN_IMAGE,
+)
+"""The first that recognises a model describes it."""
+
+OTHER = Family(
+    name="another family", clip_channels={"l": 768, "g": 1280, "h": 1024}
+)  # fmt: skip
+"""Any model that no entry knows, with any of core's CLIP encoders."""
+
+
+def family_of(model: ModelPatcher) -> Family:
+    """The entry that describes this model; OTHER where none does."""
+    return next((entry for entry in FAMILIES if entry.recognises(model.model)), OTHER)
