@@ -66,16 +66,11 @@ def real(request):
 
 
 def test_every_linear_layer_is_on_exactly_one_stream(real):
-    family = FAMILIES[type(real)]
+    family = entry(real)
     unet = real.diffusion_model
-    rules = {name: family.streams.matches(name) for name in small.linears(unet)}
+    rules = {name: family.rules_of(name) for name in small.linears(unet)}
     assert {name: len(found) for name, found in rules.items() if len(found) != 1} == {}
-    assert family.known(unet) is None
-    used = {rule for found in rules.values() for rule in found}
-    shared = {
-        rule for f in FAMILIES.values() if type(f) is type(family) for rule in f.streams.rules
-    }
-    assert used <= shared
+    assert family.unknown(unet) is None
 
 
 def test_every_weight_that_core_names_for_lora_files_is_a_known_layer(real):
