@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import tiny
 import torch
-from drawn import group, places
+from drawn import group, placement
 from ensemble_portraits.ensemble.faces.boxes import Face
 from ensemble_portraits.ensemble.faces.choices import Source
 from ensemble_portraits.ensemble.faces.detect import Sources, find_faces
@@ -25,7 +25,7 @@ def true_face(person: Person) -> Face:
 
 
 def people(scene: Scene, heads: bool):
-    found = places(scene)
+    found = placement(scene)
     made = tiny.people(tiny.model(), [{}] * len(scene.people), found.regions)
     if not heads:
         return made

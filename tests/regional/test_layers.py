@@ -200,12 +200,3 @@ def test_the_plain_weight_is_read_under_a_loaded_patch():
         assert torch.equal(plain_weight(patched, key), before)
     finally:
         patched.unpatch_model()
-
-
-@pytest.mark.parametrize(("height", "width"), [(8, 12), (7, 5), (1, 1), (97, 64)])
-def test_grids_halve_upwards_as_strided_convolutions_do(height, width):
-    grids = token_grids(height, width)
-    x = torch.zeros(1, 1, height, width)
-    while min(x.shape[2:]) > 1 or max(x.shape[2:]) > 1:
-        assert grids[x.shape[2] * x.shape[3]] == tuple(x.shape[2:])
-        x = torch.nn.functional.conv2d(x, torch.zeros(1, 1, 3, 3), stride=2, padding=1)
