@@ -24,7 +24,7 @@ from .changes import LoraPatch, Patches
 from .encode import encode, knows_weights, without_emphasis
 from .families import family_of
 from .patch import Span
-from .people import Method, People, Person, Text
+from .people import Method, People, Person, Text, TextSees
 from .placement import Placement, PlacementRequest, place, read_order
 
 log = logging.getLogger(__name__)
@@ -41,6 +41,7 @@ class Settings:
     start: float = 0.0
     end: float = 1.0
     skip_missing: bool = False
+    text_sees: TextSees = TextSees.OWN
 
 
 @dataclass
@@ -118,6 +119,7 @@ def compose(
         method=settings.method,
         base_strength=settings.base_strength,
         span=Span(settings.start, settings.end),
+        text_sees=settings.text_sees,
         notes=tuple(_summary(prompt, people) + notes.lines),
     )
 

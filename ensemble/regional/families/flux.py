@@ -81,6 +81,7 @@ FLUX = FluxFamily(
 CHROMA = FluxFamily(
     name="Chroma",
     base_classes=(model_base.Chroma,),
+    packed_channels=True,
     rules=(
         *_SHARED,
         # It makes the modulation of all blocks at once, so that a LoRA on it has no place.

@@ -124,15 +124,21 @@ class Texts:
 class JointAttentionFamily(Family):
     """base_classes: core's model classes, by the exact class, since a subclass may lay out its
     tokens otherwise. rules: every linear layer is on exactly one. signatures, refused: see there.
+    packed_channels: core's `in_channels` are those of a token, so that they do not tell an
+    inpainting model.
     """
 
     base_classes: tuple[type[BaseModel], ...]
     rules: tuple[Rule, ...]
     signatures: tuple[Signature, ...] = ()
     refused: tuple[Refusal, ...] = (Refusal(REFERENCES, "reference pictures"),)
+    packed_channels: bool = False
 
     def recognises(self, model: BaseModel) -> bool:
         return type(model) in self.base_classes
+
+    def takes_masked_picture(self, model: BaseModel) -> bool:
+        return not self.packed_channels and super().takes_masked_picture(model)
 
     def why_not_fused(self, model: BaseModel) -> str | None:
         moved = self.unknown(model.diffusion_model)

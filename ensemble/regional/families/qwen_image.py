@@ -41,6 +41,7 @@ _BLOCK = r"transformer_blocks\.\d+\."
 QWEN_IMAGE = QwenImageFamily(
     name="Qwen-Image",
     base_classes=(QwenImage,),
+    packed_channels=True,
     rules=(
         Rule(r"img_in|proj_out", Stream.IMAGE),
         Rule(r"txt_in", Stream.TEXT),
