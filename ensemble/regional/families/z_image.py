@@ -53,7 +53,7 @@ def _text_by_text(embed_cap, texts: Texts):
     alone, since the rotary embedding knows distances only."""
     longest = max(texts.lengths)
 
-    def embedded(cap_feats=None, offset=0, **more):
+    def embedded(cap_feats: torch.Tensor, offset=0, **more):
         parts = []
         try:
             for index, text in enumerate(cap_feats.split(texts.raw_lengths, 1)):

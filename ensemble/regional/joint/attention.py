@@ -34,6 +34,9 @@ LOW_PRECISION = ("attention_sage", "attention3_sage")
 class UnexpectedAttentionError(RuntimeError):
     """The model's attention is not what this version of Ensemble knows."""
 
+    def __init__(self, message: str):
+        super().__init__(f"BreakRegionalPrompt: {message}")
+
 
 @dataclass
 class JointAttention:

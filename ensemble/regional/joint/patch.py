@@ -30,8 +30,8 @@ class JointPatch(RegionalPatch):
     def _take_texts(self, entries: list[dict]) -> list[dict]:
         others = []
         for entry in entries:
-            row = entry.get(KEY)
-            if not self._is_ours(row) or row.person is None:
+            row = self._row(entry)
+            if row is None or row.person is None:
                 others.append(entry)
                 continue
             text = entry["model_conds"]["c_crossattn"].cond
@@ -39,8 +39,8 @@ class JointPatch(RegionalPatch):
         return others
 
     def _marked(self, entry: dict) -> dict:
-        row = entry.get(KEY)
-        if not self._is_ours(row) or row.inside is False:
+        row = self._row(entry)
+        if row is None or row.inside is False:
             return entry
         for name, what in self.forward.family.refused:
             if name in entry["model_conds"]:
@@ -64,8 +64,10 @@ class JointPatch(RegionalPatch):
         mark = CONDConstant(self.forward.lengths(row.kind))
         return {**entry, "model_conds": {**entry["model_conds"], MARK: mark}}
 
-    def _is_ours(self, row: object) -> bool:
-        return isinstance(row, Row) and row.patch == self.identity
+    def _row(self, entry: dict) -> Row | None:
+        """What an entry of this patch is; None for others' entries."""
+        row = entry.get(KEY)
+        return row if isinstance(row, Row) and row.patch == self.identity else None
 
     def _forward(self, executor, *args, **kwargs):
         kwargs.pop(MARK, None)

@@ -3,6 +3,7 @@ attentions over parts of the keys are joined into one."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import torch
@@ -14,12 +15,21 @@ aten = torch.ops.aten
 
 
 def kernel_for(q: torch.Tensor) -> Attend | None:
-    """The device's fused kernel that returns the log-sum-exp; None where there is none (MPS)."""
+    """The device's fused kernel that returns the log-sum-exp; None where there is none that can be
+    relied on (MPS, ROCm, bfloat16 before Ampere)."""
     if q.device.type == "cpu":
         return _cpu
-    if q.device.type != "cuda" or q.shape[-1] % 8 or q.shape[-1] > 256:
+    if q.device.type != "cuda" or torch.version.hip or q.shape[-1] % 8 or q.shape[-1] > 256:
         return None
-    return _flash if q.dtype in HALVES else _efficient
+    ampere = _capability(q.device) >= (8, 0)
+    if q.dtype in HALVES and ampere:
+        return _flash
+    return None if q.dtype is torch.bfloat16 and not ampere else _efficient
+
+
+@functools.cache
+def _capability(device: torch.device) -> tuple[int, int]:
+    return torch.cuda.get_device_capability(device)
 
 
 def _cpu(q, k, v, scale):

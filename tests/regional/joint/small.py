@@ -194,10 +194,10 @@ def merged(patcher, state: dict, strength: float = 1.0) -> ModelPatcher:
     return clone
 
 
-def sample(patcher, positive, negative, small: Small, size, *, batch=1, steps=2, cfg=1.0, seed=3,
+def sample(patcher, positive, negative, *, family: Small, size, batch=1, steps=2, cfg=1.0, seed=3,
            latent=None, sampler="euler"):  # fmt: skip
     if latent is None:
-        latent = torch.zeros(batch, small.channels, *size)
+        latent = torch.zeros(batch, family.channels, *size)
     # As KSampler does: some latents get an axis of time here.
     latent = comfy.sample.fix_empty_latent_channels(patcher, latent, 8, None)
     noise = comfy.sample.prepare_noise(latent, seed)

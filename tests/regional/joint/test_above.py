@@ -91,7 +91,7 @@ def test_faces_are_redrawn_each_as_its_person(case):
     states = [state, small.lora(model, 2)]
     people = small.people(model, family, states, small.halves((8, 12)))
     crops = pictures(vae)[:, :, : 8 * vae.ratio]
-    box = Rect(2.0 * vae.ratio, 2.0 * vae.ratio, 6.0 * vae.ratio, 6.0 * vae.ratio)
+    box = Rect.pixels(*(n * vae.ratio for n in (2, 2, 6, 6)))
     crop = square(box, 8 * vae.ratio, 8 * vae.ratio, 2.0)
     targets = [Target(i, Face(box, 1.0), crop, i) for i in range(2)]
     masks = torch.ones(2, 8 * vae.ratio, 8 * vae.ratio)

@@ -44,10 +44,10 @@ def test_exact_is_core_hooks_with_texts_of_any_length(name):
     masks = small.halves((16, 24), 0.2)
     people = small.people(model, family, states, masks, method=Method.EXACT, tokens=(20, 40, 20))
     size = family.sizes[0]
-    reference = small.sample(*tiny.core_hooks(people, states), family, size, steps=1)
-    none = small.sample(*tiny.core_hooks(people, [{}, {}]), family, size, steps=1)
+    reference = small.sample(*tiny.core_hooks(people, states), family=family, size=size, steps=1)
+    none = small.sample(*tiny.core_hooks(people, [{}, {}]), family=family, size=size, steps=1)
     assert tiny.relative(none, reference) > 0.05  # the LoRAs matter
-    out = small.sample(*build(people)[:3], family, size, steps=1)
+    out = small.sample(*build(people)[:3], family=family, size=size, steps=1)
     assert tiny.relative(out, reference) < TOLERANCE
     assert not small.touched(model)
 

@@ -76,9 +76,9 @@ def test_a_file_of_this_form_is_cores_merged_lora(models, name, form, method):
     person = people.people[0]
     reference = small.sample(
         small.merged(model, state), person.positive.conditioning, person.positive.conditioning,
-        family, (8, 8), steps=1,
+        family=family, size=(8, 8), steps=1,
     )  # fmt: skip
-    out = small.sample(*build(people)[:3], family, (8, 8), steps=1)
+    out = small.sample(*build(people)[:3], family=family, size=(8, 8), steps=1)
     assert tiny.relative(out, reference) < TOLERANCE
 
 

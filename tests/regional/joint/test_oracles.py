@@ -7,6 +7,7 @@ import pytest
 import small
 import tiny
 import torch
+from comfy.model_patcher import ModelPatcher
 from ensemble_portraits.ensemble.regional.build import build
 from ensemble_portraits.ensemble.regional.joint.attention import JointAttention
 from ensemble_portraits.ensemble.regional.people import Method, TextSees
@@ -26,7 +27,7 @@ def no_grad():
 class Scene:
     family: small.Small
     size: tuple[int, int]
-    model: object
+    model: ModelPatcher
     states: list
 
     def people(self, masks, states=None, **more):
@@ -36,7 +37,7 @@ class Scene:
     def run(self, people, **sampling):
         run = build(people)
         calls = small.count_calls(run.model)
-        out = small.sample(*run[:3], self.family, self.size, **sampling)
+        out = small.sample(*run[:3], family=self.family, size=self.size, **sampling)
         if sampling.get("cfg", 1.0) == 1.0:  # oracle 11: one call per step
             assert len(calls) == sampling.get("steps", 2)
         return out
@@ -45,7 +46,12 @@ class Scene:
         negative = negative or text
         model = self.model.clone() if model is None else model
         return small.sample(
-            model, text.conditioning, negative.conditioning, self.family, self.size, **sampling
+            model,
+            text.conditioning,
+            negative.conditioning,
+            family=self.family,
+            size=self.size,
+            **sampling,
         )
 
     def merged(self, person, state, **sampling):

@@ -11,7 +11,6 @@ import tiny
 import torch
 from comfy.patcher_extension import WrappersMP
 from ensemble_portraits.ensemble.regional.build import build
-from ensemble_portraits.ensemble.regional.joint.attention import UnexpectedAttentionError
 from ensemble_portraits.ensemble.regional.patch import KEY, Span
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -43,7 +42,7 @@ def scene(family, model=None, states=None, **more):
 
 
 def run(family, people, **sampling):
-    return small.sample(*build(people)[:3], family, SIZE, **sampling)
+    return small.sample(*build(people)[:3], family=family, size=SIZE, **sampling)
 
 
 def test_one_call_for_both_sides_of_cfg_where_lengths_agree(krea2):
@@ -61,7 +60,7 @@ def test_one_call_for_both_sides_of_cfg_where_lengths_agree(krea2):
         here = dataclasses.replace(people, people=members, negative=negative)
         patched = build(here)
         calls[name] = small.count_calls(patched.model)
-        small.sample(*patched[:3], krea2, SIZE, cfg=4.0, steps=1)
+        small.sample(*patched[:3], family=krea2, size=SIZE, cfg=4.0, steps=1)
     assert calls == {"equal": [2], "people's differ": [1, 1], "base's differs": [1, 1]}
 
 
@@ -103,12 +102,12 @@ def test_people_act_only_in_their_span(krea2, start, end):
 
     patched = build(people)
     patched.model.add_wrapper(WrappersMP.DIFFUSION_MODEL, look)  # runs inside ours
-    small.sample(*patched[:3], krea2, SIZE, steps=4)
+    small.sample(*patched[:3], family=krea2, size=SIZE, steps=4)
     assert [n > 20 for n in texts] == inside
     before = dataclasses.replace(people, span=Span(0.9999, 1.0))
     plain = small.sample(
-        people.model.clone(), people.base.conditioning, people.negative.conditioning, krea2, SIZE,
-        steps=1,
+        people.model.clone(), people.base.conditioning, people.negative.conditioning, family=krea2,
+        size=SIZE, steps=1,
     )  # fmt: skip
     assert torch.equal(run(krea2, before, steps=1), plain)
 
@@ -126,7 +125,7 @@ def test_an_override_of_others_goes_on_working(family):
     patched.model.model_options.setdefault("transformer_options", {})[
         "optimized_attention_override"
     ] = theirs
-    out = small.sample(*patched[:3], family, SIZE)
+    out = small.sample(*patched[:3], family=family, size=SIZE)
     assert tiny.relative(out, run(family, people)) < TOLERANCE
     blocks = sum(1 for _ in seen)
     assert blocks > 4 and {shape[1] for shape in seen}
@@ -136,8 +135,8 @@ def test_conditioning_of_others_is_left_alone(family):
     """Our model with plain conditioning: the plain result."""
     people = scene(family)
     plain = (people.base.conditioning, people.negative.conditioning)
-    wanted = small.sample(people.model.clone(), *plain, family, SIZE)
-    assert torch.equal(small.sample(build(people).model, *plain, family, SIZE), wanted)
+    wanted = small.sample(people.model.clone(), *plain, family=family, size=SIZE)
+    assert torch.equal(small.sample(build(people).model, *plain, family=family, size=SIZE), wanted)
 
 
 class StopError(Exception):
@@ -179,7 +178,7 @@ def test_an_interrupted_run_leaves_nothing(family, monkeypatch):
 
     patched.model.add_wrapper(WrappersMP.DIFFUSION_MODEL, interrupt)
     with pytest.raises(comfy.model_management.InterruptProcessingException):
-        small.sample(*patched[:3], family, SIZE)
+        small.sample(*patched[:3], family=family, size=SIZE)
     assert not small.touched(people.model)
     assert forward.cache == {} and forward.texts == {}
 
@@ -218,7 +217,7 @@ def test_nothing_of_tokens_by_tokens_is_made(name):
         build(people)[:3],
     ):
         with Squares(counts) as seen:
-            small.sample(model, positive, negative, family, size, steps=1)
+            small.sample(model, positive, negative, family=family, size=size, steps=1)
         shapes.append(seen.shapes)
     plain, fused = shapes
     assert fused <= plain
@@ -231,58 +230,6 @@ def test_adapters_are_counted_by_memory_management(krea2):
     (adapters,) = patched.model.get_additional_models_with_key(KEY)
     wanted = sum(t.numel() * 4 for s in states for k, t in s.items() if not k.endswith("alpha"))
     assert adapters.model_size() == wanted
-
-
-def entry_of(people, change) -> tuple:
-    patched = build(people)
-    positive = [[context, change(dict(values))] for context, values in patched.positive]
-    return patched.model, positive, patched.negative
-
-
-@pytest.mark.parametrize(("name", "key", "value", "message"), [
-    ("flux", "reference_latents", [torch.zeros(1, 16, 8, 12)], "reference pictures"),
-    ("z_image", "reference_latents", [torch.zeros(1, 16, 8, 12)], "reference pictures"),
-    ("krea2", "reference_latents", [torch.zeros(1, 16, 1, 8, 12)], "reference pictures"),
-    ("qwen_image", "attention_mask", torch.ones(1, 20), "padded texts"),
-    ("flux", "area", (4, 4, 0, 0), "holds an area"),
-])  # fmt: skip
-def test_what_people_cannot_share_is_refused_by_name(name, key, value, message):
-    family = small.FAMILIES[name]
-    changed = entry_of(scene(family), lambda values: {**values, key: value})
-    with pytest.raises(ValueError, match=rf"{message}.*method = exact"):
-        small.sample(*changed, family, SIZE)
-
-
-def test_dropped_texts_are_noticed(krea2):
-    model, positive, negative = build(scene(krea2))[:3]
-    with pytest.raises(ValueError, match="dropped the texts of 2 people from the positive"):
-        small.sample(model, positive[:1], negative, krea2, SIZE)
-
-
-def test_frames_are_refused(krea2):
-    with pytest.raises(ValueError, match="holds 2 frames"):
-        small.sample(*build(scene(krea2))[:3], krea2, SIZE, latent=torch.zeros(1, 16, 2, *SIZE))
-
-
-def test_a_block_that_others_replace_is_noticed():
-    """Skipped layers (SLG) leave a block out: people's texts would be missing there."""
-    family = small.FAMILIES["flux"]
-    patched = build(scene(family))
-    patched.model.set_model_patch_replace(lambda args, _: args, "dit", "double_block", 0)
-    with pytest.raises(UnexpectedAttentionError, match=r"3 of 4 blocks.*method = exact"):
-        small.sample(*patched[:3], family, SIZE)
-
-
-def test_a_mask_of_others_is_noticed():
-    family = small.FAMILIES["flux"]
-    patched = build(scene(family))
-
-    def mask(q, k, v, pe=None, attn_mask=None, extra_options=None):
-        return {"attn_mask": q.new_zeros(q.shape[2], q.shape[2])}
-
-    patched.model.set_model_attn1_patch(mask)
-    with pytest.raises(UnexpectedAttentionError, match=r"a mask.*method = exact"):
-        small.sample(*patched[:3], family, SIZE)
 
 
 def test_a_lora_on_one_persons_text_leaves_the_others_texts(krea2):
