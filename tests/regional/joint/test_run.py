@@ -156,15 +156,15 @@ def test_a_run_that_fails_inside_a_layer_leaves_nothing(family, call):
             raise StopError
 
     handle = unet.get_submodule(names[-1]).register_forward_pre_hook(fail)
+    patched = build(people)
+    forward = patched.model.wrappers[WrappersMP.DIFFUSION_MODEL][KEY][0].__self__.forward
     try:
         with pytest.raises(StopError):
-            run(family, people, steps=5)
+            small.sample(*patched[:3], family=family, size=SIZE, steps=5)
     finally:
         handle.remove()
     assert not small.touched(people.model)
-    assert (
-        not build(people).model.wrappers[WrappersMP.DIFFUSION_MODEL][KEY][0].__self__.forward.cache
-    )
+    assert forward.cache == {} and forward.texts == {}
 
 
 def test_an_interrupted_run_leaves_nothing(family, monkeypatch):
