@@ -42,14 +42,15 @@ class UnexpectedAttentionError(RuntimeError):
 class JointAttention:
     """Core's `optimized_attention_override` for one forward pass.
 
-    outer: somebody else's override, which goes on seeing every attention. calls: joint attentions
-    so far.
+    outer: somebody else's override, which goes on seeing every attention. entered: whether a block
+    ran; calls: joint attentions so far. places: where texts act, by device; kept by the caller.
     """
 
     tokens: TokenMap
     text_sees: TextSees
     outer: Callable | None = None
     stage: Stage | None = None
+    entered: bool = False
     calls: int = 0
     places: dict = field(default_factory=dict)
 

@@ -75,13 +75,16 @@ class JointFused:
             )
         context = self._context(args[CONTEXT], rows)
         tokens = self._tokens(unet, args[0], args[CONTEXT].shape[1], rows[0].kind)
-        attention = JointAttention(tokens, self.text_sees, options.get(OVERRIDE))
+        attention = JointAttention(
+            tokens, self.text_sees, options.get(OVERRIDE), places=tokens.cache
+        )
         options[OVERRIDE] = attention.override
         self._place_texts(unet, tokens, options)
         with replaced_methods(self._replacements(unet, tokens, attention)):
             out = call((*args[:CONTEXT], context, *args[CONTEXT + 1 :]))
         blocks = sum(stage is Stage.JOINT for _, stage in self.family.stages(unet))
-        if attention.calls != blocks:
+        # A cache of others (EasyCache) may leave out the whole forward, which is its own business.
+        if attention.entered and attention.calls != blocks:
             raise UnexpectedAttentionError(
                 f"{attention.calls} of {blocks} blocks attended where people's texts could be "
                 f"joined. Another node replaces blocks of this model (skipped layers, cached "
@@ -133,8 +136,7 @@ class JointFused:
         """One after the other, since what comes later may wrap what came before."""
         for block, stage in self.family.stages(unet):
             yield block, "forward", _staged(block.forward, stage, attention)
-        for name, layer, stack in self._layers(unet):
-            (rule,) = self.family.rules_of(name)
+        for layer, stack, rule in self._layers(unet):
             yield layer, "forward", with_stream_adapters(layer, stack, rule, tokens)
         yield from self.family.replacements(unet, tokens.texts)
 
@@ -143,7 +145,8 @@ class JointFused:
         key = ("layers", id(unet))
         if key not in self.cache:
             self.cache[key] = [
-                (name, unet.get_submodule(name), stack) for name, stack in self.adapters.items()
+                (unet.get_submodule(name), stack, *self.family.rules_of(name))
+                for name, stack in self.adapters.items()
             ]
         return self.cache[key]
 
@@ -151,6 +154,7 @@ class JointFused:
 def _staged(forward: Callable, stage: Stage, attention: JointAttention) -> Callable:
     def staged(*args, **kwargs):
         before, attention.stage = attention.stage, stage
+        attention.entered = True
         try:
             return forward(*args, **kwargs)
         finally:

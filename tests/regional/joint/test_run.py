@@ -131,6 +131,17 @@ def test_an_override_of_others_goes_on_working(family):
     assert blocks > 4 and {shape[1] for shape in seen}
 
 
+def test_a_forward_that_another_node_leaves_out_is_its_own_business(krea2):
+    """EasyCache answers a step from memory."""
+    patched = build(scene(krea2))
+
+    def remembered(executor, *args, **kwargs):
+        return torch.zeros_like(args[0])
+
+    patched.model.add_wrapper(WrappersMP.DIFFUSION_MODEL, remembered)
+    assert torch.isfinite(small.sample(*patched[:3], family=krea2, size=SIZE)).all()
+
+
 def test_conditioning_of_others_is_left_alone(family):
     """Our model with plain conditioning: the plain result."""
     people = scene(family)
