@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 
@@ -18,6 +19,7 @@ class FaceRows:
 
     exact: Exact
     owners: tuple[int, ...]
+    around: ClassVar[str] = Exact.around
 
     def clear(self) -> None:
         self.exact.clear()

@@ -47,7 +47,7 @@ def test_layers_get_what_their_stream_says(config, family):
         tiny.sample(model, text, text, steps=1, size=(7, 13))
     grids = family.token_grids(7, 13)
     streams = {name: family.stream(name) for name in seen}
-    assert set(streams.values()) == set(Stream)
+    assert set(streams.values()) == {Stream.IMAGE, Stream.TEXT, Stream.VECTOR}
     for name, shape in seen.items():
         if streams[name] is Stream.VECTOR:
             assert len(shape) == 2, name
@@ -89,7 +89,9 @@ def test_a_new_family_is_one_entry(monkeypatch):
     people = tiny.people(model, [{}, {}], tiny.columns(2), tokens=[77, 154, 77])
     ready = prepare(people)
     assert ready.method is Method.EXACT
-    assert ready.notes == ("SDXL has no separate cross-attention, so method = exact is used.",)
+    assert ready.notes == (
+        "SDXL is not a model that method = fused knows, so method = exact is used.",
+    )
     # It does not say that its texts may be repeated.
     assert {entry[0].shape[1] for entry in build(people, ready).positive} == {77, 154}
 

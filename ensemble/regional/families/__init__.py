@@ -3,9 +3,21 @@
 from comfy.model_patcher import ModelPatcher
 
 from .family import Family
+from .flux import CHROMA, FLUX
+from .krea2 import KREA_2
+from .qwen_image import QWEN_IMAGE
 from .unet import STABLE_DIFFUSION, STABLE_DIFFUSION_XL
+from .z_image import Z_IMAGE
 
-FAMILIES: tuple[Family, ...] = (STABLE_DIFFUSION_XL, STABLE_DIFFUSION)
+FAMILIES: tuple[Family, ...] = (
+    STABLE_DIFFUSION_XL,
+    STABLE_DIFFUSION,
+    Z_IMAGE,
+    KREA_2,
+    FLUX,
+    CHROMA,
+    QWEN_IMAGE,
+)
 """The first that recognises a model describes it."""
 
 OTHER = Family(

@@ -20,8 +20,13 @@ class Stream(Enum):
     """Places of the picture: the person's region."""
     TEXT = "text"
     """Words: each person's own text, never a region."""
+    JOINT = "joint"
+    """Words and picture in one sequence, words first."""
     VECTOR = "vector"
-    """One vector for the whole picture (time, label): the mean of the region."""
+    """One vector for the whole picture (time, label, modulation): the mean of the region, or each
+    token's own where the vector modulates tokens."""
+    TEXT_ROWS = "text rows"
+    """Words, on another axis than the second (Krea 2 joins layers of its encoder word by word)."""
 
 
 @dataclass(frozen=True)
@@ -43,10 +48,10 @@ class Family:
         """Whether this entry describes the model. Asked in the order of the registry."""
         raise NotImplementedError
 
-    @property
-    def why_not_fused(self) -> str:
-        """Why method = fused cannot run here: the end of a sentence about the model."""
-        return "has no separate cross-attention"
+    def why_not_fused(self, model: BaseModel) -> str | None:
+        """Why method = fused cannot run with this model, as the start of a sentence; None where it
+        can."""
+        return f"{type(model).__name__} is not a model that method = fused knows"
 
     def takes_masked_picture(self, model: BaseModel) -> bool:
         """Whether it is an inpainting model: one that sees the rest of the picture beside the
@@ -73,6 +78,9 @@ class CrossAttention:
 class CrossAttentionFamily(Family):
     """A family whose texts enter by cross-attention apart from self-attention, so that method =
     fused can give every place of the picture its own text there."""
+
+    def why_not_fused(self, model: BaseModel) -> str | None:
+        return None
 
     def cross_attentions(self, unet: nn.Module) -> Iterator[CrossAttention]:
         raise NotImplementedError
