@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 
 _CHECK = 25  # steps from one look at the loss to the next; a look waits for the device
-_SAVE = 60.0  # seconds from one saving to the next
-_TELL = 20.0
+_SAVE, _TELL, _LOOK = 90.0, 60.0, 1500.0  # seconds from one to the next
 _RESERVE = 15.0  # seconds of a slice that are left for saving and for samples
-_LAST_RATE = 0.04  # of the rate, at the end of the budget
-_AVERAGE = 0.999
+_COOLING = 0.25  # of the budget, its end: there the rate falls
+_LAST_RATE = 0.02  # of the rate, at the end of the budget
+_AVERAGE = 0.9995
 
 
 class Slice:
@@ -54,9 +54,10 @@ class Plan:
         return min(1.0, progress.spent / self.seconds)
 
     def rate_now(self, progress: "Progress") -> float:
-        """A cosine down over the whole budget, however many slices that takes, and a short way up
-        after a new optimiser."""
-        down = 0.5 * (1 + math.cos(math.pi * self.share(progress)))
+        """Constant, so that a budget may be raised while it is being spent; a cosine down over the
+        last part of it; and a short way up after a new optimiser."""
+        late = max(0.0, self.share(progress) - (1 - _COOLING)) / _COOLING
+        down = 0.5 * (1 + math.cos(math.pi * late))
         warm = min(1.0, (progress.warm + 1) / self.warm)
         return self.rate * warm * (_LAST_RATE + (1 - _LAST_RATE) * down)
 
@@ -84,10 +85,12 @@ class DivergedError(Exception):
 
 @dataclass(frozen=True)
 class Watcher:
-    """Who is told: save(progress) while the weights in the nets are those to keep, tell(line)."""
+    """Who is told, while the weights in the nets are those to keep: save(progress), and look() now
+    and then; and tell(line)."""
 
     save: Callable[[Progress], None]
     tell: Callable[[str], None]
+    look: Callable[[], None] = lambda: None
 
 
 def train(
@@ -115,17 +118,21 @@ def train(
             group["lr"] = plan.rate_now(progress)
         loss = loss_of(progress.step)
         loss.backward()
+        reports.count(loss)
         norm = nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         progress.step, progress.warm = progress.step + 1, progress.warm + 1
         _average(parameters, progress)
         if progress.step % _CHECK == 0:
-            value = _checked(loss, norm, progress)
+            _checked(loss, norm, progress)
             progress.spent += time_slice.clock() - began
-            reports.tell(value, watcher)
-            if reports.due():
+            reports.tell(watcher)
+            if reports.save.due():
                 _store(parameters, optimizer, progress, watcher)
+                if reports.look.due():
+                    with _shown(parameters, progress):
+                        watcher.look()
         else:
             progress.spent += time_slice.clock() - began
     finished = plan.share(progress) >= 1
@@ -136,29 +143,46 @@ def train(
     return finished
 
 
-class Reports:
-    """When to tell and to save."""
+class Timer:
+    """Something that is due every so many seconds."""
 
-    def __init__(self, clock: Callable[[], float], progress: Progress):
-        self.clock, self.progress = clock, progress
-        self.told = self.saved = clock()
-        self.step = progress.step
-
-    def tell(self, loss: float, watcher: Watcher) -> None:
-        now = self.clock()
-        if now - self.told > _TELL:
-            at = self.progress.step
-            pace = 1000 * (now - self.told) / (at - self.step)
-            watcher.tell(f"{self.progress.key} step {at}: loss {loss:.4f}, {pace:.0f} ms a step")
-            self.told, self.step = now, at
+    def __init__(self, clock: Callable[[], float], seconds: float):
+        self.clock, self.seconds, self.last = clock, seconds, clock()
 
     def due(self) -> bool:
-        """Whether it is time to save, which the caller then does."""
+        """Whether it is; then the caller does it, and the time begins anew."""
         now = self.clock()
-        if now - self.saved <= _SAVE:
+        if now - self.last <= self.seconds:
             return False
-        self.saved = now
+        self.last = now
         return True
+
+
+class Reports:
+    """When to tell, to save and to look; and the mean of the losses since it was told last."""
+
+    def __init__(self, clock: Callable[[], float], progress: Progress):
+        self.progress = progress
+        self.timer, self.save, self.look = (
+            Timer(clock, seconds) for seconds in (_TELL, _SAVE, _LOOK)
+        )
+        self._begin(clock())
+
+    def _begin(self, now: float) -> None:
+        self.since, self.step, self.total = now, self.progress.step, torch.zeros(())
+
+    def count(self, loss: Tensor) -> None:
+        self.total = self.total + loss.detach()
+
+    def tell(self, watcher: Watcher) -> None:
+        if self.timer.due():
+            progress, now = self.progress, self.timer.last
+            steps = progress.step - self.step
+            watcher.tell(
+                f"{progress.key} step {progress.step}: loss {float(self.total) / steps:.4f}, "
+                f"{1000 * (now - self.since) / steps:.0f} ms a step"
+            )
+            self._begin(now)
 
 
 def _average(parameters: list[nn.Parameter], progress: Progress) -> None:
@@ -188,9 +212,8 @@ def _checked(loss: Tensor, norm: Tensor | None, progress: Progress) -> float:
 def _optimizer(
     parameters: list[nn.Parameter], plan: Plan, progress: Progress
 ) -> torch.optim.Optimizer:
-    fused = parameters[0].is_cuda
     optimizer = torch.optim.AdamW(
-        parameters, lr=plan.rate, betas=(0.9, 0.99), weight_decay=0.01, fused=fused
+        parameters, lr=plan.rate, betas=(0.9, 0.99), weight_decay=0.01, fused=True
     )
     if progress.optimizer is None:
         progress.warm = 0
