@@ -22,6 +22,7 @@ def parser() -> argparse.ArgumentParser:
     add("--out", type=Path, required=True)
     add("--restore", type=Path, help="weights to begin with (dolls/weights)")
     add("--afresh", action="store_true", help="begin without weights")
+    # Of this program's own time on a processor, of the clock's on a GPU.
     stages = ("VAE", "UNET", "CONTROL", "LORA")
     budgets = (30.0, 600.0, 120.0, 15.0)
     add("--minutes", type=float, nargs=4, default=budgets, metavar=stages)
@@ -46,7 +47,8 @@ def main(argv: list[str] | None = None) -> int:
     from .weights import SHIPPED
 
     arguments = parser().parse_args(argv)
-    time_slice = Slice(60 * arguments.limit)
+    cuda = torch.cuda.is_available()
+    time_slice = Slice(60 * arguments.limit, effort=None if cuda else time.process_time)
     signal.signal(signal.SIGTERM, lambda *_: time_slice.stop())
     for folder in (arguments.work, arguments.out):
         folder.mkdir(parents=True, exist_ok=True)
@@ -65,7 +67,7 @@ def main(argv: list[str] | None = None) -> int:
         steps=arguments.steps, pictures=arguments.pictures, scale=arguments.scale,
         batch=arguments.batch, rate=arguments.rate, seed=arguments.seed,
     )  # fmt: skip
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch.device("cuda" if cuda else "cpu")
     with Drawers(arguments.workers) as drawers:
         run = Run(settings, device, drawers, time_slice, tell)
         if run.state.load(arguments.work):

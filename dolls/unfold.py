@@ -10,10 +10,10 @@ State = dict[str, Tensor]
 _TAESD = 64  # channels of TAESD everywhere
 
 
-def net(net: nn.Module) -> State:
+def net(narrow: nn.Module) -> State:
     """The UNet's or the ControlNet's weights under core's keys, float32 on the CPU."""
     state: State = {}
-    for name, layer in net.named_modules():
+    for name, layer in narrow.named_modules():
         if not isinstance(layer, (Linear, Conv, Norm, TokenNorm)):
             continue
         weight = layer.outs.spread(_plain(layer.weight), 0)

@@ -16,13 +16,15 @@ State = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Note:
-    """steps and samples that a part was trained on, and seconds that this took on a core or two;
-    done: whether its budget is spent."""
+    """How far a part is trained."""
 
     steps: int
     samples: int
+    """Of all steps together."""
     seconds: float
+    """Of its budget that are spent."""
     done: bool
+    """Whether the budget is."""
 
 
 @dataclass(frozen=True)

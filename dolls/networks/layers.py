@@ -18,14 +18,16 @@ EMBEDDING = padded(WIDTH, 4 * WIDTH)
 
 @dataclass(frozen=True)
 class Context:
-    """text `[B,R,T,768]` of R regions; tail `[77-T,768]`, the rest that every text ends with;
-    regions `[B,R,h,w]`, weights that sum to 1 over R, or None where R is 1; told: what layers make
-    of text and tail, `[B*R,77,size]`."""
+    """What a net is told: texts of R regions."""
 
     text: Tensor
+    """`[B,R,T,768]`"""
     tail: Tensor
+    """`[77-T,768]`, the rest that every text ends with."""
     regions: Tensor | None = None
+    """`[B,R,h,w]`, weights that sum to 1 over R; None where R is 1."""
     told: dict[nn.Module, Tensor] = field(default_factory=dict)
+    """`[B*R,77,size]`, what each layer that reads texts makes of them; see `tell`."""
 
 
 class Linear(nn.Linear):

@@ -19,10 +19,17 @@ _AVERAGE = 0.9995
 
 
 class Slice:
-    """The time that this run of the program may take. limit: seconds."""
+    """The time that this run of the program may take. limit: seconds. effort: the clock of the
+    budgets; on a processor that others use too it is this program's own time."""
 
-    def __init__(self, limit: float, clock: Callable[[], float] = time.monotonic):
+    def __init__(
+        self,
+        limit: float,
+        clock: Callable[[], float] = time.monotonic,
+        effort: Callable[[], float] | None = None,
+    ):
         self.clock, self.limit, self.began = clock, limit, clock()
+        self.effort = effort or clock
 
     def passed(self) -> float:
         return self.clock() - self.began
@@ -64,18 +71,17 @@ class Plan:
 
 @dataclass
 class Progress:
-    """How far a stage is: all that the next slice needs besides the nets.
-
-    step, and warm: steps with this optimiser. spent: seconds. raw: the weights as trained, where
-    the nets hold their running means `average`.
-    """
+    """How far a stage is: all that the next slice needs besides the nets."""
 
     key: str
     step: int = 0
     warm: int = 0
+    """Steps with this optimiser."""
     spent: float = 0.0
+    """Seconds of the budget."""
     optimizer: dict[str, Any] | None = None
     raw: list[Tensor] = field(default_factory=list)
+    """The weights as trained, where the nets hold their running means."""
     average: list[Tensor] = field(default_factory=list)
 
 
@@ -111,9 +117,9 @@ def train(
         _copy(progress.raw, parameters)
     if plan.averaged and not progress.average:
         progress.average = [parameter.detach().clone() for parameter in parameters]
-    reports = Reports(time_slice.clock, progress)
+    reports = Reports(time_slice, progress)
     while plan.share(progress) < 1 and time_slice.left() > _RESERVE:
-        began = time_slice.clock()
+        began = time_slice.effort()
         for group in optimizer.param_groups:
             group["lr"] = plan.rate_now(progress)
         loss = loss_of(progress.step)
@@ -124,9 +130,9 @@ def train(
         optimizer.zero_grad(set_to_none=True)
         progress.step, progress.warm = progress.step + 1, progress.warm + 1
         _average(parameters, progress)
-        if progress.step % _CHECK == 0:
+        if progress.step % _CHECK == 0 or reports.save.over():
             _checked(loss, norm, progress)
-            progress.spent += time_slice.clock() - began
+            progress.spent += time_slice.effort() - began
             reports.tell(watcher)
             if reports.save.due():
                 _store(parameters, optimizer, progress, watcher)
@@ -134,7 +140,7 @@ def train(
                     with _shown(parameters, progress):
                         watcher.look()
         else:
-            progress.spent += time_slice.clock() - began
+            progress.spent += time_slice.effort() - began
     finished = plan.share(progress) >= 1
     _checked(_sum(parameters), None, progress)
     _store(parameters, optimizer, progress, watcher)
@@ -149,24 +155,25 @@ class Timer:
     def __init__(self, clock: Callable[[], float], seconds: float):
         self.clock, self.seconds, self.last = clock, seconds, clock()
 
+    def over(self) -> bool:
+        return self.clock() - self.last > self.seconds
+
     def due(self) -> bool:
-        """Whether it is; then the caller does it, and the time begins anew."""
-        now = self.clock()
-        if now - self.last <= self.seconds:
+        """Whether it is over; then the caller does it, and the time begins anew."""
+        if not self.over():
             return False
-        self.last = now
+        self.last = self.clock()
         return True
 
 
 class Reports:
     """When to tell, to save and to look; and the mean of the losses since it was told last."""
 
-    def __init__(self, clock: Callable[[], float], progress: Progress):
+    def __init__(self, time_slice: Slice, progress: Progress):
         self.progress = progress
-        self.timer, self.save, self.look = (
-            Timer(clock, seconds) for seconds in (_TELL, _SAVE, _LOOK)
-        )
-        self._begin(clock())
+        self.timer, self.save = (Timer(time_slice.clock, seconds) for seconds in (_TELL, _SAVE))
+        self.look = Timer(time_slice.effort, _LOOK)
+        self._begin(time_slice.clock())
 
     def _begin(self, now: float) -> None:
         self.since, self.step, self.total = now, self.progress.step, torch.zeros(())

@@ -29,20 +29,24 @@ _TO_LOOK = 30.0  # seconds: with less left, no samples are made
 
 @dataclass(frozen=True)
 class Settings:
-    """work: where state and scenes lie. out: where weights, sample grids and the log go. minutes:
-    budgets of autoencoder, UNet, ControlNet and each LoRA; steps: instead, for a trial. pictures:
-    scenes for UNet and ControlNet; a fifth as many for the autoencoder, a fiftieth for each LoRA.
-    scale: of the scenes. batch: of the UNet and the ControlNet; half of it for the others. rate: of
-    UNet and ControlNet."""
+    """What a run of the program is told."""
 
     work: Path
+    """Where state and scenes lie."""
     out: Path
+    """Where weights, sample grids and the log go."""
     minutes: tuple[float, float, float, float] = (30.0, 600.0, 120.0, 15.0)
+    """Budgets of autoencoder, UNet, ControlNet and each LoRA."""
     steps: int = 0
+    """Of every stage, instead of minutes, for a trial."""
     pictures: int = 25_000
+    """Scenes for UNet and ControlNet; a fifth for the autoencoder, a fiftieth for each LoRA."""
     scale: float = 0.75
+    """Of the scenes' sides."""
     batch: int = 16
+    """Of UNet and ControlNet; half of it for the others."""
     rate: float = 1e-3
+    """Of UNet and ControlNet."""
     seed: int = 1
 
     def plan(self, stage: str, rate: float) -> Plan:

@@ -86,11 +86,14 @@ def write_grid(path: Path, *rows: np.ndarray) -> None:
 
 @dataclass(frozen=True)
 class Look:
-    """What is looked at: scenes with `identity` or ordinary ones, `count` of each shape."""
+    """Which scenes are looked at."""
 
     name: str
+    """Of the files that are written."""
     identity: int | None = None
+    """Who is in them, or nobody special."""
     count: int = 6
+    """Of each shape."""
     steps: int = 20
     shapes: tuple[str, ...] = ("portrait", "landscape")
 

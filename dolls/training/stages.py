@@ -44,10 +44,12 @@ def autoencoder_jobs(count: int) -> list[list[Job]]:
 
 @dataclass(frozen=True)
 class Drawn:
-    """Pictures `[N,H,W,3]` uint8 and the middles of heads `[N,PEOPLE,2]`, x and y in pixels."""
+    """N pictures of one size."""
 
     pictures: Tensor
+    """`[N,H,W,3]` uint8"""
     heads: Tensor
+    """`[N,PEOPLE,2]`, their middles, x and y in pixels."""
 
 
 class Crops:
