@@ -6,7 +6,7 @@ from ..ensemble.faces.choices import Mode
 from .face_fix import answer, face_painter, where
 from .sampling import SamplingSettings, sampling, without_people
 from .types import FaceLandmarks, PoseKeypoint
-from .widgets import choice, share
+from .widgets import advanced, choice, decimal, optional, problem, share, switch, whole
 
 
 class EnsembleFaceSwap(io.ComfyNode):
@@ -45,12 +45,7 @@ class EnsembleFaceSwap(io.ComfyNode):
     def validate_inputs(cls, names: str | None) -> bool | str:
         from ..ensemble.faces.references import reference_files
 
-        # A linked text is None here: it is read when the node runs.
-        try:
-            reference_files(names or "")
-        except ValueError as error:
-            return str(error)
-        return True
+        return problem(reference_files, names)
 
     @classmethod
     def fingerprint_inputs(cls, names: str | None = None, **_) -> str:
@@ -98,39 +93,32 @@ class EnsembleFaceSwap(io.ComfyNode):
 def _painting() -> list[io.Input]:
     return [
         *sampling("Each person's noise follows from this and the person, whoever else is there."),
-        io.Float.Input(
-            "denoise",
-            default=0.5,
-            min=0.01,
-            max=1.0,
-            step=0.01,
-            tooltip="redraw: how much of the face is painted anew.",
-        ),
-        io.Int.Input(
-            "size",
-            default=0,
-            min=0,
-            max=4096,
-            step=8,
-            advanced=True,
-            tooltip="Pixels of a face's crop as the model sees it. 0: the model's own.",
+        decimal("denoise", 0.5, (0.01, 1.0), "redraw: how much of the face is painted anew."),
+        *advanced(
+            whole(
+                "size",
+                0,
+                (0, 4096),
+                "Pixels of a face's crop as the model sees it. 0: the model's own.",
+                step=8,
+            )
         ),
     ]
 
 
 def _warping() -> list[io.Input]:
     return [
-        io.Image.Input(
-            "reference",
-            optional=True,
-            tooltip="warp: one picture per person in the order of people, or of the faces from left "
-            "to right; a single one for all.",
-        ),
-        io.MultiType.Input(
-            "reference_landmarks",
-            types=[FaceLandmarks, PoseKeypoint],
-            optional=True,
-            tooltip="Landmarks of reference. If not connected, MediaPipe's, where its model is there.",
+        *optional(
+            io.Image.Input(
+                "reference",
+                tooltip="warp: one picture per person in the order of people, or of the faces from left "
+                "to right; a single one for all.",
+            ),
+            io.MultiType.Input(
+                "reference_landmarks",
+                types=[FaceLandmarks, PoseKeypoint],
+                tooltip="Landmarks of reference. If not connected, MediaPipe's, where its model is there.",
+            ),
         ),
         io.String.Input(
             "names",
@@ -138,26 +126,25 @@ def _warping() -> list[io.Input]:
             tooltip="warp without reference: people of the alias file whose faces to take, "
             "separated by commas, in the same order.",
         ),
-        share(
-            "match_colour",
-            1.0,
-            "warp: how far the reference takes on the picture's colours.",
-            step=0.05,
-            advanced=True,
-        ),
-        io.Boolean.Input(
-            "thin_plate",
-            default=False,
-            advanced=True,
-            tooltip="warp: also bend the face so that all landmarks fit. It then takes on the expression "
-            "and the shape of the face below.",
-        ),
-        share(
-            "redraw_after",
-            0.2,
-            "warp: the result is redrawn with this denoise, where vae and people or model are "
-            "linked. 0: it is not.",
-            advanced=True,
+        *advanced(
+            share(
+                "match_colour",
+                1.0,
+                "warp: how far the reference takes on the picture's colours.",
+                step=0.05,
+            ),
+            switch(
+                "thin_plate",
+                False,
+                "warp: also bend the face so that all landmarks fit. It then takes on the expression "
+                "and the shape of the face below.",
+            ),
+            share(
+                "redraw_after",
+                0.2,
+                "warp: the result is redrawn with this denoise, where vae and people or model are "
+                "linked. 0: it is not.",
+            ),
         ),
     ]
 

@@ -6,7 +6,7 @@ from ..ensemble.language.expand import expand
 from ..ensemble.language.translate import AUTO, FOLDER, LANGUAGES, translate_texts
 from ..ensemble.models.loading import folder_names
 from ..ensemble.recipes.styles import NAMES, enhance
-from .widgets import seed
+from .widgets import MAX_SEED, advanced, whole
 
 _NO_MODEL = "none"
 
@@ -35,7 +35,7 @@ class EnsembleEnhancePrompt(io.ComfyNode):
                     tooltip="A CLIP that can generate text. It rewrites the prompt; the style's "
                     "words are then added.",
                 ),
-                seed("Seed of the language model.", advanced=True),
+                *advanced(whole("seed", 0, (0, MAX_SEED), "Seed of the language model.")),
             ],
             outputs=[
                 io.String.Output("prompt", tooltip="The prompt to encode."),

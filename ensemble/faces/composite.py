@@ -1,7 +1,5 @@
 """Redrawn crops back into the picture at its own resolution: only mask pixels change."""
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 

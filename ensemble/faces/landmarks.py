@@ -52,19 +52,15 @@ def chosen_faces(image: torch.Tensor, inputs: FaceInputs) -> Found:
     else what FaceInpaint would find; at most MAX_FACES a picture. Linked landmarks are theirs.
     """
     count, height, width = image.shape[:3]
-    linked = None
+    linked = rows = None
     if inputs.landmarks is not None:
-        linked = read_landmarks(inputs.landmarks, count, width, height)
+        linked = rows = read_landmarks(inputs.landmarks, count, width, height)
     if inputs.boxes is not None:
         rows = read_boxes(inputs.boxes, count)
         if linked is not None:
-            rows = [
-                [_with_nearest(face, near) for face in row]
-                for row, near in zip(rows, linked, strict=True)
-            ]
-    elif linked is not None:
-        rows = linked
-    else:
+            pairs = zip(rows, linked, strict=True)
+            rows = [[_with_nearest(face, near) for face in row] for row, near in pairs]
+    if rows is None:
         sources = Sources(face_detection=inputs.face_detection, people=inputs.people)
         rows = find_faces(image, sources, Source.AUTO)
     rows = [_biggest(row, width, height) for row in rows]

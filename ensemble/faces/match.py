@@ -1,7 +1,5 @@
 """Which face is whose: by where the people's heads and regions are, never by counting."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np
@@ -81,8 +79,6 @@ def face_of_head(head: Rect, width: int, height: int) -> Face:
     return Face.at(left + 0.15 * wide, top + 0.22 * tall, left + 0.85 * wide, top + 0.98 * tall)
 
 
-def assign(
-    faces: Sequence[Face], people: People, width: int, height: int, reach: float = REACH
-) -> list[int | None]:
+def assign(faces: Sequence[Face], people: People, width: int, height: int) -> list[int | None]:
     """The person of each face, in the order of `faces`; None for faces that are nobody's."""
-    return match(distances([face.box for face in faces], people, width, height), reach)
+    return match(distances([face.box for face in faces], people, width, height))

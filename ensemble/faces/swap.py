@@ -1,7 +1,5 @@
 """Face swap: the people's own faces, painted by their LoRAs, or warped from reference pictures."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any

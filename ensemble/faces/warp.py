@@ -44,8 +44,6 @@ class Reference:
 
 @dataclass(frozen=True, kw_only=True)
 class Warp:
-    """How a reference is fitted."""
-
     # 0..1, how far the reference takes on the picture's colours.
     match_colour: float = 1.0
     # Also bend it, so that every landmark fits.

@@ -25,7 +25,7 @@ from .people import (
     words_needed,
 )
 from .size import canvas_size
-from .skeleton import Pose, Skeleton, read_pose_keypoint
+from .skeleton import Pose, read_pose_keypoint
 
 # RGB uint8 picture [H,W,3] -> the people in it.
 Estimate = Callable[[np.ndarray], Pose]
@@ -33,8 +33,6 @@ _SMALLEST = 32
 
 
 class Source(str, Enum):
-    """What the linked picture is."""
-
     AUTO = "auto"
     SKELETON = "skeleton"
     PHOTO = "photo"
@@ -111,8 +109,6 @@ class Inputs:
 
 @dataclass(frozen=True, eq=False)
 class PoseControl:
-    """What the node gives."""
-
     # RGB uint8 `[H,W,3]`.
     pose_map: np.ndarray
     pose: Pose
@@ -152,8 +148,13 @@ def pose_control(options: Options, inputs: Inputs, estimate: Estimate) -> PoseCo
     width, height = canvas_size(options.width, options.height, inputs.size)
     found = _by_hand(options, width, height) or _find(options, inputs, estimate)
     if found is not None and found.drawn is None:
-        sure = [_sure(person, options.min_score) for person in found.pose.people]
-        found = replace(found, pose=found.pose.with_people(sure))
+
+        def sure(part: np.ndarray) -> np.ndarray:
+            """The points that the estimator was sure of."""
+            return np.where(part[:, 2:] >= options.min_score, part, 0.0)
+
+        people = [person.changed(sure) for person in found.pose.people]
+        found = replace(found, pose=found.pose.with_people(people))
     if found is not None:
         kept = keep_people(found.pose, sort=not found.listed)
         if kept.people:
@@ -205,16 +206,6 @@ def _find(options: Options, inputs: Inputs, estimate: Estimate) -> _Found | None
     if drawn:
         return _Found(read(image), "the skeleton picture", image)
     return _Found(estimate(image), "the photo")
-
-
-def _sure(person: Skeleton, min_score: float) -> Skeleton:
-    """The person without the points its estimator was not sure of."""
-    return Skeleton(
-        *(
-            np.where(part[:, 2:] >= min_score, part, 0.0)
-            for part in (person.body, person.face, person.left_hand, person.right_hand)
-        )
-    )
 
 
 def _of_bodies(
@@ -281,13 +272,7 @@ def _without_bodies(
 
 def _cover(image: np.ndarray, width: int, height: int) -> np.ndarray:
     """The picture on another canvas as Pose.fitted does it: scaled to cover, cut round the centre."""
-    if image.shape[:2] == (height, width):
-        return image
-    from PIL import Image
+    from PIL import Image, ImageOps
 
-    tall, wide = image.shape[:2]
-    scale = max(width / wide, height / tall)
-    left, top = (wide - width / scale) / 2, (tall - height / scale) / 2
-    box = (left, top, left + width / scale, top + height / scale)
     picture = Image.fromarray(image)
-    return np.asarray(picture.resize((width, height), Image.Resampling.BILINEAR, box=box))
+    return np.asarray(ImageOps.fit(picture, (width, height), Image.Resampling.BILINEAR))

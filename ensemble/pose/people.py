@@ -131,10 +131,11 @@ def _share(mask: torch.Tensor, pose: Pose, index: int) -> float:
 def describe(pose: Pose, assignment: Assignment) -> list[str]:
     """One line per person of the prompt: which body, and where it stands."""
     lines = []
-    across = np.argsort([torso_centre(p.body)[0] for p in pose.people], kind="stable").tolist()
+    x = [float(torso_centre(person.body)[0]) for person in pose.people]
+    across = np.argsort(x, kind="stable").tolist()
     for k, bodies in enumerate(assignment.bodies, start=1):
         places = [
-            f"body {across.index(i) + 1} from the left, at {_percent(pose, i)} % of the width"
+            f"body {across.index(i) + 1} from the left, at {100 * x[i] / pose.width:.0f} % of the width"
             for i in bodies
         ]
         lines.append(f"person {k}: " + " and ".join(places))
@@ -142,10 +143,6 @@ def describe(pose: Pose, assignment: Assignment) -> list[str]:
     if left_out:
         lines.append("left out: " + ", ".join(f"body {i}" for i in left_out))
     return lines
-
-
-def _percent(pose: Pose, index: int) -> int:
-    return round(100 * float(torso_centre(pose.people[index].body)[0]) / pose.width)
 
 
 def merge_regions(regions: torch.Tensor, assignment: Assignment) -> torch.Tensor:

@@ -25,8 +25,6 @@ class PromptError(ValueError):
 
 @dataclass(frozen=True)
 class InputProblem:
-    """An error, and the node input that it is about."""
-
     input: str
     error: ValueError
 

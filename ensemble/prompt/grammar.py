@@ -66,8 +66,6 @@ class BreakPrompt:
 
 @dataclass(frozen=True)
 class NegativePrompt:
-    """One negative text for the scene and one for each person."""
-
     base_text: str
     person_texts: tuple[str, ...]
 

@@ -4,11 +4,13 @@ import difflib
 import re
 from collections.abc import Iterable
 
-from .problems import Problems
+from .problems import Problem, Reading, Severity
 from .readers import UNSET, Scalar, text
+from .recipe import Recipe
 from .settings import Setting
 
 MAX_TEXT = 1_000_000
+MOST_PROBLEMS = 100
 # PHP writes the slashes of JSON strings as "\/".
 _PICTURE = re.compile(r"data:image\\?/[a-z]{1,5};base64,[A-Za-z0-9+/=\\]*", re.IGNORECASE)
 # Below space but tab and newlines, DEL, and halves of surrogate pairs, which JSON can spell.
@@ -31,16 +33,42 @@ def control_character(value: str) -> int | None:
     return found.start() if found else None
 
 
-class Checker(Problems):
-    """Checks the settings of one text: right values go into `values`, by the Recipe's fields.
+class Checker:
+    """Checks the settings of one text: right values go into `values`, by the Recipe's fields, and as
+    many problems as a person would read into `found`.
 
     With `strict` the service's own ranges bind; else going beyond them is a warning.
     """
 
     def __init__(self, text: str, *, strict: bool) -> None:
-        super().__init__(text)
+        self.text = text
+        self.found: list[Problem] = []
         self.values: dict[str, object] = {}
         self._strict = strict
+
+    @property
+    def full(self) -> bool:
+        return len(self.found) >= MOST_PROBLEMS
+
+    def error(self, setting: str, message: str, offset: int | None = None) -> None:
+        self._add(Severity.ERROR, setting, message, offset)
+
+    def warning(self, setting: str, message: str, offset: int | None = None) -> None:
+        self._add(Severity.WARNING, setting, message, offset)
+
+    def _add(self, severity: Severity, setting: str, message: str, offset: int | None) -> None:
+        if self.full:
+            return
+        line = column = None
+        if offset is not None:
+            line = self.text.count("\n", 0, offset) + 1
+            column = offset - self.text.rfind("\n", 0, offset)
+        self.found.append(Problem(severity, setting, message, offset, line, column))
+
+    def reading(self, recipe: Recipe | None) -> Reading:
+        """The outcome: no recipe where there was an error."""
+        failed = any(problem.severity is Severity.ERROR for problem in self.found)
+        return Reading(None if failed else recipe, tuple(self.found))
 
     def is_too_long(self, setting: str) -> bool:
         """Whether the text is longer than is read, which is noted; pictures in data URLs do not

@@ -100,7 +100,6 @@ def _read_field(
 
 
 def _check_whole(recipe: Recipe, checker: Checker) -> None:
-    """Check what depends on several fields."""
     if not recipe.prompt and not any(problem.setting == "prompt" for problem in checker.found):
         checker.error("prompt", "The prompt field is required.")
     for field in ("prompt", "negative"):

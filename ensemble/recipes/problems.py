@@ -14,8 +14,6 @@ class Severity(Enum):
 
 @dataclass(frozen=True)
 class Problem:
-    """An error or warning about one setting."""
-
     severity: Severity
     # The key as the user wrote it.
     setting: str
@@ -40,8 +38,6 @@ class RecipeError(ValueError):
 
 @dataclass(frozen=True)
 class Reading:
-    """What was understood of a text."""
-
     # None where there is an error among the problems.
     recipe: Recipe | None
     problems: tuple[Problem, ...]
@@ -59,38 +55,3 @@ class Reading:
         if self.recipe is None:
             raise RecipeError(self.errors)
         return self.recipe
-
-
-MOST_PROBLEMS = 100
-
-
-class Problems:
-    """Collects the problems of one text while it is read, as many as a person would read."""
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-        self.found: list[Problem] = []
-
-    @property
-    def full(self) -> bool:
-        return len(self.found) >= MOST_PROBLEMS
-
-    def error(self, setting: str, message: str, offset: int | None = None) -> None:
-        self._add(Severity.ERROR, setting, message, offset)
-
-    def warning(self, setting: str, message: str, offset: int | None = None) -> None:
-        self._add(Severity.WARNING, setting, message, offset)
-
-    def _add(self, severity: Severity, setting: str, message: str, offset: int | None) -> None:
-        if self.full:
-            return
-        line = column = None
-        if offset is not None:
-            line = self.text.count("\n", 0, offset) + 1
-            column = offset - self.text.rfind("\n", 0, offset)
-        self.found.append(Problem(severity, setting, message, offset, line, column))
-
-    def reading(self, recipe: Recipe | None) -> Reading:
-        """The outcome: no recipe where there was an error."""
-        failed = any(problem.severity is Severity.ERROR for problem in self.found)
-        return Reading(None if failed else recipe, tuple(self.found))

@@ -10,6 +10,7 @@ out in those of the DPM-Solver family (core's `sgm_uniform`; DEIS is nearer with
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 
 class Fit(Enum):
@@ -37,14 +38,11 @@ class Scheduler:
     remark: str = ""
 
 
-@dataclass(frozen=True)
-class SamplerChoice:
-    """Names as core's KSampler takes them, and the LoRA the method needs (`lcm`)."""
+class SamplerChoice(NamedTuple):
+    """Names as core's KSampler takes them."""
 
     sampler: str
     scheduler: str
-    lora: str | None
-    remark: str
 
 
 class UnknownSchedulerError(ValueError):
@@ -136,4 +134,4 @@ def choose(
         )
     sampler = entry.stochastic if stochastic and entry.stochastic else entry.sampler
     spacing = "karras" if karras and entry.karras is None else entry.spacing
-    return SamplerChoice(sampler, spacing, entry.lora, entry.remark)
+    return SamplerChoice(sampler, spacing)

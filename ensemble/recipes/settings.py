@@ -14,8 +14,6 @@ ALL = (Task.TEXT, Task.IMAGE, Task.INPAINT)
 
 @dataclass(frozen=True)
 class Setting:
-    """One row of the tables below, in their order."""
-
     key: str
     # The Recipe's; without one the setting does nothing here, as `acts` says.
     field: str | None

@@ -15,10 +15,9 @@ SHORT_SIDE = 512
 _DATA = re.compile(r"data:image/(png|jpeg|webp);base64,", re.IGNORECASE)
 # What a ControlNet file's name says it is for, and what makes its map.
 _CONTROLS = {
-    "pose": ("openpose", "pose"),
-    "pose_with_hand": ("openpose", "pose"),
-    "pose_with_face": ("openpose", "pose"),
-    "pose_face_and_hand": ("openpose", "pose"),
+    **dict.fromkeys(
+        ("pose", "pose_with_hand", "pose_with_face", "pose_face_and_hand"), ("openpose", "pose")
+    ),
     "canny": ("canny",),
     "tile": ("tile",),
     "qr": ("qr",),

@@ -1,6 +1,5 @@
 """The machine this ComfyUI runs on, as the recipe compiler sees it."""
 
-from collections.abc import Iterator, Mapping
 from typing import Any
 
 import folder_paths
@@ -38,34 +37,22 @@ def this_machine() -> Library:
     def find(name: str, folder: str) -> str:
         return names_among(folder, files[folder], aliases).resolve(name)
 
-    return Library(files, _Definitions(nodes.NODE_CLASS_MAPPINGS), find)
+    return Library(files, _Definitions(), find)
 
 
-class _Definitions(Mapping[str, Any]):
-    """What `/object_info` says of each node, made when it is asked for: some nodes list folders."""
+class _Definitions(dict[str, Any]):
+    """What `/object_info` says of each node (ComfyUI's server.py, node_info), made when it is asked
+    for: some nodes list folders."""
 
-    def __init__(self, classes: Mapping[str, Any]) -> None:
-        self._classes = classes
-
-    def __getitem__(self, name: str) -> dict[str, Any]:
-        return _definition(self._classes[name])
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._classes)
-
-    def __len__(self) -> int:
-        return len(self._classes)
-
-
-def _definition(node: Any) -> dict[str, Any]:
-    """The same as ComfyUI's own route gives (server.py, node_info)."""
-    if hasattr(node, "GET_NODE_INFO_V1"):
-        return node.GET_NODE_INFO_V1()
-    return {
-        "input": node.INPUT_TYPES(),
-        "output": node.RETURN_TYPES,
-        "output_name": getattr(node, "RETURN_NAMES", node.RETURN_TYPES),
-    }
+    def __missing__(self, name: str) -> dict[str, Any]:
+        node: Any = nodes.NODE_CLASS_MAPPINGS[name]
+        if hasattr(node, "GET_NODE_INFO_V1"):
+            return node.GET_NODE_INFO_V1()
+        return {
+            "input": node.INPUT_TYPES(),
+            "output": node.RETURN_TYPES,
+            "output_name": getattr(node, "RETURN_NAMES", node.RETURN_TYPES),
+        }
 
 
 def hashes_of(files: list[dict[str, str]]) -> dict[str, dict[str, str]]:

@@ -120,14 +120,9 @@ export function toast(severity, summary, detail) {
 /** @param {string} id */
 export const runCommand = (id) => app.extensionManager.command.execute(id)
 
-/** @param {() => void} listener called when anything in the graph has changed */
-export function onGraphChange(listener) {
-  api.addEventListener('graphChanged', listener)
-}
-
-/** @param {() => void} listener called when a node has shown something */
-export function onOutputs(listener) {
-  api.addEventListener('executed', listener)
+/** @param {() => void} listener called when the graph has changed, or a node has shown something */
+export function onChange(listener) {
+  for (const event of ['graphChanged', 'executed']) api.addEventListener(event, listener)
 }
 
 /**

@@ -13,13 +13,7 @@ import { t } from './texts.js'
 /** @type {Row} */
 const UNKNOWN = { name: '', strength: 1, status: 'unknown', file: '', nearest: [], message: '' }
 
-/**
- * @typedef {object} Actions
- * @property {(entries: Entry[]) => void} write
- * @property {() => Promise<import('./types.js').LoraList>} list
- */
-
-/** @param {Actions} actions */
+/** @param {{ write: (entries: Entry[]) => void, list: typeof import('./api.js').loraList }} actions */
 export function createLoraRows(actions) {
   const notes = el('div', { class: 'ensemble-notes', role: 'status' })
   const rows = el('ol', { class: 'ensemble-rows', 'aria-label': t('rows.title') })

@@ -7,15 +7,7 @@ import { t } from './texts.js'
 
 let count = 0
 
-/**
- * @typedef {object} Popup
- * @property {(choices: Choice[]) => void} show
- * @property {() => void} hide
- * @property {(event: KeyboardEvent) => boolean} key whether the key was for the list
- * @property {() => boolean} isOpen
- */
-
-/** @param {HTMLElement} field @param {(choice: Choice) => void} accept @returns {Popup} */
+/** @param {HTMLElement} field @param {(choice: Choice) => void} accept */
 export function createPopup(field, accept) {
   const id = `ensemble-choices-${++count}`
   const list = el('ul', { class: 'ensemble-choices', role: 'listbox', id, 'aria-label': t('choices.title') })
@@ -57,6 +49,7 @@ export function createPopup(field, accept) {
     select(0)
   }
 
+  /** Whether the key was for the list. */
   /** @param {KeyboardEvent} event */
   function key(event) {
     if (!shown.length || event.isComposing) return false

@@ -1,6 +1,5 @@
 """ViTPose of transformers on person boxes, both from folders under models/pose_estimation."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -21,10 +20,8 @@ _COCO = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
 class ViTPose:
-    title: str = "ViTPose"
-    needs: str = (
+    needs = (
         "ViTPose: models/pose_estimation/<name>/ with config.json, preprocessor_config.json and "
         "model.safetensors of a ViTPose model (such as usyd-community/vitpose-base-simple), and "
         "beside it such a folder of an RT-DETR model (such as PekingU/rtdetr_r50vd_coco_o365)"

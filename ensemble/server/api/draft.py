@@ -10,10 +10,10 @@ from ...recipes.build import Options
 from ...recipes.compiler import compile_recipe
 from ...recipes.library import Library
 from ...recipes.problems import Reading
-from ...recipes.recipe import Recipe, Service
+from ...recipes.recipe import Recipe
 from ...recipes.shrink import Shrink, shrink_recipe
 from ..bodies import Refused
-from .jobs import JobIds, work_of
+from .jobs import JobIds
 from .pictures import Upload, read_picture
 
 _LONGEST_KEY = 200
@@ -22,8 +22,6 @@ _LONGEST_TRACK = 500
 
 @dataclass(frozen=True)
 class Draft:
-    """A compiled job."""
-
     # With every default filled in.
     recipe: Recipe
     graph: dict[str, Any]
@@ -31,9 +29,6 @@ class Draft:
     warnings: tuple[str, ...]
     # What the graph's LoadImage nodes name.
     uploads: tuple[Upload, ...]
-    # See Job.
-    kind: str
-    work: float
 
 
 def draft(
@@ -54,16 +49,13 @@ def draft(
     compiled = compile_recipe(recipe, _with_uploads(this_machine(), uploads), options)
     # Only a picture the reader took for a data URL and we did not: it is written anew all the same.
     more = tuple(replace(read_picture(data), name=name) for name, data in compiled.uploads.items())
-    full = compiled.recipe
     return Draft(
-        recipe=full,
+        recipe=compiled.recipe,
         graph=compiled.graph,
         report=compiled.report | {"shrink": changes},
         # Without line and column: pictures were taken out of the text that was sent.
         warnings=tuple(f"{each.setting}: {each.message}" for each in reading.warnings),
         uploads=uploads + more,
-        kind=full.service.value if full.service is Service.ASTRIA else full.task.value,
-        work=work_of(full),
     )
 
 

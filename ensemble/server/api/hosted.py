@@ -6,6 +6,7 @@ has its HTTP status too.
 
 import asyncio
 import json
+from functools import partial
 from typing import Any
 
 from aiohttp import web
@@ -53,8 +54,7 @@ def register_hosted(routes: web.RouteTableDef, service: JobService) -> None:
     routes.post(f"{V4}/model_reload")(_answering(reload))
 
 
-def _answering(handler: Any) -> Any:
-    return answering(handler, answers.error, unprocessed=200)
+_answering = partial(answering, shape=answers.error, unprocessed=200)
 
 
 def _generator(service: JobService, path: str, task: Task) -> Any:

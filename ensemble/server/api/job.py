@@ -12,8 +12,6 @@ class State(Enum):
 
 
 class WebhookState(Enum):
-    """How the webhook call of a job stands."""
-
     NONE = ""
     WAITING = "waiting"
     DUE = "due"
@@ -62,8 +60,6 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a job ended: with pictures, or with an error."""
-
     outputs: tuple[dict[str, str], ...] = ()
     error: str = ""
     seconds: float | None = None

@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 
+import folder_paths
+
 from ...recipes.recipe import Recipe
 from .job import Job, Outcome
 from .pictures import Upload, delete_pictures, find_pictures, write_uploads
@@ -46,21 +48,14 @@ class Jobs:
     """`limit` jobs may wait at once. One task watches the queue and delivers webhooks."""
 
     def __init__(
-        self,
-        store: JobStore,
-        queue: ComfyQueue,
-        sender: WebhookSender,
-        *,
-        limit: int,
-        output: Path,
-        inputs: Path,
+        self, store: JobStore, queue: ComfyQueue, sender: WebhookSender, *, limit: int
     ) -> None:
         self.store = store
         self._queue = queue
         self._sender = sender
         self._limit = limit
-        self._output = output
-        self._inputs = inputs
+        self._output = Path(folder_paths.get_output_directory())
+        self._inputs = Path(folder_paths.get_input_directory())
         self._queued: dict[str, Job] = {}
         self._began: dict[str, float] = {}
         self._rates: dict[str, float | None] = {}
@@ -99,7 +94,9 @@ class Jobs:
         speed of past runs."""
         kinds = {each.kind for each in (*self._queued.values(), job)}
         for kind in kinds - self._rates.keys():
-            self._rates[kind] = _rate(await asyncio.to_thread(self.store.past_runs, kind))
+            runs = await asyncio.to_thread(self.store.past_runs, kind)
+            rates = [seconds / work for work, seconds in runs if work > 0]
+            self._rates[kind] = median(rates) if rates else None
         ours = [each for each in self._queued.values() if each.number <= job.number]
         others = max(self._queue.length() - len(self._queued), 0)
         seconds = sum(map(self._guess, ours)) + others * self._guess(job)
@@ -186,16 +183,9 @@ class Jobs:
 
     def picture_path(self, record: dict[str, str]) -> Path | None:
         """The file of one of a job's pictures, if it still is in the output folder."""
-        from folder_paths import is_within_directory
-
         path = self._output / record["subfolder"] / record["filename"]
-        inside = is_within_directory(str(self._output), str(path))
+        inside = folder_paths.is_within_directory(str(self._output), str(path))
         return path if inside and path.is_file() else None
-
-
-def _rate(runs: list[tuple[float, float]]) -> float | None:
-    rates = [seconds / work for work, seconds in runs if work > 0]
-    return median(rates) if rates else None
 
 
 def work_of(recipe: Recipe) -> float:

@@ -28,8 +28,6 @@ class QueueSnapshot:
 
 
 class ComfyQueue:
-    """The queue of the running server."""
-
     def __init__(self, server: "PromptServer") -> None:
         self._server = server
 

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import re
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -11,13 +12,14 @@ from typing import Any
 from aiohttp import web
 
 from ...lora.aliases import AliasFileError
+from ...recipes.recipe import Service
 from ..bodies import Refused, read_body
 from .access import check_key, check_source
 from .answers import links
 from .config import Config
 from .draft import Draft, read_idempotency_key, read_track_id, request_hash
 from .job import Job, WebhookState
-from .jobs import JobIds, Jobs, new_ids
+from .jobs import JobIds, Jobs, new_ids, work_of
 from .pictures import PictureError
 from .queue import GraphError
 from .store import FullError, ReusedError
@@ -46,8 +48,6 @@ class JobOptions:
 
 
 class JobService:
-    """The job API of the running server: routes call it."""
-
     def __init__(self, config: Config, jobs: Jobs) -> None:
         self.config = config
         self.jobs = jobs
@@ -124,11 +124,9 @@ class JobService:
 
     async def find(self, number: object) -> Job | None:
         """The job of an id as a client sends it, a number or its digits."""
-        if isinstance(number, str) and number.isascii() and number.isdigit() and len(number) < 20:
-            number = int(number)
-        if isinstance(number, bool) or not isinstance(number, int) or not 0 < number < 2**53:
+        if not isinstance(number, str | int) or not re.fullmatch("[0-9]{1,16}", str(number)):
             return None
-        return await asyncio.to_thread(self.jobs.store.by_id, number)
+        return await asyncio.to_thread(self.jobs.store.by_id, int(number))
 
     async def output(self, job: Job, base: str) -> list[str]:
         """Links to a job's pictures, or the pictures in base64 where that was asked for."""
@@ -149,13 +147,14 @@ class JobService:
 
 
 def _job(draft: Draft, ids: JobIds, options: JobOptions, answer: dict[str, Any]) -> Job:
+    recipe = draft.recipe
     return Job(
         id=ids.id,
         prompt_id=ids.prompt_id,
-        kind=draft.kind,
+        kind=(recipe.service if recipe.service is Service.ASTRIA else recipe.task).value,
         graph=draft.graph,
-        pictures=draft.recipe.pictures or 1,
-        work=draft.work,
+        pictures=recipe.pictures or 1,
+        work=work_of(recipe),
         prefix=ids.prefix,
         answer=answer | {"base": options.base, "track_id": options.track_id},
         created=time.time(),

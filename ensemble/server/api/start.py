@@ -48,18 +48,8 @@ def register_api(server: "PromptServer") -> None:
 
 def make_service(server: "PromptServer", config: Config, store: JobStore) -> JobService:
     """The API over one ComfyUI server; `jobs.start()` has yet to be called."""
-    import folder_paths
-
     sender = WebhookSender(store, config.webhook_hosts, lambda job: webhook_body(service, job))
-    jobs = Jobs(
-        store,
-        ComfyQueue(server),
-        sender,
-        limit=config.queue,
-        output=Path(folder_paths.get_output_directory()),
-        inputs=Path(folder_paths.get_input_directory()),
-    )
-    service = JobService(config, jobs)
+    service = JobService(config, Jobs(store, ComfyQueue(server), sender, limit=config.queue))
     return service
 
 

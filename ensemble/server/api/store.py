@@ -9,8 +9,7 @@ import json
 import os
 import sqlite3
 import threading
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -51,7 +50,7 @@ class JobStore:
         path.parent.mkdir(parents=True, exist_ok=True)
         # Prompts and webhook addresses are nobody else's.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._db = sqlite3.connect(path, timeout=2, isolation_level=None, check_same_thread=False)
         self._db.row_factory = sqlite3.Row
         try:
@@ -77,19 +76,21 @@ class JobStore:
         """
         row = _row(job)
         names, marks = ", ".join(row), ", ".join("?" * len(row))
-        with self._lock, self._transaction():
+        # The connection commits, or rolls back where something is raised.
+        with self._lock, self._db:
+            self._db.execute("BEGIN IMMEDIATE")
             key = job.idempotency_key
-            if key is not None and (known := self._one("claim = ?", key)):
+            if key is not None and (known := self.by_idempotency_key(key)):
                 if known.request != job.request:
                     raise ReusedError
                 return known, False
-            if self._count_waiting() >= most_waiting:
+            if self.count_waiting() >= most_waiting:
                 raise FullError
             self._db.execute(
                 f"INSERT INTO jobs ({names}) VALUES ({marks})",  # noqa: S608 - our column names
                 tuple(row.values()),
             )
-            added = self._one("id = ?", job.id)
+            added = self.by_id(job.id)
         assert added is not None  # noqa: S101 - read in the transaction that wrote it
         return added, True
 
@@ -108,7 +109,8 @@ class JobStore:
 
     def count_waiting(self) -> int:
         with self._lock:
-            return self._count_waiting()
+            found = self._db.execute("SELECT count(*) FROM jobs WHERE state = 'waiting'")
+            return found.fetchone()[0]
 
     def set_running(self, prompt_id: str) -> None:
         """Note that ComfyUI has begun it."""
@@ -167,27 +169,8 @@ class JobStore:
             done = self._db.execute(f"UPDATE jobs SET {changes}", values)  # noqa: S608 - our text
             return done.rowcount
 
-    def _count_waiting(self) -> int:
-        found = self._db.execute("SELECT count(*) FROM jobs WHERE state = 'waiting'")
-        return found.fetchone()[0]
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:
-            self._db.execute("ROLLBACK")
-            raise
-        self._db.execute("COMMIT")
-
-    def _one(self, condition: str, *values: object) -> Job | None:
-        row = self._db.execute(f"SELECT * FROM jobs WHERE {condition}", values).fetchone()  # noqa: S608
-        return None if row is None else _job(row)
-
     def _first(self, condition: str, *values: object) -> Job | None:
-        with self._lock:
-            return self._one(condition, *values)
+        return next(iter(self._all(f"{condition} LIMIT 1", *values)), None)
 
     def _all(self, condition: str, *values: object) -> list[Job]:
         with self._lock:

@@ -12,6 +12,7 @@ import socket
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
@@ -70,9 +71,7 @@ def _listed(parts: SplitResult, port: int | None, hosts: frozenset[str]) -> bool
     host = parts.hostname or ""
     host = f"[{host}]" if ":" in host else host
     default = 443 if parts.scheme == "https" else 80
-    if f"{host}:{port or default}" in hosts:
-        return True
-    return host in hosts
+    return host in hosts or f"{host}:{port or default}" in hosts
 
 
 def _names(hosts: frozenset[str]) -> set[str]:
@@ -116,26 +115,19 @@ class PublicResolver(AbstractResolver):
         await self._resolver.close()
 
 
+@dataclass
 class WebhookSender:
-    """Delivers the calls that the store has due. `body` makes what is sent for a job."""
+    """Delivers the calls that the store has due."""
 
-    def __init__(
-        self,
-        store: JobStore,
-        hosts: frozenset[str],
-        body: Callable[[Job], dict[str, Any]],
-        *,
-        delays: tuple[float, ...] = DELAYS,
-        timeout: float = TIMEOUT,
-        resolver: AbstractResolver | None = None,
-    ) -> None:
-        self._store = store
-        self._hosts = hosts
-        self._body = body
-        self._delays = delays
-        self._timeout = aiohttp.ClientTimeout(total=timeout)
-        self._resolver = resolver
-        self._calls: dict[str, tuple[str, asyncio.Task[None]]] = {}  # host and call
+    store: JobStore
+    hosts: frozenset[str]
+    # Makes what is sent for a job.
+    body: Callable[[Job], dict[str, Any]]
+    delays: tuple[float, ...] = DELAYS
+    timeout: float = TIMEOUT
+    resolver: AbstractResolver | None = None
+    # Host and call of each job's.
+    _calls: dict[str, tuple[str, asyncio.Task[None]]] = field(default_factory=dict, init=False)
 
     async def deliver_due(self) -> None:
         """Begin calls that are due, at most AT_ONCE and AT_ONE_HOST to one host. Does not wait."""
@@ -146,7 +138,7 @@ class WebhookSender:
         hosts = Counter(host for host, _ in self._calls.values())
         busy = [host for host, count in hosts.items() if count >= AT_ONE_HOST]
         # Those on their way are still due in the store.
-        for job in await asyncio.to_thread(self._store.due_hooks, time.time(), AT_ONCE, busy):
+        for job in await asyncio.to_thread(self.store.due_hooks, time.time(), AT_ONCE, busy):
             host = webhook_host(job)
             if job.prompt_id in self._calls or hosts[host] >= AT_ONE_HOST or room == 0:
                 continue
@@ -165,26 +157,25 @@ class WebhookSender:
         problem = await self._call(job)
         if problem is None:
             hook, at = WebhookState.SENT, None
-        elif tries > len(self._delays):
+        elif tries > len(self.delays):
             hook, at = WebhookState.GIVEN_UP, None
         else:
-            hook, at = WebhookState.DUE, time.time() + self._delays[tries - 1]
+            hook, at = WebhookState.DUE, time.time() + self.delays[tries - 1]
         if problem is not None:
             logger.warning("webhook of job %d, try %d: %s", job.id, tries, problem)
-        await asyncio.to_thread(self._store.set_hook, job.prompt_id, hook, tries, at)
+        await asyncio.to_thread(self.store.set_hook, job.prompt_id, hook, tries, at)
 
     async def _call(self, job: Job) -> str | None:
         """One try: None if the target answered 2xx, else what went wrong."""
         try:
-            url = check_target(job.webhook, self._hosts)  # the list may have changed
+            url = check_target(job.webhook, self.hosts)  # the list may have changed
             connector = aiohttp.TCPConnector(
-                resolver=PublicResolver(self._resolver), use_dns_cache=False, force_close=True
+                resolver=PublicResolver(self.resolver), use_dns_cache=False, force_close=True
             )
+            limit = aiohttp.ClientTimeout(total=self.timeout)
             async with (
-                aiohttp.ClientSession(
-                    connector=connector, timeout=self._timeout, trust_env=False
-                ) as session,
-                session.post(url, json=self._body(job), allow_redirects=False) as answer,
+                aiohttp.ClientSession(connector=connector, timeout=limit) as session,
+                session.post(url, json=self.body(job), allow_redirects=False) as answer,
             ):
                 # Its text is nobody's business: it is not read.
                 return None if 200 <= answer.status < 300 else f"HTTP {answer.status}"

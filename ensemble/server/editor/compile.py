@@ -38,8 +38,6 @@ class RequestError(ValueError):
 
 @dataclass(frozen=True)
 class CompileRequest:
-    """What the body asks for."""
-
     text: str
     options: Options
     shrink: Shrink

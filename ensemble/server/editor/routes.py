@@ -25,12 +25,17 @@ PROMPT_PATH = "/ensemble/v1/prompt/read"
 STACK_PATH = "/ensemble/v1/loras/read"
 LORAS_PATH = "/ensemble/v1/loras"
 MAX_BODY = 1_000_000
+# Keys of the bodies; the first must be there.
 _PROMPT_KEYS = ("text", "negative", "weights", "order", "boxes")
 _STACK_KEYS = ("loras", "strengths", "prompt")
 
 
 def register_editor(routes: web.RouteTableDef) -> None:
-    for path, answer in ((PROMPT_PATH, read_prompt_body), (STACK_PATH, read_stack_body)):
+    for path, keys, tell in (
+        (PROMPT_PATH, _PROMPT_KEYS, tell_prompt),
+        (STACK_PATH, _STACK_KEYS, tell_stack),
+    ):
+        answer = partial(_read, keys=keys, tell=tell)
         routes.post(path)(partial(answer_body, limit=MAX_BODY, answer=answer))
 
     @routes.get(LORAS_PATH)
@@ -38,21 +43,11 @@ def register_editor(routes: web.RouteTableDef) -> None:
         return web.json_response(await asyncio.to_thread(list_loras))
 
 
-def read_prompt_body(body: object) -> tuple[int, dict[str, Any]]:
-    """Status and answer of PROMPT_PATH."""
-    return _read(body, _PROMPT_KEYS, "text", tell_prompt)
-
-
-def read_stack_body(body: object) -> tuple[int, dict[str, Any]]:
-    """Status and answer of STACK_PATH."""
-    return _read(body, _STACK_KEYS, "loras", tell_stack)
-
-
 def _read(
-    body: object, keys: tuple[str, ...], required: str, tell: Callable[..., dict[str, Any]]
+    body: object, *, keys: tuple[str, ...], tell: Callable[..., dict[str, Any]]
 ) -> tuple[int, dict[str, Any]]:
-    if not isinstance(body, dict) or required not in body:
-        return 400, {"error": f"the body must be an object with {required!r}"}
+    if not isinstance(body, dict) or keys[0] not in body:
+        return 400, {"error": f"the body must be an object with {keys[0]!r}"}
     unknown = [str(key)[:40] for key in body if key not in keys]
     if unknown:
         return 400, {"error": f"unknown keys: {', '.join(unknown[:5])}"}
