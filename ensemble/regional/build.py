@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -79,7 +80,16 @@ def prepare(people: People) -> Ready:
 def adapters_of(people: People, *, exact: bool) -> AdapterStack:
     """Everybody's LoRAs, stacked: see `stack_adapters`."""
     patches = [person.patches for person in people.people]
-    return stack_adapters(people.model, patches, compute_dtype(people.model), exact=exact)
+    adapters = stack_adapters(people.model, patches, compute_dtype(people.model), exact=exact)
+    unreached = family_of(people.model).unreached
+    lost = [n for n in (*adapters.names, *adapters.dense.layers) if re.match(unreached, n)]
+    if lost:
+        raise ValueError(
+            f"{lost[0]}: a person's LoRA changes a layer that works before sampling starts, where "
+            f"people have no places ({len(lost)} such layers). Load the file for everybody with "
+            f"MultiLoraLoader, or take it out of the prompt."
+        )
+    return adapters
 
 
 def _fused(people: People, ready: Ready, family: CrossAttentionFamily) -> Regional:

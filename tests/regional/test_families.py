@@ -96,6 +96,21 @@ def test_a_new_family_is_one_entry(monkeypatch):
     assert {entry[0].shape[1] for entry in build(people, ready).positive} == {77, 154}
 
 
+def test_a_layer_that_works_before_sampling_is_refused(monkeypatch):
+    """Anima's text adapter: a LoRA there would do nothing, without a word about it."""
+    monkeypatch.setattr(families, "FAMILIES", (UNet(name="cousin", unreached=r"time_embed\."),))
+    model = tiny.model()
+    for layers, refused in ((tiny.EVERYTHING, True), (tiny.ATTENTION, False)):
+        for method in Method:
+            state = tiny.lora(model, 1, layers=layers)
+            people = tiny.people(model, [state], torch.ones(1, 64, 96), method=method)
+            if refused:
+                with pytest.raises(ValueError, match=r"time_embed.0.*2 such.*MultiLoraLoader"):
+                    prepare(people)
+            else:
+                assert prepare(people).method is method
+
+
 def test_an_entry_with_cross_attention_runs_fused(monkeypatch):
     cousin = UNet(name="cousin", picture_side=640)
     monkeypatch.setattr(families, "FAMILIES", (cousin,))

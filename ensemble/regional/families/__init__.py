@@ -2,6 +2,7 @@
 
 from comfy.model_patcher import ModelPatcher
 
+from .anima import ANIMA
 from .family import Family
 from .flux import CHROMA, FLUX
 from .krea2 import KREA_2
@@ -17,6 +18,7 @@ FAMILIES: tuple[Family, ...] = (
     FLUX,
     CHROMA,
     QWEN_IMAGE,
+    ANIMA,
 )
 """The first that recognises a model describes it."""
 

@@ -36,13 +36,15 @@ class Family:
     repeats_texts: whether a text may be repeated to a longer one's length, because attention does
     not see the repetition. picture_side: pixels of the square pictures that it was trained on.
     clip_channels: channels of the CLIP encoders whose outputs it reads side by side, in their
-    order, by core's short names; empty where it reads texts in another way.
+    order, by core's short names; empty where it reads texts in another way. unreached: pattern at
+    the start of layers' names that run before sampling, where nobody's own adapters can be.
     """
 
     name: str
     repeats_texts: bool = False
     picture_side: int = 1024
     clip_channels: Mapping[str, int] = field(default_factory=dict)
+    unreached: str = "$^"
 
     def recognises(self, model: BaseModel) -> bool:
         """Whether this entry describes the model. Asked in the order of the registry."""
