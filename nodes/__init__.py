@@ -1,6 +1,7 @@
 """The nodes the graph editor shows. Each module ends with its own NODES; this one joins them."""
 
 from . import (
+    cast,
     face_fix,
     face_swap,
     faces,
@@ -17,6 +18,7 @@ from . import (
 )
 
 NODES: list = [
+    *cast.NODES,
     *face_fix.NODES,
     *face_swap.NODES,
     *faces.NODES,

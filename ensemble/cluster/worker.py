@@ -77,6 +77,7 @@ class Worker:
         as (name, bytes) and a `report`, or a `fault` with its `error`; `reboot` where ComfyUI is gone.
         """
         began = time.monotonic()
+        answer: dict[str, Any]
         try:
             answer = self._render(task)
         except _EndError as end:
