@@ -26,7 +26,7 @@ _LOOK = 1.0  # seconds between looks at the history, where the websocket says no
 _ANSWER = 60.0  # seconds for an answer of ComfyUI's own routes
 _FOLDERS = ("output", "temp", "user", "input")
 _COMPILE = "/ensemble/v1/recipes/compile"
-_NOT_WEIGHTS = ("custom_nodes", "configs")
+_NOT_WEIGHTS = {"custom_nodes", "configs"}
 
 
 class _EndError(Exception):
@@ -50,7 +50,6 @@ class Worker:
         self._folder = Path(tempfile.mkdtemp(prefix="ensemble-farm-"))
         self._child: Child | None = None
         self._follower: Follower | None = None
-        self._cancelled = ""
         self._boot = 0.0
         if sys.platform == "linux":
             threading.Thread(
@@ -77,6 +76,7 @@ class Worker:
         as (name, bytes) and a `report`, or a `fault` with its `error`; `reboot` where ComfyUI is gone.
         """
         began = time.monotonic()
+        answer: dict[str, Any]
         try:
             answer = self._render(task)
         except _EndError as end:
@@ -92,7 +92,6 @@ class Worker:
 
     def cancel(self, prompt_id: str) -> None:
         """End a run, now; of one that is not running nothing happens."""
-        self._cancelled = prompt_id
         if self._child is not None and self._child.ended() is None:
             post_json(f"{self._child.url}/api/jobs/{prompt_id}/cancel", {}, timeout=10)
 
@@ -160,12 +159,8 @@ class Worker:
         return int(devices[0].get("vram_total") or 0)
 
     def _files(self, child: Child) -> list[str]:
-        kinds = get_json(f"{child.url}/models", _ANSWER)
-        found = [
-            get_json(f"{child.url}/models/{kind}", _ANSWER)
-            for kind in kinds
-            if kind not in _NOT_WEIGHTS
-        ]
+        kinds = set(get_json(f"{child.url}/models", _ANSWER)) - _NOT_WEIGHTS
+        found = [get_json(f"{child.url}/models/{kind}", _ANSWER) for kind in kinds]
         return sorted({name for names in found for name in names})
 
     def _render(self, task: dict[str, Any]) -> dict[str, Any]:
