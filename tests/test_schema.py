@@ -10,6 +10,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 CONTRACT = Path(__file__).with_name("contract.json")
+SKILL = (ROOT / "SKILL.md").read_text(encoding="utf-8")
 
 
 def nodes() -> list:
@@ -40,6 +41,7 @@ def test_everything_is_explained(node_id):
     assert schema.category.split("/")[0] == "Ensemble"
     assert schema.description and schema.search_aliases
     assert (ROOT / "web" / "docs" / f"{node_id}.md").is_file(), "no help page"
+    assert f"`{node_id}`" in SKILL, "not in the table of nodes of SKILL.md"
 
 
 def test_nothing_that_workflows_rely_on_is_gone():

@@ -49,8 +49,12 @@ ATTENTION = r"(attn\d\.to_(q|k|v|out\.0)|ff\.net\.(0\.proj|2)|proj_in|proj_out)\
 EVERYTHING = r"(attn|ff|proj|conv|in_layers\.2|out_layers\.3|emb_layers|time_embed|label_emb|skip|op\b|out\.2|input_blocks\.0).*weight$"
 
 
-def model(config: dict = SD15, dtype: torch.dtype = torch.float32, seed: int = 0) -> ModelPatcher:
-    kind = comfy.supported_models.SDXL if config.get("num_classes") else comfy.supported_models.SD15
+def model(
+    config: dict = SD15, dtype: torch.dtype = torch.float32, seed: int = 0, kind: type | None = None
+) -> ModelPatcher:
+    """`kind`: core's entry in `comfy.supported_models`; by default SDXL or SD15, as config says."""
+    known = comfy.supported_models
+    kind = kind or (known.SDXL if config.get("num_classes") else known.SD15)
     parts = kind(dict(config))
     parts.unet_config["dtype"] = dtype
     parts.set_inference_dtype(dtype, None if dtype is torch.float32 else torch.float32)

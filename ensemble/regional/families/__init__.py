@@ -1,4 +1,4 @@
-"""The families of models that Ensemble knows; one line for each."""
+"""The families of models that Ensemble knows: an import and a place in FAMILIES for each."""
 
 from comfy.model_patcher import ModelPatcher
 
@@ -11,16 +11,17 @@ from .unet import STABLE_DIFFUSION, STABLE_DIFFUSION_XL
 from .z_image import Z_IMAGE
 
 FAMILIES: tuple[Family, ...] = (
-    STABLE_DIFFUSION_XL,
-    STABLE_DIFFUSION,
     Z_IMAGE,
     KREA_2,
     FLUX,
     CHROMA,
     QWEN_IMAGE,
     ANIMA,
+    STABLE_DIFFUSION_XL,
+    STABLE_DIFFUSION,
 )
-"""The first that recognises a model describes it."""
+"""The first that recognises a model describes it, so a narrow entry comes before a wide one:
+STABLE_DIFFUSION, which takes every other UNet with cross-attention, is the last."""
 
 OTHER = Family(
     name="another family", clip_channels={"l": 768, "g": 1280, "h": 1024}

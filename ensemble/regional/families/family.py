@@ -1,6 +1,6 @@
 """What Ensemble has to know of one family of models, said by the family itself.
 
-A new family is one file beside this one that fills in a Family, and one line in `__init__.py`.
+A new family is one file beside this one that fills in a Family, and its place in `__init__.py`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ class Family:
     """A family that runs people by batch rows (method = exact); subclasses add what more it can.
 
     repeats_texts: whether a text may be repeated to a longer one's length, because attention does
-    not see the repetition. picture_side: pixels of the square pictures that it was trained on.
+    not see the repetition. picture_side: pixels of the square pictures that it was trained on, the size
+    at which a face's crop is redrawn.
     clip_channels: channels of the CLIP encoders whose outputs it reads side by side, in their
     order, by core's short names; empty where it reads texts in another way. unreached: pattern at
     the start of layers' names that run before sampling, where nobody's own adapters can be.
