@@ -14,20 +14,13 @@ from . import (
     safety,
     sampler,
     text,
-)
+)  # fmt: skip
 
 NODES: list = [
-    *face_fix.NODES,
-    *face_swap.NODES,
-    *faces.NODES,
-    *film.NODES,
-    *hires.NODES,
-    *lora.NODES,
-    *mask.NODES,
-    *panorama.NODES,
-    *pose.NODES,
-    *regional.NODES,
-    *safety.NODES,
-    *sampler.NODES,
-    *text.NODES,
-]
+    node
+    for module in (
+        face_fix, face_swap, faces, film, hires, lora, mask, panorama, pose, regional, safety,
+        sampler, text,
+    )
+    for node in module.NODES
+]  # fmt: skip

@@ -1,20 +1,25 @@
 """Faces mended by a restoration network, and what the face nodes share."""
 
+from typing import TYPE_CHECKING
+
 from comfy_api.latest import io, ui
 
 from ..ensemble.faces.choices import restorers
+from .sampling import painter_of
 from .types import FaceDetection, FaceLandmarks, People, PoseKeypoint
-from .widgets import share
+from .widgets import optional, share
+
+if TYPE_CHECKING:
+    from ..ensemble.faces.painters import FacePainter
 
 NO_FILE = "none"
 
 
-def where() -> list[io.Input]:
+def where() -> tuple[io.Input, ...]:
     """The sockets that say where the faces are."""
-    return [
+    return optional(
         io.BoundingBox.Input(
             "boxes",
-            optional=True,
             socketless=False,
             force_input=True,
             tooltip="Which faces. If not connected, those with landmarks, else those that are found.",
@@ -22,22 +27,27 @@ def where() -> list[io.Input]:
         io.MultiType.Input(
             "landmarks",
             types=[FaceLandmarks, PoseKeypoint],
-            optional=True,
             tooltip="Face landmarks or a pose with faces, by which each face is set upright. If not "
             "connected, MediaPipe's, where its model is there.",
         ),
         People.Input(
             "people",
-            optional=True,
             tooltip="People of BREAK Regional Prompt: whose face is whose, and where their heads are.",
         ),
         FaceDetection.Input(
             "face_detection",
-            optional=True,
             tooltip="MediaPipe face model, to find faces and landmarks. If not connected, "
             "detection/mediapipe_face*.safetensors is used, where it exists.",
         ),
-    ]
+    )
+
+
+def face_painter(people, model, positive, negative) -> "FacePainter | None":
+    """What paints faces; None where neither people nor a model with its texts is linked."""
+    from ..ensemble.faces.painters import PeoplePainter, PlainPainter
+
+    by = {"from_people": PeoplePainter.of, "from_model": PlainPainter.of}
+    return painter_of(people, model, positive, negative, **by)
 
 
 def answer(image, notes: tuple[str, ...]) -> io.NodeOutput:
@@ -72,10 +82,7 @@ class EnsembleFaceRestore(io.ComfyNode):
         )
 
     @classmethod
-    def execute(
-        cls, *, image, model: str, strength: float, boxes=None, landmarks=None, people=None,
-        face_detection=None,
-    ) -> io.NodeOutput:  # fmt: skip
+    def execute(cls, *, image, model: str, strength: float, **linked) -> io.NodeOutput:
         if strength == 0:
             return io.NodeOutput(image)
         if model == NO_FILE:
@@ -86,10 +93,7 @@ class EnsembleFaceRestore(io.ComfyNode):
         from ..ensemble.faces.landmarks import FaceInputs, aligned_faces
         from ..ensemble.faces.restore import load_restorer, restore_faces
 
-        inputs = FaceInputs(
-            boxes=boxes, landmarks=landmarks, people=people, face_detection=face_detection
-        )
-        found = aligned_faces(image, inputs)
+        found = aligned_faces(image, FaceInputs(**linked))
         restored = restore_faces(image, found.faces, load_restorer(model), strength)
         return answer(restored, found.notes)
 

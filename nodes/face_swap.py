@@ -3,10 +3,10 @@
 from comfy_api.latest import io
 
 from ..ensemble.faces.choices import Mode
-from .face_fix import answer, where
+from .face_fix import answer, face_painter, where
 from .sampling import SamplingSettings, sampling, without_people
 from .types import FaceLandmarks, PoseKeypoint
-from .widgets import choice, share
+from .widgets import advanced, choice, decimal, optional, problem, share, switch, whole
 
 
 class EnsembleFaceSwap(io.ComfyNode):
@@ -45,12 +45,7 @@ class EnsembleFaceSwap(io.ComfyNode):
     def validate_inputs(cls, names: str | None) -> bool | str:
         from ..ensemble.faces.references import reference_files
 
-        # A linked text is None here: it is read when the node runs.
-        try:
-            reference_files(names or "")
-        except ValueError as error:
-            return str(error)
-        return True
+        return problem(reference_files, names)
 
     @classmethod
     def fingerprint_inputs(cls, names: str | None = None, **_) -> str:
@@ -67,7 +62,6 @@ class EnsembleFaceSwap(io.ComfyNode):
         reference=None, reference_landmarks=None, **sampling,
     ) -> io.NodeOutput:  # fmt: skip
         from ..ensemble.faces.landmarks import FaceInputs
-        from ..ensemble.faces.painters import painter_of
         from ..ensemble.faces.redraw import RedrawSettings
         from ..ensemble.faces.references import linked_references, named_references
         from ..ensemble.faces.swap import Repaint, lay_faces, redraw_faces
@@ -76,7 +70,7 @@ class EnsembleFaceSwap(io.ComfyNode):
         inputs = FaceInputs(
             boxes=boxes, landmarks=landmarks, people=people, face_detection=face_detection
         )
-        painter = painter_of(people, model, positive, negative) if vae is not None else None
+        painter = face_painter(people, model, positive, negative) if vae is not None else None
 
         def repaint(denoise: float) -> Repaint | None:
             if painter is None or denoise == 0:
@@ -86,55 +80,45 @@ class EnsembleFaceSwap(io.ComfyNode):
             return Repaint(vae=vae, painter=painter, settings=settings)
 
         if Mode(mode) is Mode.REDRAW:
-            return _told(redraw_faces(image, inputs, repaint(denoise), strength))
+            return answer(redraw_faces(image, inputs, repaint(denoise), strength), ())
         if reference is not None:
             references = linked_references(reference, reference_landmarks, face_detection)
         else:
             references = named_references(names, face_detection)
         warp = Warp(match_colour=match_colour, thin_plate=thin_plate)
-        return _told(lay_faces(image, inputs, references, warp, repaint(redraw_after), strength))
-
-
-def _told(swapped) -> io.NodeOutput:
-    return answer(swapped.image, swapped.notes)
+        swapped = lay_faces(image, inputs, references, warp, repaint(redraw_after), strength)
+        return answer(swapped.image, swapped.notes)
 
 
 def _painting() -> list[io.Input]:
     return [
         *sampling("Each person's noise follows from this and the person, whoever else is there."),
-        io.Float.Input(
-            "denoise",
-            default=0.5,
-            min=0.01,
-            max=1.0,
-            step=0.01,
-            tooltip="redraw: how much of the face is painted anew.",
-        ),
-        io.Int.Input(
-            "size",
-            default=0,
-            min=0,
-            max=4096,
-            step=8,
-            advanced=True,
-            tooltip="Pixels of a face's crop as the model sees it. 0: the model's own.",
+        decimal("denoise", 0.5, (0.01, 1.0), "redraw: how much of the face is painted anew."),
+        *advanced(
+            whole(
+                "size",
+                0,
+                (0, 4096),
+                "Pixels of a face's crop as the model sees it. 0: the model's own.",
+                step=8,
+            )
         ),
     ]
 
 
 def _warping() -> list[io.Input]:
     return [
-        io.Image.Input(
-            "reference",
-            optional=True,
-            tooltip="warp: one picture per person in the order of people, or of the faces from left "
-            "to right; a single one for all.",
-        ),
-        io.MultiType.Input(
-            "reference_landmarks",
-            types=[FaceLandmarks, PoseKeypoint],
-            optional=True,
-            tooltip="Landmarks of reference. If not connected, MediaPipe's, where its model is there.",
+        *optional(
+            io.Image.Input(
+                "reference",
+                tooltip="warp: one picture per person in the order of people, or of the faces from left "
+                "to right; a single one for all.",
+            ),
+            io.MultiType.Input(
+                "reference_landmarks",
+                types=[FaceLandmarks, PoseKeypoint],
+                tooltip="Landmarks of reference. If not connected, MediaPipe's, where its model is there.",
+            ),
         ),
         io.String.Input(
             "names",
@@ -142,26 +126,25 @@ def _warping() -> list[io.Input]:
             tooltip="warp without reference: people of the alias file whose faces to take, "
             "separated by commas, in the same order.",
         ),
-        share(
-            "match_colour",
-            1.0,
-            "warp: how far the reference takes on the picture's colours.",
-            step=0.05,
-            advanced=True,
-        ),
-        io.Boolean.Input(
-            "thin_plate",
-            default=False,
-            advanced=True,
-            tooltip="warp: also bend the face so that all landmarks fit. It then takes on the expression "
-            "and the shape of the face below.",
-        ),
-        share(
-            "redraw_after",
-            0.2,
-            "warp: the result is redrawn with this denoise, where vae and people or model are "
-            "linked. 0: it is not.",
-            advanced=True,
+        *advanced(
+            share(
+                "match_colour",
+                1.0,
+                "warp: how far the reference takes on the picture's colours.",
+                step=0.05,
+            ),
+            switch(
+                "thin_plate",
+                False,
+                "warp: also bend the face so that all landmarks fit. It then takes on the expression "
+                "and the shape of the face below.",
+            ),
+            share(
+                "redraw_after",
+                0.2,
+                "warp: the result is redrawn with this denoise, where vae and people or model are "
+                "linked. 0: it is not.",
+            ),
         ),
     ]
 

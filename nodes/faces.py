@@ -3,9 +3,10 @@
 from comfy_api.latest import io, ui
 
 from ..ensemble.faces.choices import Source, Unmatched, yunet_files
-from .sampling import SamplingSettings, sampling, without_people
+from .face_fix import face_painter
+from .sampling import NO_PAINTER, SamplingSettings, sampling, without_people
 from .types import FaceDetection, People, PoseKeypoint
-from .widgets import choice, share
+from .widgets import advanced, choice, decimal, optional, share, whole
 
 FIRST_FILE = "first in folder"
 
@@ -17,7 +18,7 @@ class FaceInpaint(io.ComfyNode):
             node_id="FaceInpaint",
             display_name="Face Inpaint",
             category="Ensemble",
-            description="Finds every face, tells whose it is, redraws all of them in one sampler run "
+            description="Finds every face, matches it to its person, redraws all of them in one sampler run "
             "with each person's text and LoRA, and puts them back without touching another pixel.",
             search_aliases=[
                 "face detailer",
@@ -54,12 +55,11 @@ class FaceInpaint(io.ComfyNode):
         from ..ensemble.faces.crop import Oval
         from ..ensemble.faces.detect import Sources
         from ..ensemble.faces.inpaint import FaceSettings, face_inpaint, numbered_faces
-        from ..ensemble.faces.painters import painter_of
         from ..ensemble.faces.redraw import RedrawSettings
 
-        painter = painter_of(people, model, positive, negative)
+        painter = face_painter(people, model, positive, negative)
         if painter is None:
-            raise ValueError("Link people, or model, positive and negative.")
+            raise ValueError(NO_PAINTER)
         sources = Sources(
             mask=mask,
             face_detection=face_detection,
@@ -89,23 +89,19 @@ def _linked() -> list:
     return [
         io.Image.Input("image", tooltip="Picture, or several of one size."),
         io.Vae.Input("vae", tooltip="VAE of the model."),
-        People.Input(
-            "people",
-            optional=True,
-            tooltip="People of BREAK Regional Prompt: each face gets its person's text, negative "
-            "and LoRA. Wins over model.",
-        ),
-        *without_people("Prompt for all faces", "Negative for all faces"),
-        FaceDetection.Input(
-            "face_detection",
-            optional=True,
-            tooltip="MediaPipe face model of core's Load Face Detection Model.",
-        ),
-        PoseKeypoint.Input(
-            "pose", optional=True, tooltip="Skeletons; their heads tell where the faces are."
-        ),
-        io.Mask.Input(
-            "mask", optional=True, tooltip="Where the faces are; each separate patch is one."
+        *optional(
+            People.Input(
+                "people",
+                tooltip="People of BREAK Regional Prompt: each face gets its person's text, negative "
+                "and LoRA. Wins over model.",
+            ),
+            *without_people("Prompt for all faces", "Negative for all faces"),
+            FaceDetection.Input(
+                "face_detection",
+                tooltip="MediaPipe face model of core's Load Face Detection Model.",
+            ),
+            PoseKeypoint.Input("pose", tooltip="Skeletons, whose heads show where the faces are."),
+            io.Mask.Input("mask", tooltip="Where the faces are; each separate patch is one."),
         ),
     ]
 
@@ -135,50 +131,39 @@ def _faces() -> list:
             "Faces that belong to none of the people: redraw them with the common prompt (common), "
             "or leave them as they are (leave).",
         ),
-        io.Int.Input(
-            "size",
-            default=0,
-            min=0,
-            max=4096,
-            step=64,
-            advanced=True,
-            tooltip="Side of a crop as the model sees it, in pixels. 0: 512 for SD 1 and 2, else 1024.",
-        ),
-        io.Float.Input(
-            "context",
-            default=2.0,
-            min=1.0,
-            max=8.0,
-            step=0.1,
-            advanced=True,
-            tooltip="Side of a crop in sides of the face. A larger crop shows the model more of what is "
-            "around it.",
-        ),
-        io.Float.Input(
-            "grow",
-            default=0.15,
-            min=-0.3,
-            max=1.0,
-            step=0.01,
-            advanced=True,
-            tooltip="How far beyond the face's oval the picture is redrawn, in sides of the face.",
-        ),
-        share("feather", 0.15, "Width of the soft edge, in sides of the face.", advanced=True),
-        io.Int.Input(
-            "max_faces",
-            default=32,
-            min=1,
-            max=1000,
-            advanced=True,
-            tooltip="Where a picture shows more faces than this, those of people are redrawn first, "
-            "then the largest.",
-        ),
-        io.Combo.Input(
-            "yunet_model",
-            options=[FIRST_FILE, *yunet_files()],
-            default=FIRST_FILE,
-            advanced=True,
-            tooltip="YuNet file of models/face_detection.",
+        *advanced(
+            whole(
+                "size",
+                0,
+                (0, 4096),
+                "Side of a crop as the model sees it, in pixels. 0: 512 for SD 1 and 2, else 1024.",
+                step=64,
+            ),
+            decimal(
+                "context",
+                2.0,
+                (1.0, 8.0),
+                "Side of a crop in sides of the face. A larger crop shows the model more of what is "
+                "around it.",
+                step=0.1,
+            ),
+            decimal(
+                "grow",
+                0.15,
+                (-0.3, 1.0),
+                "How far beyond the face's oval the picture is redrawn, in sides of the face.",
+            ),
+            share("feather", 0.15, "Width of the soft edge, in sides of the face."),
+            whole(
+                "max_faces",
+                32,
+                (1, 1000),
+                "Where a picture shows more faces than this, those of people are redrawn first, "
+                "then the largest.",
+            ),
+            choice(
+                "yunet_model", [FIRST_FILE, *yunet_files()], "YuNet file of models/face_detection."
+            ),
         ),
     ]
 

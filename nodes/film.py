@@ -13,7 +13,7 @@ from ..ensemble.film.looks import LOOKS
 from ..ensemble.film.paste import paste_back
 from ..ensemble.film.stocks import DEFAULT_STOCK, STOCKS
 from ..ensemble.pictures import rgb
-from .widgets import seed, share
+from .widgets import advanced, choice, decimal, optional, seed, share, whole
 
 NO_CHOICE = "none"
 SHOWN = 320  # pixels a side of the preview, about what a node shows unshrunk
@@ -35,59 +35,51 @@ class FilmGrain(io.ComfyNode):
             search_aliases=["noise", "analog", "film look", "ISO", "texture"],
             inputs=[
                 io.Image.Input("image", tooltip="Picture or frames of a film, graded already."),
-                io.Combo.Input(
+                choice(
                     "stock",
-                    options=list(STOCKS),
+                    STOCKS,
+                    "Film whose grain to add. T-Max and Tri-X have no colour in it.",
                     default=DEFAULT_STOCK,
-                    tooltip="Film whose grain to add. T-Max and Tri-X have no colour in it.",
                 ),
-                io.Float.Input(
+                decimal(
                     "strength",
-                    default=1.0,
-                    min=0.0,
-                    max=5.0,
+                    1.0,
+                    (0.0, 5.0),
+                    "Factor on the stock's grain. 0 leaves the picture as it is.",
                     step=0.05,
-                    tooltip="Factor on the stock's grain. 0 leaves the picture as it is.",
                 ),
-                io.Float.Input(
+                decimal(
                     "size",
-                    default=1.0,
-                    min=0.1,
-                    max=10.0,
-                    step=0.05,
-                    tooltip="Factor on the size of the grain, measured on the film: the same look "
+                    1.0,
+                    (0.1, 10.0),
+                    "Factor on the size of the grain, measured on the film: the same look "
                     "at every resolution.",
-                ),
-                io.Float.Input(
-                    "chroma",
-                    default=1.0,
-                    min=0.0,
-                    max=2.0,
                     step=0.05,
-                    tooltip="Factor on the colour of the grain. 0 is silver; the amount of grain "
+                ),
+                decimal(
+                    "chroma",
+                    1.0,
+                    (0.0, 2.0),
+                    "Factor on the colour of the grain. 0 is silver; the amount of grain "
                     "stays the same.",
+                    step=0.05,
                 ),
                 seed("Which grain. The same on every device."),
-                io.Int.Input(
-                    "frame_offset",
-                    default=0,
-                    min=0,
-                    max=0x7FFFFFFF,
-                    advanced=True,
-                    tooltip="Number of the first picture, for a film worked on in parts.",
+                *advanced(
+                    whole(
+                        "frame_offset",
+                        0,
+                        (0, 0x7FFFFFFF),
+                        "Number of the first picture, for a film worked on in parts.",
+                    )
                 ),
             ],
             outputs=[io.Image.Output("IMAGE", tooltip="The picture with grain.")],
         )
 
     @classmethod
-    def execute(
-        cls, *, image, stock: str, strength: float, size: float, chroma: float, seed: int,
-        frame_offset: int,
-    ) -> io.NodeOutput:  # fmt: skip
-        settings = GrainSettings(
-            stock=STOCKS[stock], strength=strength, size=size, chroma=chroma, seed=seed
-        )
+    def execute(cls, *, image, stock: str, frame_offset: int, **settings) -> io.NodeOutput:
+        settings = GrainSettings(stock=STOCKS[stock], **settings)
         device = model_management.get_torch_device()
         grained = film_grain(image, settings, frame_offset, device)
         shown = ui.PreviewImage(_middle(grained), cls=cls) if len(grained) else None
@@ -103,22 +95,15 @@ def _middle(image):
 
 
 def _slider(
-    name: str, default: float, low: float, high: float, step: float, tooltip: str, *, advanced=False
+    name: str, default: float, bounds: tuple[float, float], tooltip: str, step: float = 0.01
 ) -> io.Float.Input:
-    return io.Float.Input(
-        name,
-        default=default,
-        min=low,
-        max=high,
-        step=step,
-        tooltip=tooltip,
-        advanced=advanced,
-        display_mode=io.NumberDisplay.slider,
-    )
+    slider = decimal(name, default, bounds, tooltip, step=step)
+    slider.display_mode = io.NumberDisplay.slider
+    return slider
 
 
 def _wheel(name: str, tooltip: str) -> io.Color.Input:
-    return io.Color.Input(name, default="#808080", tooltip=tooltip, advanced=True)
+    return io.Color.Input(name, default="#808080", tooltip=tooltip)
 
 
 class EnsembleColorGrade(io.ComfyNode):
@@ -141,45 +126,31 @@ class EnsembleColorGrade(io.ComfyNode):
             ],
             inputs=[
                 io.Image.Input("image", tooltip="Picture to grade."),
-                io.Combo.Input(
+                choice(
                     "look",
-                    options=[NO_CHOICE, *LOOKS],
-                    default=NO_CHOICE,
-                    tooltip="Film look, after all sliders. The curves are the pack's own.",
+                    [NO_CHOICE, *LOOKS],
+                    "Film look, after all sliders. The curves are the pack's own.",
                 ),
-                _slider("exposure", 0.0, -5.0, 5.0, 0.05, "In stops."),
-                _slider("contrast", 1.0, 0.0, 3.0, 0.01, "Slope at the pivot. 1 changes nothing."),
-                _slider("temperature", 0.0, -100, 100, 1, "Warmer to the right."),
-                _slider("tint", 0.0, -100, 100, 1, "Green to magenta."),
-                _slider("saturation", 1.0, 0.0, 3.0, 0.01, "Of all colours. 0 is grey."),
-                _slider("vibrance", 0.0, -1.0, 1.0, 0.01, "Of pale colours; spares skin."),
-                _slider("lift", 0.0, -0.5, 0.5, 0.005, "Moves black, keeps white."),
-                _slider("gamma", 1.0, 0.1, 4.0, 0.01, "Bends the middle; above 1 is brighter."),
-                _slider("gain", 1.0, 0.0, 4.0, 0.01, "Moves white, keeps black."),
-                io.Combo.Input(
-                    "lut",
-                    options=_luts(),
-                    default=NO_CHOICE,
-                    tooltip="A .cube file of models/luts, applied last.",
+                _slider("exposure", 0.0, (-5.0, 5.0), "In stops.", step=0.05),
+                _slider("contrast", 1.0, (0.0, 3.0), "Slope at the pivot. 1 changes nothing."),
+                _slider("temperature", 0.0, (-100, 100), "Warmer to the right.", step=1),
+                _slider("tint", 0.0, (-100, 100), "Green to magenta.", step=1),
+                _slider("saturation", 1.0, (0.0, 3.0), "Of all colours. 0 is grey."),
+                _slider("vibrance", 0.0, (-1.0, 1.0), "Of pale colours; spares skin."),
+                _slider("lift", 0.0, (-0.5, 0.5), "Moves black, keeps white.", step=0.005),
+                _slider("gamma", 1.0, (0.1, 4.0), "Bends the middle; above 1 is brighter."),
+                _slider("gain", 1.0, (0.0, 4.0), "Moves white, keeps black."),
+                choice("lut", _luts(), "A .cube file of models/luts, applied last."),
+                *advanced(
+                    _slider("look_strength", 1.0, (0.0, 1.0), "How much of the look."),
+                    _slider("lut_strength", 1.0, (0.0, 1.0), "How much of the table."),
+                    _slider(
+                        "pivot", 0.435, (0.05, 0.95), "Grey that contrast leaves alone.", step=0.005
+                    ),
+                    _wheel("lift_color", "Colour of the shadows. Grey is neutral."),
+                    _wheel("gamma_color", "Colour of the middle tones. Grey is neutral."),
+                    _wheel("gain_color", "Colour of the lights. Grey is neutral."),
                 ),
-                _slider(
-                    "look_strength", 1.0, 0.0, 1.0, 0.01, "How much of the look.", advanced=True
-                ),
-                _slider(
-                    "lut_strength", 1.0, 0.0, 1.0, 0.01, "How much of the table.", advanced=True
-                ),
-                _slider(
-                    "pivot",
-                    0.435,
-                    0.05,
-                    0.95,
-                    0.005,
-                    "Grey that contrast leaves alone.",
-                    advanced=True,
-                ),
-                _wheel("lift_color", "Colour of the shadows. Grey is neutral."),
-                _wheel("gamma_color", "Colour of the middle tones. Grey is neutral."),
-                _wheel("gain_color", "Colour of the lights. Grey is neutral."),
             ],
             outputs=[io.Image.Output("IMAGE", tooltip="The graded picture.")],
         )
@@ -208,23 +179,22 @@ class EnsemblePasteBack(io.ComfyNode):
             search_aliases=["stitch", "composite", "inpaint paste", "restore original", "uncrop"],
             inputs=[
                 io.Image.Input("image", tooltip="Repainted picture, at any size."),
-                io.Image.Input(
-                    "original",
-                    optional=True,
-                    tooltip="Picture to keep. The result has its size. It may stay unlinked where "
-                    "this node does not run, behind a switch that is off.",
+                *optional(
+                    io.Image.Input(
+                        "original",
+                        tooltip="Picture to keep. The result has its size. It may stay unlinked where "
+                        "this node does not run, behind a switch that is off.",
+                    ),
+                    io.Mask.Input(
+                        "mask",
+                        tooltip="White is taken from the repainted picture. It may stay unlinked as original may.",
+                    ),
                 ),
-                io.Mask.Input(
-                    "mask",
-                    optional=True,
-                    tooltip="White is taken from the repainted picture. It may stay unlinked as original may.",
-                ),
-                io.Int.Input(
+                whole(
                     "feather",
-                    default=16,
-                    min=0,
-                    max=512,
-                    tooltip="Width of the soft edge around white, in pixels of the original.",
+                    16,
+                    (0, 512),
+                    "Width of the soft edge around white, in pixels of the original.",
                 ),
                 share(
                     "match_colour",
@@ -238,14 +208,10 @@ class EnsemblePasteBack(io.ComfyNode):
         )
 
     @classmethod
-    def execute(
-        cls, *, image, feather: int, match_colour: float, original=None, mask=None
-    ) -> io.NodeOutput:
+    def execute(cls, *, image, original=None, mask=None, **edge) -> io.NodeOutput:
         if original is None or mask is None:
             raise ValueError("Link original and mask, or switch this stage off.")
-        return io.NodeOutput(
-            paste_back(image, original, mask, feather=feather, match_colour=match_colour)
-        )
+        return io.NodeOutput(paste_back(image, original, mask, **edge))
 
 
 NODES = [FilmGrain, EnsembleColorGrade, EnsemblePasteBack]

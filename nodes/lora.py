@@ -4,8 +4,9 @@ from comfy_api.latest import io
 from server import PromptServer
 
 from ..ensemble.lora.cache import TENSORS
-from ..ensemble.lora.choose import OnMissing, check, fingerprint
+from ..ensemble.lora.choose import OnMissing, check, fingerprint, read_stack
 from ..ensemble.lora.stack import load_stack
+from .widgets import advanced, choice, optional
 
 
 class MultiLoraLoader(io.ComfyNode):
@@ -23,41 +24,39 @@ class MultiLoraLoader(io.ComfyNode):
             search_aliases=["lora stack", "lora list", "load loras", "lora tag", "lora multi"],
             inputs=[
                 io.Model.Input("model", tooltip="The diffusion model the LoRAs change."),
-                io.Clip.Input(
-                    "clip",
-                    optional=True,
-                    tooltip="The text encoder they change; without it only the model is changed.",
-                ),
-                io.String.Input(
-                    "loras",
-                    optional=True,
-                    default="",
-                    tooltip="Names with commas between: ganyu-lora,more_details. With or without "
-                    "folder and extension, or ids of the alias file; names with commas in quotes.",
-                ),
-                io.String.Input(
-                    "strengths",
-                    optional=True,
-                    default="",
-                    tooltip="One number for all, or one for each name: 1,0.6. Empty means 1.",
-                ),
-                io.String.Input(
-                    "prompt",
-                    optional=True,
-                    default="",
-                    multiline=True,
-                    dynamic_prompts=True,
-                    tooltip="May hold more LoRAs as <lora:name:strength> or "
-                    "<lora:name:strength:clip strength>; comes out without the tags.",
-                ),
-                io.Combo.Input(
-                    "on_missing",
-                    optional=True,
-                    options=[policy.value for policy in OnMissing],
-                    default=OnMissing.ERROR.value,
-                    advanced=True,
-                    tooltip="What to do about a name that is no file: stop, or go on without it "
-                    "and say so in the report.",
+                *optional(
+                    io.Clip.Input(
+                        "clip",
+                        tooltip="The text encoder that the LoRAs change. If not connected, only the model is changed.",
+                    ),
+                    io.String.Input(
+                        "loras",
+                        default="",
+                        tooltip="Names with commas between: ganyu-lora,more_details. A name is a file with "
+                        "or without folder and extension, or an id of the alias file. Put a name that "
+                        "holds a comma in quotes.",
+                    ),
+                    io.String.Input(
+                        "strengths",
+                        default="",
+                        tooltip="One number for all, or one for each name: 1,0.6. Empty means 1.",
+                    ),
+                    io.String.Input(
+                        "prompt",
+                        default="",
+                        multiline=True,
+                        dynamic_prompts=True,
+                        tooltip="Text that may hold more LoRAs as <lora:name:strength> or "
+                        "<lora:name:strength:clip strength>. It comes out without the tags.",
+                    ),
+                    *advanced(
+                        choice(
+                            "on_missing",
+                            OnMissing,
+                            "What to do about a name that is no file. error: stop. skip: go on "
+                            "without it and say so in the report.",
+                        )
+                    ),
                 ),
             ],
             outputs=[
@@ -85,7 +84,8 @@ class MultiLoraLoader(io.ComfyNode):
     def fingerprint_inputs(
         cls, model, clip=None, loras="", strengths="", prompt="", on_missing="error"
     ) -> str:
-        return fingerprint(loras, prompt)
+        linked = loras is None or prompt is None
+        return fingerprint(None if linked else read_stack(loras, strengths, prompt).requests)
 
     @classmethod
     def execute(

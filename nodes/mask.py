@@ -8,7 +8,7 @@ from ..ensemble.segment.registry import BACKENDS, CHOICES, available
 from ..ensemble.segment.request import read_request
 from ..ensemble.segment.select import mask_from_words
 from .types import FaceDetection
-from .widgets import share
+from .widgets import advanced, choice, optional, problem, share, switch
 
 
 class MaskFromPrompt(io.ComfyNode):
@@ -46,10 +46,8 @@ class MaskFromPrompt(io.ComfyNode):
                     default="",
                     tooltip="What to take out of the selection, written like words.",
                 ),
-                io.Boolean.Input(
-                    "invert",
-                    default=False,
-                    tooltip="Repaint everything but the selection. Comes after dilate.",
+                switch(
+                    "invert", False, "Repaint everything but the selection. Comes after dilate."
                 ),
                 io.String.Input(
                     "dilate",
@@ -63,58 +61,50 @@ class MaskFromPrompt(io.ComfyNode):
                     tooltip="Width of the soft edge, half of it on either side: pixels, or percent "
                     "of the selection's radius. 0 keeps the edge as it was cut.",
                 ),
-                share(
-                    "threshold",
-                    0.0,
-                    "Least likelihood that counts as found. 0: the backend's own ("
-                    + ", ".join(f"{b.title} {b.threshold:g}" for b in BACKENDS if b.files)
-                    + ").",
-                    advanced=True,
+                *advanced(
+                    share(
+                        "threshold",
+                        0.0,
+                        "Least likelihood that counts as found. 0: the backend's own ("
+                        + ", ".join(f"{b.title} {b.threshold:g}" for b in BACKENDS if b.files)
+                        + ").",
+                    ),
+                    choice(
+                        "backend",
+                        CHOICES,
+                        "auto: for each word the best model that is linked or in its folder.",
+                    ),
+                    share(
+                        "fill_holes",
+                        0.02,
+                        "Holes smaller than this share of the selection are filled.",
+                    ),
+                    share(
+                        "drop_islands",
+                        0.02,
+                        "Parts smaller than this share of the largest part are dropped.",
+                    ),
                 ),
-                io.Combo.Input(
-                    "backend",
-                    options=list(CHOICES),
-                    default="auto",
-                    advanced=True,
-                    tooltip="auto: for each word the best model that is linked or in its folder.",
-                ),
-                share(
-                    "fill_holes",
-                    0.02,
-                    "Holes smaller than this share of the selection are filled.",
-                    advanced=True,
-                ),
-                share(
-                    "drop_islands",
-                    0.02,
-                    "Parts smaller than this share of the largest part are dropped.",
-                    advanced=True,
-                ),
-                io.Mask.Input(
-                    "mask",
-                    optional=True,
-                    tooltip="A ready selection. It wins over words and negative.",
-                ),
-                io.Model.Input(
-                    "sam3_model",
-                    optional=True,
-                    tooltip="SAM 3 from Load Checkpoint, together with sam3_clip. If not connected, "
-                    "checkpoints/sam3*.safetensors is used, where it exists.",
-                ),
-                io.Clip.Input(
-                    "sam3_clip", optional=True, tooltip="The CLIP of the SAM 3 checkpoint."
-                ),
-                io.BackgroundRemoval.Input(
-                    "background_removal",
-                    optional=True,
-                    tooltip="BiRefNet, for foreground and background. If not connected, the first file in "
-                    "models/background_removal is used.",
-                ),
-                FaceDetection.Input(
-                    "face_detection",
-                    optional=True,
-                    tooltip="MediaPipe face model, for face, eyes and lips. If not connected, "
-                    "detection/mediapipe_face*.safetensors is used, where it exists.",
+                *optional(
+                    io.Mask.Input(
+                        "mask", tooltip="A ready selection. It wins over words and negative."
+                    ),
+                    io.Model.Input(
+                        "sam3_model",
+                        tooltip="SAM 3 from Load Checkpoint, together with sam3_clip. If not connected, "
+                        "checkpoints/sam3*.safetensors is used, where it exists.",
+                    ),
+                    io.Clip.Input("sam3_clip", tooltip="The CLIP of the SAM 3 checkpoint."),
+                    io.BackgroundRemoval.Input(
+                        "background_removal",
+                        tooltip="BiRefNet, for foreground and background. If not connected, the first file in "
+                        "models/background_removal is used.",
+                    ),
+                    FaceDetection.Input(
+                        "face_detection",
+                        tooltip="MediaPipe face model, for face, eyes and lips. If not connected, "
+                        "detection/mediapipe_face*.safetensors is used, where it exists.",
+                    ),
                 ),
             ],
             outputs=[
@@ -126,12 +116,9 @@ class MaskFromPrompt(io.ComfyNode):
     def validate_inputs(
         cls, words: str | None, dilate: str | None, feather: str | None
     ) -> bool | str:
-        # Linked texts are None here: they are read when the node runs.
-        try:
-            read_request(words=words or "", dilate=dilate or "", feather=feather or "")
-        except ValueError as error:
-            return str(error)
-        return True
+        return problem(
+            lambda w, d, f: read_request(words=w, dilate=d, feather=f), words, dilate, feather
+        )
 
     @classmethod
     def fingerprint_inputs(cls, **_) -> str:

@@ -11,79 +11,70 @@ from ..ensemble.pose.draw import Style
 from ..ensemble.pose.estimators import available, choices, estimate
 from ..ensemble.pose.estimators.base import Sockets, read_boxes
 from ..ensemble.pose.joints import read_joints, write_joints
-from ..ensemble.pose.people import Match, Mismatch, parse_order
+from ..ensemble.pose.people import Match, Mismatch
 from ..ensemble.pose.preview import preview
 from ..ensemble.pose.skeleton import write_pose_keypoint
 from ..ensemble.prompt.grammar import parse_break
+from ..ensemble.prompt.order import parse_order
 from ..ensemble.regions.people import Shape
 from .types import PoseKeypoint
-from .widgets import choice, share
+from .widgets import advanced, choice, decimal, optional, problem, share, switch, whole
 
 _DEFAULT = Options()
+_AUTOMATIC = "0: the picture's shape with a short side of 512."
 
 
-def _sockets() -> list[io.Input]:
-    return [
+def _sockets() -> tuple[io.Input, ...]:
+    return optional(
         io.Image.Input(
             "image",
-            optional=True,
             tooltip="A ready skeleton, which is recognised, or a photo or painting with people, "
             "which needs an estimator. The first picture of a batch counts.",
         ),
         PoseKeypoint.Input(
             "pose",
-            optional=True,
             tooltip="Keypoints of SDPose, DWPose or OpenPose instead of a picture. They win over "
             "the image, which then gives the size only.",
         ),
         io.String.Input(
             "text",
-            optional=True,
             force_input=True,
             tooltip="The prompt with BREAK. There must be as many people as it has person parts.",
         ),
         io.Mask.Input(
             "person_masks",
-            optional=True,
             tooltip="For match = by words: one mask per person in prompt order, each made with that "
             "person's own words, such as man or woman, from the same image.",
         ),
-        io.Model.Input(
-            "sdpose_model", optional=True, tooltip="SDPose from Load Checkpoint, for photos."
-        ),
-        io.Vae.Input("sdpose_vae", optional=True, tooltip="The VAE of the SDPose checkpoint."),
+        io.Model.Input("sdpose_model", tooltip="SDPose from Load Checkpoint, for photos."),
+        io.Vae.Input("sdpose_vae", tooltip="The VAE of the SDPose checkpoint."),
         io.BoundingBox.Input(
             "person_boxes",
-            optional=True,
             force_input=True,
             tooltip="Boxes round people, as RT-DETR Detect gives them, for SDPose and ViTPose. If "
             "not connected, a detector in models/pose_estimation finds them.",
         ),
-    ]
-
-
-def _size(name: str, tooltip: str) -> io.Int.Input:
-    return io.Int.Input(name, default=0, min=0, max=16384, step=8, tooltip=tooltip)
+    )
 
 
 def _widgets() -> list[io.Input]:
     return [
-        io.Int.Input(
+        whole(
             "people",
-            default=_DEFAULT.people,
-            min=0,
-            max=32,
-            tooltip="How many people. 0: as many as the prompt on text has, else as many as the "
+            _DEFAULT.people,
+            (0, 32),
+            "How many people. 0: as many as the prompt on text has, else as many as the "
             "picture shows.",
         ),
-        _size("width", "Width of the canvas. 0: the picture's shape with a short side of 512."),
-        _size("height", "Height of the canvas. 0: the picture's shape with a short side of 512."),
-        io.Combo.Input(
+        *(
+            whole(side, 0, (0, 16384), f"{side.title()} of the canvas. {_AUTOMATIC}", step=8)
+            for side in ("width", "height")
+        ),
+        choice(
             "estimator",
-            options=choices(),
-            default="auto",
-            tooltip="Which model finds people in a photo. auto: SDPose where it is linked, else "
-            "ViTPose, else OpenPose, from models/pose_estimation.",
+            choices(),
+            "Which model finds people in a photo. auto: SDPose where it is linked, else ViTPose, "
+            "else OpenPose, from models/pose_estimation.",
         ),
         choice(
             "shape",
@@ -118,71 +109,53 @@ def _widgets() -> list[io.Input]:
     ]
 
 
-def _advanced() -> list[io.Input]:
-    return [
+def _advanced() -> tuple[io.WidgetInput, ...]:
+    return advanced(
         choice(
             "on_nobody",
             Nobody,
             "Where nobody is found in the picture: stop, or go on as without a picture.",
-            advanced=True,
         ),
         choice(
             "source",
             Source,
             "What the image is. auto: a skeleton is recognised by its colours on black.",
-            advanced=True,
         ),
         choice(
             "framing",
             Framing,
             "How much of people with crossed arms is shown. auto: as much as leaves heads 64 px "
             "high.",
-            advanced=True,
         ),
         choice(
             "style",
             Style,
             "Thickness of lines: as OpenPose ControlNets were trained, or as xinsir's for SDXL.",
-            advanced=True,
         ),
-        io.Boolean.Input(
-            "hands", default=_DEFAULT.hands, advanced=True, tooltip="Draw hands that are known."
-        ),
-        io.Boolean.Input(
-            "face", default=_DEFAULT.face, advanced=True, tooltip="Draw faces that are known."
-        ),
-        share(
-            "min_score",
-            _DEFAULT.min_score,
-            "Joints with a score below this count as missing.",
-            advanced=True,
-        ),
+        switch("hands", _DEFAULT.hands, "Draw hands that are known."),
+        switch("face", _DEFAULT.face, "Draw faces that are known."),
+        share("min_score", _DEFAULT.min_score, "Joints with a score below this count as missing."),
         share(
             "feather",
             _DEFAULT.feather,
             "Softness of the regions' borders, in torso lengths (columns: in widths).",
-            advanced=True,
         ),
-        io.Float.Input(
+        decimal(
             "margin",
-            default=_DEFAULT.margin,
-            min=0.0,
-            max=2.0,
-            step=0.01,
-            advanced=True,
-            tooltip="How far a region reaches beyond the body, in torso lengths: hair and clothes.",
+            _DEFAULT.margin,
+            (0.0, 2.0),
+            "How far a region reaches beyond the body, in torso lengths: hair and clothes.",
         ),
         io.String.Input(
             "joints",
             optional=True,
             default=_DEFAULT.joints,
-            advanced=True,
             tooltip="Bodies moved by hand, as JSON: per body 18 joints [x, y] in parts of the map, "
             "null for a missing one. They win over image and pose, which then give the size only; "
             "hands and faces are left out. The first body is person 1, wherever it stands; order "
             "counts them as listed. Empty: the picture's pose.",
         ),
-    ]
+    )
 
 
 class PoseControlInput(io.ComfyNode):
@@ -206,7 +179,7 @@ class PoseControlInput(io.ComfyNode):
                 "vitpose",
                 "dwpose",
             ],
-            inputs=_sockets() + _widgets() + _advanced(),
+            inputs=[*_sockets(), *_widgets(), *_advanced()],
             outputs=[
                 io.Image.Output("pose_map", tooltip="The map for a pose ControlNet."),
                 PoseKeypoint.Output(
@@ -231,12 +204,7 @@ class PoseControlInput(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, order: str | None, joints: str | None = None) -> bool | str:
-        try:
-            parse_order(order or "")
-            read_joints(joints or "")
-        except ValueError as error:
-            return str(error)
-        return True
+        return problem(lambda o, j: (parse_order(o), read_joints(j)), order, joints)
 
     @classmethod
     def fingerprint_inputs(cls, **_) -> str:

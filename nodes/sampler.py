@@ -5,7 +5,7 @@ from comfy_api.latest import io
 
 from ..ensemble.recipes.schedulers import NAMES, ApproximateSchedulerError, choose
 from ..ensemble.sampling.sigmas import sigmas_to_walk
-from .widgets import share
+from .widgets import advanced, choice, share, switch, whole
 
 
 class EnsembleSampler(io.ComfyNode):
@@ -25,34 +25,30 @@ class EnsembleSampler(io.ComfyNode):
             ],
             inputs=[
                 io.Model.Input("model", tooltip="Model whose noise levels are walked."),
-                io.Combo.Input(
+                choice(
                     "name",
-                    options=list(NAMES),
+                    NAMES,
+                    "Scheduler as the hosted service names it.",
                     default="dpm++sde_karras",
-                    tooltip="Scheduler as the hosted service names it.",
                 ),
-                io.Boolean.Input(
-                    "karras",
-                    default=False,
-                    tooltip="use_karras_sigmas. Acts only on the schedulers that know it.",
+                switch(
+                    "karras", False, "use_karras_sigmas. Acts only on the schedulers that know it."
                 ),
-                io.Int.Input("steps", default=30, min=1, max=1000, tooltip="Steps of a full run."),
+                whole("steps", 30, (1, 1000), "Steps of a full run."),
                 share(
                     "denoise",
                     1.0,
                     "Below 1 the last steps x denoise steps are run, as by diffusers.",
                 ),
-                io.Boolean.Input(
-                    "stochastic",
-                    default=False,
-                    advanced=True,
-                    tooltip="algorithm_type: the SDE form of DPMSolverMultistep.",
-                ),
-                io.Boolean.Input(
-                    "allow_approximate",
-                    default=False,
-                    advanced=True,
-                    tooltip="Take the nearest sampler for a name without a true equivalent.",
+                *advanced(
+                    switch(
+                        "stochastic", False, "algorithm_type: the SDE form of DPMSolverMultistep."
+                    ),
+                    switch(
+                        "allow_approximate",
+                        False,
+                        "Take the nearest sampler for a name without a true equivalent.",
+                    ),
                 ),
             ],
             outputs=[
@@ -74,15 +70,10 @@ class EnsembleSampler(io.ComfyNode):
         return True
 
     @classmethod
-    def execute(
-        cls, *, model, name: str, karras: bool, steps: int, denoise: float, stochastic: bool,
-        allow_approximate: bool,
-    ) -> io.NodeOutput:  # fmt: skip
-        choice = choose(
-            name, karras=karras, stochastic=stochastic, allow_approximate=allow_approximate
-        )
-        sigmas = sigmas_to_walk(model, choice.scheduler, steps=steps, denoise=denoise)
-        return io.NodeOutput(sampler_object(choice.sampler), sigmas)
+    def execute(cls, *, model, name: str, steps: int, denoise: float, **how: bool) -> io.NodeOutput:
+        sampler, scheduler = choose(name, **how)
+        sigmas = sigmas_to_walk(model, scheduler, steps=steps, denoise=denoise)
+        return io.NodeOutput(sampler_object(sampler), sigmas)
 
 
 NODES = [EnsembleSampler]

@@ -7,7 +7,7 @@
  * through the extension's own hooks.
  */
 
-import { app, onGraphChange, onOutputs, takePlace } from './js/api.js'
+import { app, onChange, takePlace } from './js/api.js'
 import { completeTextOf } from './js/complete_text.js'
 import { attachLoraRows } from './js/lora_node.js'
 import { attachJoints } from './js/pose_node.js'
@@ -46,8 +46,7 @@ app.registerExtension({
     app.extensionManager.registerSidebarTab(recipeTab())
     listenForDrops(app.canvasContainer)
     completeTextOf(app.canvasContainer, Object.keys(ATTACH))
-    onGraphChange(refreshAll)
-    onOutputs(refreshAll)
+    onChange(refreshAll)
   },
 
   /** @param {ComfyNode} node */

@@ -1,7 +1,5 @@
 """Faces, which of several boxes are one face, and tiles that are small enough to see small faces in."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
@@ -27,8 +25,6 @@ class Landmarks:
 
 @dataclass(frozen=True)
 class Face:
-    """A face in a picture."""
-
     # In pixels: brows to chin, ear to ear.
     box: Rect
     score: float = 1.0
@@ -36,18 +32,15 @@ class Face:
     landmarks: Landmarks | None = None
 
     @staticmethod
-    def at(left: float, top: float, right: float, bottom: float, score: float = 1.0) -> Face:
+    def at(left: float, top: float, right: float, bottom: float, score: float = 1.0) -> "Face":
         return Face(Rect.pixels(left, top, right, bottom), score)
 
     @staticmethod
-    def of(box: BoundingBox) -> Face:
+    def of(box: BoundingBox) -> "Face":
         return Face(box.rect, box.score)
 
-    def with_landmarks(self, landmarks: Landmarks | None) -> Face:
+    def with_landmarks(self, landmarks: Landmarks | None) -> "Face":
         return replace(self, landmarks=landmarks)
-
-    def clipped(self, width: int, height: int) -> Face:
-        return replace(self, box=self.box.clipped(width=width, height=height))
 
 
 def same_face(a: Rect, b: Rect) -> bool:

@@ -1,7 +1,5 @@
 """Square crops round faces, and the soft oval that says where a face is redrawn."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

@@ -1,10 +1,9 @@
 """Where the faces are: a mask, a detector on tiles, a pose, the people's heads, or a last resort."""
 
-from __future__ import annotations
-
+import importlib.util
 import logging
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +26,6 @@ SMALLEST = 8
 
 @dataclass(frozen=True, kw_only=True)
 class Sources:
-    """What is linked or chosen to find faces with."""
-
     mask: torch.Tensor | None = None
     face_detection: Any = None
     # A file of models/face_detection; "": the first there.
@@ -52,7 +49,7 @@ def find_faces(image: torch.Tensor, sources: Sources, source: Source) -> list[li
 
 def usable(faces: Iterable[Face], width: int, height: int) -> list[Face]:
     """The parts of boxes that lie inside the picture, where these are not too small to redraw."""
-    clipped = (face.clipped(width, height) for face in faces)
+    clipped = (replace(face, box=face.box.clipped(width=width, height=height)) for face in faces)
     return [face for face in clipped if min(face.box.width, face.box.height) >= SMALLEST]
 
 
@@ -61,7 +58,7 @@ def _first(sources: Sources) -> Source:
         return Source.MASK
     if sources.face_detection is not None:
         return Source.MEDIAPIPE
-    if detectors.yunet_file(sources.yunet) is not None and detectors.has_opencv():
+    if detectors.yunet_file(sources.yunet) is not None and importlib.util.find_spec("cv2"):
         return Source.YUNET
     if detectors.mediapipe(None) is not None:
         return Source.MEDIAPIPE
@@ -98,7 +95,7 @@ def _by_mediapipe(image: torch.Tensor, sources: Sources) -> list[list[Face]]:
             "detector is mediapipe: link face_detection (Load Face Detection Model), or put "
             "mediapipe_face_fp32.safetensors into models/detection."
         )
-    return detectors.on_tiles(image, detectors.MediaPipe(model))
+    return detectors.on_tiles(image, detectors.by_mediapipe(model))
 
 
 def _by_yunet(image: torch.Tensor, sources: Sources) -> list[list[Face]]:
@@ -109,10 +106,6 @@ def _by_yunet(image: torch.Tensor, sources: Sources) -> list[list[Face]]:
             "model zoo) into models/face_detection."
         )
     return detectors.on_tiles(image, detectors.YuNet.load(Path(path)))
-
-
-def _by_guess(image: torch.Tensor, sources: Sources) -> list[list[Face]]:
-    return detectors.on_tiles(image, detectors.Cascade.load())
 
 
 def _by_pose(image: torch.Tensor, sources: Sources) -> list[list[Face]]:
@@ -155,5 +148,5 @@ _FINDERS = {
     Source.YUNET: _by_yunet,
     Source.POSE: _by_pose,
     Source.PEOPLE: _by_people,
-    Source.GUESS: _by_guess,
+    Source.GUESS: lambda image, _: detectors.on_tiles(image, detectors.Cascade.load()),
 }

@@ -1,12 +1,9 @@
 """Face detectors that look at pictures, and the tiles on which they look."""
 
-from __future__ import annotations
-
-import importlib.util
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import folder_paths
 import numpy as np
@@ -24,10 +21,8 @@ px in the smallest tile about 30; both within what the detectors were trained fo
 _SMALLEST_TILE = 320
 
 
-class Detector(Protocol):
-    """Faces in each of some views `[N,H,W,3]` of one size, in pixels of the view."""
-
-    def __call__(self, views: torch.Tensor) -> list[list[Face]]: ...
+# Faces in each of some views `[N,H,W,3]` of one size, in pixels of the view.
+Detector = Callable[[torch.Tensor], list[list[Face]]]
 
 
 def on_tiles(
@@ -64,20 +59,11 @@ def mediapipe(linked: Any) -> Any:
     return find(Sockets(face_detection=linked))
 
 
-@dataclass(frozen=True)
-class MediaPipe:
+def by_mediapipe(model: Any) -> Detector:
     """Core's port of MediaPipe's face landmarker; `model` is core's model or its file."""
+    from ..segment.mediapipe_face import face_boxes
 
-    model: Any
-
-    def __call__(self, views: torch.Tensor) -> list[list[Face]]:
-        from ..segment.mediapipe_face import face_boxes
-
-        return [[Face.of(box) for box in boxes] for boxes in face_boxes(self.model, views)]
-
-
-def has_opencv() -> bool:
-    return importlib.util.find_spec("cv2") is not None
+    return lambda views: [list(map(Face.of, boxes)) for boxes in face_boxes(model, views)]
 
 
 def yunet_file(name: str) -> str | None:
@@ -100,7 +86,7 @@ class YuNet:
     net: Any
 
     @staticmethod
-    def load(path: Path) -> YuNet:
+    def load(path: Path) -> "YuNet":
         """ImportError without OpenCV, ValueError for a file that it cannot read."""
         try:
             import cv2
@@ -124,16 +110,13 @@ class YuNet:
         for view in views:
             # x, y, width, height, ten of landmarks, score; BGR in.
             _, rows = self.net.detect(np.ascontiguousarray(to_bytes(view).numpy()[..., ::-1]))
-            found.append([_face(row[0], row[1], row[2], row[3], row[14]) for row in _floats(rows)])
+            floats = [] if rows is None else rows.astype(float).tolist()
+            found.append([_face(row[0], row[1], row[2], row[3], row[14]) for row in floats])
         return found
 
 
 def _face(x: float, y: float, width: float, height: float, score: float) -> Face:
     return Face(Rect.sized(x, y, width, height, Unit.PIXELS), score)
-
-
-def _floats(rows: np.ndarray | None) -> Sequence[Sequence[float]]:
-    return [] if rows is None else rows.astype(float).tolist()
 
 
 @dataclass(frozen=True)
@@ -143,7 +126,7 @@ class Cascade:
     cascade: Any
 
     @staticmethod
-    def load() -> Cascade:
+    def load() -> "Cascade":
         """ValueError where scikit-image is not installed."""
         try:
             from skimage import data, feature

@@ -1,28 +1,28 @@
 """The picture with numbered boxes: which face was taken for whom."""
 
-from __future__ import annotations
-
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from ..pictures import from_bytes, rgb, to_bytes
-from ..regions.rect import Rect
+
+if TYPE_CHECKING:
+    from .inpaint import Seen
 
 _MATCHED, _NOBODY = (64, 220, 96), (255, 176, 32)
 
 
-def numbered(
-    picture: torch.Tensor, faces: Sequence[Rect], labels: Sequence[str], known: Sequence[bool]
-) -> torch.Tensor:
+def numbered(picture: torch.Tensor, seen: "Seen") -> torch.Tensor:
     """`[H,W,C]` -> `[H,W,3]` with a box and a label for each face; green where it is somebody's."""
     drawn = Image.fromarray(to_bytes(rgb(picture)).numpy())
     pen = ImageDraw.Draw(drawn)
     line = max(1, round(min(drawn.size) / 300))
-    for number, (face, label, is_known) in enumerate(zip(faces, labels, known, strict=True), 1):
-        ink = _MATCHED if is_known else _NOBODY
+    marks = zip(seen.faces, seen.labels, seen.owners, strict=True)
+    for number, (found, label, owner) in enumerate(marks, 1):
+        face = found.box
+        ink = _NOBODY if owner is None else _MATCHED
         pen.rectangle((face.left, face.top, face.right, face.bottom), outline=ink, width=line)
         font = ImageFont.load_default(max(10.0, min(face.side / 5, min(drawn.size) / 16)))
         text = f"{number} {label}"

@@ -1,6 +1,4 @@
-"""FaceInpaint: find the faces, tell whose they are, redraw them, put them back."""
-
-from __future__ import annotations
+"""FaceInpaint: find the faces, match them to people, redraw them, put them back."""
 
 import logging
 from collections.abc import Sequence
@@ -27,8 +25,6 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class FaceSettings:
-    """Which faces are redrawn, and how."""
-
     redraw: RedrawSettings = field(default_factory=RedrawSettings)
     source: Source = Source.AUTO
     unmatched: Unmatched = Unmatched.COMMON
@@ -52,17 +48,9 @@ class Seen:
             for owner, drawn in zip(self.owners, self.redrawn, strict=True)
         ]
 
-    def boxes(self) -> list[dict]:
-        return [
-            BoundingBox(face.box, label, face.score).as_core()
-            for face, label in zip(self.faces, self.labels, strict=True)
-        ]
-
 
 @dataclass(frozen=True)
 class Redrawn:
-    """Pictures with redrawn faces."""
-
     image: torch.Tensor
     # `[B,H,W]`, 0..1: how much of each pixel is new.
     mask: torch.Tensor
@@ -72,7 +60,13 @@ class Redrawn:
     @property
     def boxes(self) -> list[list[dict]]:
         """Core's BOUNDING_BOX, labelled with whose face it is."""
-        return [picture.boxes() for picture in self.seen]
+        return [
+            [
+                BoundingBox(face.box, label, face.score).as_core()
+                for face, label in zip(picture.faces, picture.labels, strict=True)
+            ]
+            for picture in self.seen
+        ]
 
 
 def face_inpaint(
@@ -111,11 +105,7 @@ def inpaint_faces(
 
 def numbered_faces(image: torch.Tensor, seen: Sequence[Seen]) -> torch.Tensor:
     """IMAGE `[B,H,W,C]` -> `[B,H,W,3]` with numbered boxes, left to right."""
-    drawings = [
-        numbered(picture, [f.box for f in s.faces], s.labels, [o is not None for o in s.owners])
-        for picture, s in zip(image, seen, strict=True)
-    ]
-    return torch.stack(drawings)
+    return torch.stack(list(map(numbered, image, seen)))
 
 
 def check(image: torch.Tensor, settings: FaceSettings) -> None:
@@ -130,7 +120,7 @@ def check(image: torch.Tensor, settings: FaceSettings) -> None:
 def look(
     faces: Sequence[Face], people: People | None, settings: FaceSettings, width: int, height: int
 ) -> Seen:
-    """Whose each face is and which are redrawn: at most max_faces, the largest."""
+    """The owner of each face, and which faces are redrawn: at most max_faces, the largest."""
     owners: list[int | None] = [None] * len(faces)
     if people is not None and people.people:
         owners = assign(faces, people, width, height)

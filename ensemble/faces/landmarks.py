@@ -1,5 +1,5 @@
-"""Faces with their landmarks: FACE_LANDMARKS, POSE_KEYPOINT and BOUNDING_BOX in; a face detector where
-nothing is wired."""
+"""Faces with their landmarks, from FACE_LANDMARKS, POSE_KEYPOINT and BOUNDING_BOX, else by a face
+detector."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,8 @@ import numpy as np
 import torch
 
 from ..pictures import rgb
-from ..pose.skeleton import Joint, Skeleton, read_pose_keypoint
+from ..pose.skeleton import Skeleton, read_pose_keypoint
+from ..regions.body18 import Joint
 from ..regions.bounding_box import read_bounding_boxes
 from ..regions.rect import Rect
 from .align import WHOLE_CROP, carry, crop_matrix, inverse, landmarks_through
@@ -51,19 +52,15 @@ def chosen_faces(image: torch.Tensor, inputs: FaceInputs) -> Found:
     else what FaceInpaint would find; at most MAX_FACES a picture. Linked landmarks are theirs.
     """
     count, height, width = image.shape[:3]
-    linked = None
+    linked = rows = None
     if inputs.landmarks is not None:
-        linked = read_landmarks(inputs.landmarks, count, width, height)
+        linked = rows = read_landmarks(inputs.landmarks, count, width, height)
     if inputs.boxes is not None:
         rows = read_boxes(inputs.boxes, count)
         if linked is not None:
-            rows = [
-                [_with_nearest(face, near) for face in row]
-                for row, near in zip(rows, linked, strict=True)
-            ]
-    elif linked is not None:
-        rows = linked
-    else:
+            pairs = zip(rows, linked, strict=True)
+            rows = [[_with_nearest(face, near) for face in row] for row, near in pairs]
+    if rows is None:
         sources = Sources(face_detection=inputs.face_detection, people=inputs.people)
         rows = find_faces(image, sources, Source.AUTO)
     rows = [_biggest(row, width, height) for row in rows]

@@ -1,7 +1,5 @@
 """Which face is whose: by where the people's heads and regions are, never by counting."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np
@@ -63,8 +61,7 @@ def _from_head(face: Rect, head: Rect, width: int, height: int) -> float:
 
 
 def _from_region(face: Rect, region: torch.Tensor, width: int, height: int) -> float:
-    """How far from the middle of the region across, in its widths; what stands beside it cannot
-    be."""
+    """Distance across from the middle of the region, in its widths; infinity beside the region."""
     if float(face.as_fractions(width=width, height=height).cut(region).mean()) < _LEAST_COVER:
         return float("inf")
     columns = region.shape[1]
@@ -82,8 +79,6 @@ def face_of_head(head: Rect, width: int, height: int) -> Face:
     return Face.at(left + 0.15 * wide, top + 0.22 * tall, left + 0.85 * wide, top + 0.98 * tall)
 
 
-def assign(
-    faces: Sequence[Face], people: People, width: int, height: int, reach: float = REACH
-) -> list[int | None]:
+def assign(faces: Sequence[Face], people: People, width: int, height: int) -> list[int | None]:
     """The person of each face, in the order of `faces`; None for faces that are nobody's."""
-    return match(distances([face.box for face in faces], people, width, height), reach)
+    return match(distances([face.box for face in faces], people, width, height))

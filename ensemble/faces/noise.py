@@ -1,7 +1,5 @@
 """Noise that belongs to a face: the same whoever else is in the picture."""
 
-from __future__ import annotations
-
 import hashlib
 import inspect
 from collections.abc import Callable, Sequence
@@ -11,9 +9,7 @@ import comfy.samplers
 import torch
 from comfy.k_diffusion import sampling as k_diffusion
 
-COUPLED = {
-    "dpm_adaptive": "it chooses one step size for the whole batch",
-}
+COUPLED = {"dpm_adaptive": "it chooses one step size for the whole batch"}
 """Samplers in which one face would change another's picture."""
 # dpm_fast is called by core without options, and draws no noise.
 _WITHOUT_OPTIONS = {"dpm_fast"}
@@ -68,9 +64,8 @@ def sampler_for(
         return sampler
     # Another number than the initial noise's, or the first step would add the same noise again.
     own = [face_seed(seed, "steps") for seed in seeds]
-    return comfy.samplers.ksampler(
-        name, {"noise_sampler": _noise_sampler(name, own, noise, sigmas)}
-    )
+    drawn = _noise_sampler(name, own, noise, sigmas)
+    return comfy.samplers.ksampler(name, {"noise_sampler": drawn})
 
 
 def _noise_sampler(
@@ -83,8 +78,4 @@ def _noise_sampler(
             noise, positive.min(), sigmas.max(), seed=seeds, cpu=True
         )
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-
-    def draw(sigma: torch.Tensor, sigma_next: torch.Tensor) -> torch.Tensor:
-        return _rows(generators, noise).to(sigma.device)
-
-    return draw
+    return lambda sigma, _: _rows(generators, noise).to(sigma.device)

@@ -1,12 +1,11 @@
 """Model and conditioning for some faces at once: from PEOPLE, or from a plain model."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
+from typing import ClassVar, Protocol
 
+import torch
 from comfy.model_patcher import ModelPatcher
 
 from ..prompt.emphasis import Weights
@@ -28,7 +27,6 @@ from ..regional.people import People, Text
 from ..regional.stack import AdapterStack, as_patcher
 from .boxes import Face
 from .crop import Crop
-from .rows import FaceRows, joined
 
 
 @dataclass(frozen=True)
@@ -68,6 +66,44 @@ def _crop(targets: Sequence[Target], size: int) -> CanvasCrop:
     )
 
 
+@dataclass
+class FaceRows:
+    """method = exact by batch item: item i of every conditioning entry is face i, whose person is
+    owners[i] (-1: nobody, no LoRA)."""
+
+    exact: Exact
+    owners: tuple[int, ...]
+    around: ClassVar[str] = Exact.around
+
+    def clear(self) -> None:
+        self.exact.clear()
+
+    def run(self, unet, rows: Sequence[Row | None], call, args, options):
+        faces = len(self.owners)
+        mine = [
+            None if row is None else Row(row.patch, self.owners[i % faces], row.kind)
+            for i, row in enumerate(rows)
+        ]
+        return self.exact.run(unet, mine, call, args, options)
+
+
+def joined(entries: Sequence[list], tokens: int) -> list:
+    """One conditioning entry whose batch items are `entries`' texts, each repeated to `tokens`.
+
+    Tensors that all entries have in one shape (pooled vectors, attention masks) are laid in the
+    batch too; anything else is the first entry's.
+    """
+    contexts = [context.repeat(1, tokens // context.shape[1], 1) for context, _ in entries]
+    values = dict(entries[0][1])
+    for key, first in values.items():
+        others = [entry[1].get(key) for entry in entries]
+        if isinstance(first, torch.Tensor) and all(
+            isinstance(other, torch.Tensor) and other.shape == first.shape for other in others
+        ):
+            values[key] = torch.cat(others)
+    return [torch.cat(contexts), values]
+
+
 @dataclass(frozen=True)
 class PlainPainter:
     """One text for all faces; a regional patch of ours is for the whole canvas and goes."""
@@ -77,7 +113,7 @@ class PlainPainter:
     negative: list
 
     @staticmethod
-    def of(model: ModelPatcher, positive: list, negative: list) -> PlainPainter:
+    def of(model: ModelPatcher, positive: list, negative: list) -> "PlainPainter":
         return PlainPainter(without_regional(model), positive, negative)
 
     def seed_offset(self, target: Target) -> int:
@@ -104,7 +140,7 @@ class PeoplePainter:
     lent: tuple[list | None, list | None] = (None, None)
 
     @staticmethod
-    def of(people: People, positive: list | None, negative: list | None) -> PeoplePainter:
+    def of(people: People, positive: list | None, negative: list | None) -> "PeoplePainter":
         common = people.base
         if people.common.strip() and people.clip is not None:
             common = Text(
@@ -167,13 +203,3 @@ class PeoplePainter:
             row = Row(patch.identity, None, kind)
             sides.append(marked([entry], row, **crop.lent(self.lent[side])))
         return Painter(model, *sides)
-
-
-def painter_of(people: People | None, model, positive, negative) -> FacePainter | None:
-    """Who paints the faces of a node with these sockets: people before model; None where neither is
-    linked whole."""
-    if people is not None:
-        return PeoplePainter.of(people, positive, negative)
-    if model is None or positive is None or negative is None:
-        return None
-    return PlainPainter.of(model, positive, negative)

@@ -1,7 +1,5 @@
 """Crops of faces through the sampler: all of them in one batch where memory allows."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -23,8 +21,6 @@ _MOST_OF_FREE = 0.8
 
 @dataclass(frozen=True, kw_only=True)
 class RedrawSettings:
-    """How the crop of a face is painted."""
-
     sampling: SamplingSettings = field(default_factory=lambda: SamplingSettings(denoise=0.5))
     # Pixels of a crop's side as the model sees it; 0: the model's own.
     size: int = 0
@@ -95,9 +91,14 @@ def _sample(latent, pixels, masks, targets, vae, painter: FacePainter, by: Sampl
     from comfy_extras.nodes_differential_diffusion import DifferentialDiffusion
     from latent_preview import prepare_callback
 
+    from nodes import InpaintModelConditioning
+
     painted = painter.paint(targets, pixels.shape[1])
     if family_of(painted.model).takes_masked_picture(painted.model.model):
-        painted = _with_masked_picture(painted, pixels, masks, vae)
+        sides = InpaintModelConditioning().encode(
+            painted.positive, painted.negative, pixels, vae, masks, noise_mask=False
+        )
+        painted = Painter(painted.model, *sides[:2])
     model = DifferentialDiffusion.execute(painted.model)[0]
     sigmas = comfy.samplers.KSampler(
         model, by.steps, model.load_device, by.sampler, by.scheduler, by.denoise,
@@ -117,12 +118,3 @@ def _like(latent: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
     """Masks `[N,S,S]` with the axes of `[N,C,h,w]` or `[N,C,1,h,w]`; core takes masks without an
     axis of time for the frames of one film."""
     return masks.view(len(masks), *[1] * (latent.ndim - 3), *masks.shape[1:])
-
-
-def _with_masked_picture(painted: Painter, pixels, masks, vae) -> Painter:
-    from nodes import InpaintModelConditioning
-
-    positive, negative, _ = InpaintModelConditioning().encode(
-        painted.positive, painted.negative, pixels, vae, masks, noise_mask=False
-    )
-    return Painter(painted.model, positive, negative)

@@ -7,7 +7,7 @@ from typing import Any
 import folder_paths
 import torch
 
-from ..lora.names import Aliases, read_aliases
+from ..lora.aliases import Aliases, read_aliases
 from ..pictures import from_bytes
 from ..prompt.errors import shown
 from .boxes import Face
@@ -92,13 +92,11 @@ def _read(path: Path, name: str) -> torch.Tensor:
 def linked_references(images: torch.Tensor, landmarks: Any, face_detection: Any) -> list[Reference]:
     """The biggest face of each picture of IMAGE `[K,H,W,C]`. ValueError for a picture without."""
     found = aligned_faces(images, FaceInputs(landmarks=landmarks, face_detection=face_detection))
-    references = []
-    for number, (picture, row) in enumerate(zip(images, found.faces, strict=True), start=1):
-        reference = _biggest(picture, row)
-        if reference is None:
-            raise ValueError(f"reference: no face with landmarks in picture {number}. {_HELP}")
-        references.append(reference)
-    return references
+    references = [_biggest(*pair) for pair in zip(images, found.faces, strict=True)]
+    if None in references:
+        number = references.index(None) + 1
+        raise ValueError(f"reference: no face with landmarks in picture {number}. {_HELP}")
+    return list(filter(None, references))
 
 
 def _biggest(picture: torch.Tensor, faces: Sequence[Face]) -> Reference | None:

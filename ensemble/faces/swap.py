@@ -1,7 +1,5 @@
 """Face swap: the people's own faces, painted by their LoRAs, or warped from reference pictures."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -31,12 +29,13 @@ class Repaint:
 @dataclass(frozen=True)
 class Swapped:
     image: torch.Tensor
+    # A line for each face that stays as it is.
     notes: tuple[str, ...] = ()
 
 
 def redraw_faces(
     image: torch.Tensor, inputs: FaceInputs, repaint: Repaint | None, strength: float
-) -> Swapped:
+) -> torch.Tensor:
     """Every face of IMAGE `[B,H,W,C]` painted again as its person; faces that are nobody's stay.
 
     strength 0..1: how much of the new picture shows.
@@ -47,9 +46,9 @@ def redraw_faces(
             "choose warp."
         )
     if strength == 0:
-        return Swapped(image)
+        return image
     faces = chosen_faces(image, inputs).faces
-    return Swapped(torch.lerp(image, _repainted(image, faces, inputs.people, repaint), strength))
+    return torch.lerp(image, _repainted(image, faces, inputs.people, repaint), strength)
 
 
 def lay_faces(

@@ -3,8 +3,8 @@
 import re
 from pathlib import Path
 
-from .cube import load_cube
-from .grade import Grade, Triple
+from .cube import Triple, load_cube
+from .grade import Grade
 from .looks import LOOKS
 
 # How far a fully saturated wheel colour pulls a channel: lift by 0.1, gamma and gain by a fifth.

@@ -22,8 +22,6 @@ class CubeError(ValueError):
 
 @dataclass(frozen=True)
 class Cube:
-    """A look-up table of colours."""
-
     # float32, `[size, 3]` (three curves) or `[size, size, size, 3]` (blue, green, red index).
     table: torch.Tensor
     # What the table spans per channel; a colour outside takes the nearest edge.

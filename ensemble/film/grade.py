@@ -9,10 +9,9 @@ import torch
 
 from ..pictures import colours
 from .colour import adaptation, contrast, saturate, to_display, to_linear, white_point
-from .cube import Cube, apply_cube
+from .cube import Cube, Triple, apply_cube
 from .looks import Look, apply_look, curve_table
 
-Triple = tuple[float, float, float]
 _CHUNK_CPU, _CHUNK_GPU = 1 << 17, 1 << 22  # pixels worked on at a time
 
 
@@ -52,15 +51,10 @@ class Grade:
         wheels = (self.lift, self.gamma, self.gain)
         return self.contrast != 1.0 or wheels != ((0.0,) * 3, (1.0,) * 3, (1.0,) * 3)
 
-    def has_look(self) -> bool:
-        return self.look is not None and self.look_strength > 0.0
-
-    def has_cube(self) -> bool:
-        return self.cube is not None and self.cube_strength > 0.0
-
     def changes_nothing(self) -> bool:
-        steps = self.changes_light(), self.changes_tone(), self.has_look(), self.has_cube()
-        return not any(steps)
+        look = self.look is not None and self.look_strength > 0.0
+        cube = self.cube is not None and self.cube_strength > 0.0
+        return not (self.changes_light() or self.changes_tone() or look or cube)
 
 
 def _in_light(colour: torch.Tensor, grade: Grade, balance: torch.Tensor) -> torch.Tensor:
@@ -89,10 +83,10 @@ def grade_colour(
         colour = contrast(colour, grade.contrast, grade.pivot)
     if grade.changes_tone():
         colour = _wheels(colour, grade)
-    if grade.look is not None and curves is not None:
+    if grade.look is not None and curves is not None and grade.look_strength > 0.0:
         looked = apply_look(to_linear(colour), grade.look, curves)
         colour = torch.lerp(colour, looked, grade.look_strength)
-    if grade.cube is not None and grade.has_cube():
+    if grade.cube is not None and grade.cube_strength > 0.0:
         colour = torch.lerp(colour, apply_cube(colour, grade.cube), grade.cube_strength)
     return colour
 
@@ -122,7 +116,7 @@ def colour_grade(
     colour = colours(image.shape[-1])
     out = image.new_empty(*image.shape[:3], 3 + image.shape[-1] - colour)
     balance = balance_matrix(grade)
-    curves = curve_table(grade.look) if grade.look is not None and grade.has_look() else None
+    curves = curve_table(grade.look) if grade.look is not None else None
     for frame, result in zip(image.flatten(1, 2), out.flatten(1, 2), strict=True):
         hdr = bool(((frame[:, :colour] < 0) | (frame[:, :colour] > 1)).any())
         for piece in _pieces(frame.shape[0], device):

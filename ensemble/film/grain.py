@@ -31,8 +31,6 @@ _CHUNK_CPU, _CHUNK_GPU = 1 << 18, 1 << 24
 
 @dataclass(frozen=True, kw_only=True)
 class GrainSettings:
-    """A stock, and how far it is changed."""
-
     stock: Stock = STOCKS[DEFAULT_STOCK]
     # Factor on the stock's amplitude.
     strength: float = 1.0
@@ -151,33 +149,6 @@ def _row_chunks(height: int, width: int, device: torch.device) -> Iterator[range
         yield range(top, min(height, top + step))
 
 
-def grain_frame(
-    frame: torch.Tensor,
-    out: torch.Tensor,
-    plan: _Plan,
-    seed: int,
-    index: int,
-    origin: tuple[int, int],
-    device: torch.device,
-    clamp: bool = True,
-) -> None:
-    """Write `frame` `[H,W,C]` with grain into `out`. Channels past the third (alpha) are copied."""
-    height, width, channels = frame.shape
-    layers = colours(channels)
-    columns = range(origin[1], origin[1] + width)
-    for rows in _row_chunks(height, width, device):
-        part = slice(rows.start, rows.stop)
-        colour = frame[part, :, :layers].to(device, torch.float32).permute(2, 0, 1).contiguous()
-        y = range(origin[0] + rows.start, origin[0] + rows.stop)
-        grain = _mixed(_filtered(plan, seed, index, y, columns, device), plan, layers)
-        grain = _respond_(grain, colour, plan).add_(colour)
-        if clamp:
-            grain = _clamped_(grain, colour)
-        out[part, :, :layers].copy_(grain.permute(1, 2, 0))
-    if channels > layers:
-        out[..., layers:].copy_(frame[..., layers:])
-
-
 def film_grain(
     image: torch.Tensor,
     settings: GrainSettings,
@@ -198,8 +169,21 @@ def film_grain(
     if settings.strength == 0.0 or image.numel() == 0:
         return image
     device = device or image.device
-    plan = _plan(settings, max(frame_size or image.shape[1:3]), device)
+    height, width, channels = image.shape[1:]
+    layers = colours(channels)
+    plan = _plan(settings, max(frame_size or (height, width)), device)
+    top, left = origin
+    columns = range(left, left + width)
     out = torch.empty_like(image, memory_format=torch.contiguous_format)
-    for i in range(image.shape[0]):
-        grain_frame(image[i], out[i], plan, settings.seed, frame_offset + i, origin, device, clamp)
+    out[..., layers:].copy_(image[..., layers:])
+    for index, (frame, result) in enumerate(zip(image, out, strict=True), frame_offset):
+        for rows in _row_chunks(height, width, device):
+            part = slice(rows.start, rows.stop)
+            colour = frame[part, :, :layers].to(device, torch.float32).permute(2, 0, 1).contiguous()
+            y = range(top + rows.start, top + rows.stop)
+            grain = _filtered(plan, settings.seed, index, y, columns, device)
+            grain = _respond_(_mixed(grain, plan, layers), colour, plan).add_(colour)
+            if clamp:
+                grain = _clamped_(grain, colour)
+            result[part, :, :layers].copy_(grain.permute(1, 2, 0))
     return out

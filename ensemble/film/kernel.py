@@ -73,15 +73,10 @@ def make_kernel(blur: float) -> Kernel:
 
 
 def _weighted_sum(parts: list[torch.Tensor], weights: tuple[int, ...], out: torch.Tensor) -> None:
-    started = False
-    for part, weight in zip(parts, weights, strict=True):
-        if not weight:
-            continue
-        if started:
+    torch.mul(parts[0], weights[0], out=out)
+    for part, weight in zip(parts[1:], weights[1:], strict=True):
+        if weight:
             out.add_(part, alpha=weight)
-        else:
-            torch.mul(part, weight, out=out)
-            started = True
 
 
 def spread(noise: torch.Tensor, kernel: Kernel) -> torch.Tensor:

@@ -17,8 +17,6 @@ _CURVE_SIZE = 1025
 
 @dataclass(frozen=True)
 class Look:
-    """How a film shows colours."""
-
     # Dyes mixing in linear light; rows sum to 1, so grey stays grey.
     matrix: tuple[tuple[float, float, float], ...]
     # Saturation of red, yellow, green, cyan, blue, magenta.

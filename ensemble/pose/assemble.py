@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..regions.body18 import BODY_POINTS
 from . import raster
 from .draw import limb_ellipses
 from .palette import BLACK, LIMB0, Labels
-from .skeleton import BODY_POINTS, LIMBS, Skeleton
+from .skeleton import LIMBS, Skeleton
 
 _PLAIN = 0.3  # part of a limb's ellipse that shows its colour where little lies over it
 _LEAST = 0.03  # the same, at the least, in a blurred picture
@@ -66,19 +67,16 @@ class _Groups:
         self._found = found
         self._group = {i: {i} for i in range(len(found))}
 
-    def join(self, a: int, b: int) -> bool:
+    def join(self, a: int, b: int, without: int | None = None) -> None:
+        """Make the groups of two joints one, if they can be: without a kind of joint twice, and
+        without the joint `without`."""
         one, two = self._group[a], self._group[b]
-        if one is two:
-            return False
-        if {self._found[i].joint for i in one} & {self._found[i].joint for i in two}:
-            return False
+        kinds = [self._found[i].joint for i in one | two]
+        if one is two or len(set(kinds)) < len(kinds) or without in kinds:
+            return
         one |= two
         for i in two:
             self._group[i] = one
-        return True
-
-    def of(self, i: int) -> set[int]:
-        return self._group[i]
 
     def all(self) -> list[list[int]]:
         return [sorted(g) for i, g in self._group.items() if min(g) == i]
@@ -167,7 +165,7 @@ def _join_over_hidden_joints(
         for i, c in enumerate(found):
             if c.joint in (first, second) and (limb, i) not in linked:
                 hidden = second if c.joint == first else first
-                tail = _tail(limb, c, links, found, labels, radius)
+                tail = _tail(limb, c, labels, radius)
                 if tail is not None:
                     tails.append((hidden, i, tail))
     meetings = []
@@ -178,19 +176,10 @@ def _join_over_hidden_joints(
                 if off <= 4 * radius + 4:
                     meetings.append((off, i, j, hidden))
     for _, i, j, hidden in sorted(meetings):
-        kinds = {found[k].joint for k in groups.of(i) | groups.of(j)}
-        if hidden not in kinds:
-            groups.join(i, j)
+        groups.join(i, j, without=hidden)
 
 
-def _tail(
-    limb: int,
-    start: Candidate,
-    links: Sequence[_Link],
-    found: Sequence[Candidate],
-    labels: Labels,
-    radius: int,
-) -> np.ndarray | None:
+def _tail(limb: int, start: Candidate, labels: Labels, radius: int) -> np.ndarray | None:
     """Where the limb from `start` is last seen, `[2]`: the end of its longest line of colour."""
     height, width = labels.map.shape
     y, x = np.nonzero(labels.map == LIMB0 + limb)

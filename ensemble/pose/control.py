@@ -8,24 +8,24 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..prompt.order import parse_order
 from ..regions.layout import Layout, lay_out
 from ..regions.people import Shape, body_regions
 from .default import MIN_HEAD, Framing, default_pose
 from .draw import Style, draw
 from .joints import pose_of, read_joints
 from .people import (
-    Casting,
+    Assignment,
     Match,
     Mismatch,
-    cast,
+    assign,
     describe,
     keep_people,
     merge_regions,
-    parse_order,
     words_needed,
 )
 from .size import canvas_size
-from .skeleton import Pose, Skeleton, read_pose_keypoint
+from .skeleton import Pose, read_pose_keypoint
 
 # RGB uint8 picture [H,W,3] -> the people in it.
 Estimate = Callable[[np.ndarray], Pose]
@@ -33,8 +33,6 @@ _SMALLEST = 32
 
 
 class Source(str, Enum):
-    """What the linked picture is."""
-
     AUTO = "auto"
     SKELETON = "skeleton"
     PHOTO = "photo"
@@ -111,8 +109,6 @@ class Inputs:
 
 @dataclass(frozen=True, eq=False)
 class PoseControl:
-    """What the node gives."""
-
     # RGB uint8 `[H,W,3]`.
     pose_map: np.ndarray
     pose: Pose
@@ -152,14 +148,21 @@ def pose_control(options: Options, inputs: Inputs, estimate: Estimate) -> PoseCo
     width, height = canvas_size(options.width, options.height, inputs.size)
     found = _by_hand(options, width, height) or _find(options, inputs, estimate)
     if found is not None and found.drawn is None:
-        sure = [_sure(person, options.min_score) for person in found.pose.people]
-        found = replace(found, pose=found.pose.with_people(sure))
+
+        def sure(part: np.ndarray) -> np.ndarray:
+            """The points that the estimator was sure of."""
+            return np.where(part[:, 2:] >= options.min_score, part, 0.0)
+
+        people = [person.changed(sure) for person in found.pose.people]
+        found = replace(found, pose=found.pose.with_people(people))
     if found is not None:
         kept = keep_people(found.pose, sort=not found.listed)
         if kept.people:
             masks = inputs.person_masks if options.match is Match.BY_WORDS else None
-            casting = cast(kept, wanted, order=order, masks=masks, on_mismatch=options.on_mismatch)
-            return _of_bodies(options, kept, casting, found, width, height)
+            assignment = assign(
+                kept, wanted, order=order, masks=masks, on_mismatch=options.on_mismatch
+            )
+            return _of_bodies(options, kept, assignment, found, width, height)
         if options.on_nobody is Nobody.ERROR:
             raise ValueError(
                 f"No person was found in {found.origin}. Use a picture with people in it, lower "
@@ -205,25 +208,15 @@ def _find(options: Options, inputs: Inputs, estimate: Estimate) -> _Found | None
     return _Found(estimate(image), "the photo")
 
 
-def _sure(person: Skeleton, min_score: float) -> Skeleton:
-    """The person without the points its estimator was not sure of."""
-    return Skeleton(
-        *(
-            np.where(part[:, 2:] >= min_score, part, 0.0)
-            for part in (person.body, person.face, person.left_hand, person.right_hand)
-        )
-    )
-
-
 def _of_bodies(
-    options: Options, pose: Pose, casting: Casting, found: _Found, width: int, height: int
+    options: Options, pose: Pose, assignment: Assignment, found: _Found, width: int, height: int
 ) -> PoseControl:
     fitted = pose.fitted(width, height)
-    lines = [f"{len(pose.people)} bodies in {found.origin}", *describe(pose, casting)]
-    used = sorted(casting.used)
+    lines = [f"{len(pose.people)} bodies in {found.origin}", *describe(pose, assignment)]
+    used = sorted(assignment.used)
     bodies = np.stack([fitted.people[i].body for i in used])
     regions = body_regions(bodies, width, height, options.shape, options.feather, options.margin)
-    renumbered = Casting(tuple(tuple(used.index(b) for b in bs) for bs in casting.bodies))
+    renumbered = Assignment(tuple(tuple(used.index(b) for b in bs) for bs in assignment.bodies))
     shown = fitted.with_people([fitted.people[i] for i in used])
     whole = len(used) == len(pose.people)
     if found.drawn is not None and whole:
@@ -262,7 +255,7 @@ def _without_bodies(
         return PoseControl(black, empty, regions, f"{why}no pose: {wanted} equal columns", empty)
     pose, layout = default_pose(wanted, width, height, options.framing)
     # These stand in prompt order already, row by row.
-    casting = cast(pose, wanted, order=order)
+    assignment = assign(pose, wanted, order=order)
     bodies = np.stack([person.body for person in pose.people])
     regions = body_regions(bodies, width, height, options.shape, options.feather, options.margin)
     lines = [
@@ -272,20 +265,14 @@ def _without_bodies(
     if layout.head < MIN_HEAD:
         lines.append(f"heads under {MIN_HEAD} px come out badly: use a bigger canvas")
     if order:
-        lines += describe(pose, casting)
+        lines += describe(pose, assignment)
     pose_map = draw(pose, options.style)
-    return PoseControl(pose_map, pose, merge_regions(regions, casting), "\n".join(lines), pose)
+    return PoseControl(pose_map, pose, merge_regions(regions, assignment), "\n".join(lines), pose)
 
 
 def _cover(image: np.ndarray, width: int, height: int) -> np.ndarray:
     """The picture on another canvas as Pose.fitted does it: scaled to cover, cut round the centre."""
-    if image.shape[:2] == (height, width):
-        return image
-    from PIL import Image
+    from PIL import Image, ImageOps
 
-    tall, wide = image.shape[:2]
-    scale = max(width / wide, height / tall)
-    left, top = (wide - width / scale) / 2, (tall - height / scale) / 2
-    box = (left, top, left + width / scale, top + height / scale)
     picture = Image.fromarray(image)
-    return np.asarray(picture.resize((width, height), Image.Resampling.BILINEAR, box=box))
+    return np.asarray(ImageOps.fit(picture, (width, height), Image.Resampling.BILINEAR))

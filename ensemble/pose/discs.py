@@ -30,10 +30,12 @@ def find(labels: Labels, joint: int, stamp: np.ndarray) -> list[Disc]:
     radius = len(stamp) // 2
     height, width = labels.map.shape
     found: list[Disc] = []
-    for y0, y1, x0, x1 in _windows(labels.map == joint, radius):
-        # Discs whose middle lies outside reach into the picture too: the windows go beyond it.
-        part = _cut(labels.map, y0, y1, x0, x1)
-        inside = _count(_cut(np.zeros_like(labels.map), y0, y1, x0, x1) != OTHER, stamp)
+    # Discs whose middle lies outside reach into the picture too: the windows go beyond it.
+    wide = np.pad(labels.map, radius, constant_values=OTHER)
+    in_picture = np.pad(np.ones(labels.map.shape, dtype=bool), radius)
+    for (y0, x0), (y1, x1) in _windows(labels.map == joint, radius):
+        window = slice(y0 + radius, y1 + radius), slice(x0 + radius, x1 + radius)
+        part, inside = wide[window], _count(in_picture[window], stamp)
         fit = _fit_exact if labels.exact else _fit_blurred
         found += [
             (x0 + x, y0 + y, share)
@@ -43,40 +45,21 @@ def find(labels: Labels, joint: int, stamp: np.ndarray) -> list[Disc]:
     return found
 
 
-def _windows(mask: np.ndarray, radius: int) -> list[tuple[int, int, int, int]]:
-    """Windows y0, y1, x0, x1 that hold whole discs: what crosses a disc cuts it in pieces, and
+def _windows(mask: np.ndarray, radius: int) -> list[list[list[int]]]:
+    """Windows (y0, x0), (y1, x1) that hold whole discs: what crosses a disc cuts it in pieces, and
     pieces within a disc's reach of each other share a window."""
-    boxes: list[tuple[int, int, int, int]] = []
+    boxes: list[np.ndarray] = []
     for rows, columns in components(mask):
-        box = (
-            rows.start - radius,
-            rows.stop + radius,
-            columns.start - radius,
-            columns.stop + radius,
-        )
+        box = np.array([[rows.start, columns.start], [rows.stop, columns.stop]])
+        box += [[-radius], [radius]]
         apart = []
         for other in boxes:
-            if box[0] < other[1] and other[0] < box[1] and box[2] < other[3] and other[2] < box[3]:
-                box = (
-                    min(box[0], other[0]),
-                    max(box[1], other[1]),
-                    min(box[2], other[2]),
-                    max(box[3], other[3]),
-                )
+            if (box[0] < other[1]).all() and (other[0] < box[1]).all():
+                box = np.stack([np.minimum(box[0], other[0]), np.maximum(box[1], other[1])])
             else:
                 apart.append(other)
         boxes = [*apart, box]
-    return boxes
-
-
-def _cut(labels: np.ndarray, y0: int, y1: int, x0: int, x1: int) -> np.ndarray:
-    """The labels in a window, OTHER where it lies outside the picture."""
-    height, width = labels.shape
-    top, left = max(0, y0), max(0, x0)
-    inner = labels[top : min(height, y1), left : min(width, x1)]
-    part = np.full((y1 - y0, x1 - x0), OTHER, dtype=labels.dtype)
-    part[top - y0 :, left - x0 :][: inner.shape[0], : inner.shape[1]] = inner
-    return part
+    return [box.tolist() for box in boxes]
 
 
 def _count(values: np.ndarray, stamp: np.ndarray) -> np.ndarray:

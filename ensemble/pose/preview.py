@@ -1,7 +1,5 @@
 """A picture of who is where: regions in colours, the pose map over them, a number on each person."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
@@ -26,19 +24,10 @@ def preview(pose_map: np.ndarray, regions: torch.Tensor, longest: int = 768) -> 
         )
     pen = ImageDraw.Draw(picture)
     font = ImageFont.load_default(max(12, min(picture.size) // 14))
-    for number, (x, y) in enumerate(_centres(regions), start=1):
+    weights = regions / regions.sum(dim=(1, 2), keepdim=True).clamp_min(1e-6)
+    across = (weights.sum(dim=1) * torch.arange(regions.shape[2])).sum(dim=1).tolist()
+    down = (weights.sum(dim=2) * torch.arange(regions.shape[1])).sum(dim=1).tolist()
+    for number, (x, y) in enumerate(zip(across, down, strict=True), start=1):
         pen.text((x * scale, y * scale), str(number), (255, 255, 255), font, anchor="mm",
                  stroke_width=3, stroke_fill=(0, 0, 0))  # fmt: skip
     return np.asarray(picture)
-
-
-def _centres(regions: torch.Tensor) -> Sequence[tuple[float, float]]:
-    """The middle of each region, `[N]` of (x, y) in pixels."""
-    places = []
-    for region in regions:
-        height, width = region.shape
-        total = float(region.sum().clamp_min(1e-6))
-        x = float((region.sum(dim=0) * torch.arange(width)).sum()) / total
-        y = float((region.sum(dim=1) * torch.arange(height)).sum()) / total
-        places.append((x, y))
-    return places

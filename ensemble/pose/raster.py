@@ -6,7 +6,7 @@ exact pixels. OpenCV is optional here, so its integer rasterisers are restated: 
 Everything is worked out for many shapes at once: painting order is kept by order of the pixels.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,8 +16,7 @@ _HALF = _ONE >> 1
 _SIN = np.round(np.sin(np.radians(np.arange(451))), 7).astype(np.float32).astype(np.float64)
 
 
-@dataclass(frozen=True, eq=False)
-class Pixels:
+class Pixels(NamedTuple):
     """Pixels to paint: rows and columns inside the canvas, and the index of their shape."""
 
     y: np.ndarray
@@ -26,11 +25,7 @@ class Pixels:
 
     @staticmethod
     def join(parts: "list[Pixels]") -> "Pixels":
-        return Pixels(
-            np.concatenate([p.y for p in parts]),
-            np.concatenate([p.x for p in parts]),
-            np.concatenate([p.shape for p in parts]),
-        )
+        return Pixels(*map(np.concatenate, zip(*parts, strict=True)))
 
 
 _NOTHING = Pixels(*(np.zeros(0, dtype=np.int64) for _ in range(3)))

@@ -1,38 +1,16 @@
 """The skeleton of a person and the pose of a picture, and POSE_KEYPOINT in and out.
 
-Joints are OpenPose's BODY_18, in the order ControlNet's maps know; right and left are the person's
-own. Coordinates are pixels, x to the right and y down; a joint with score 0 is missing.
+Coordinates are pixels, x to the right and y down; a joint with score 0 is missing.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from enum import IntEnum
 from typing import Any
 
 import numpy as np
 
-
-class Joint(IntEnum):
-    NOSE = 0
-    NECK = 1
-    R_SHOULDER = 2
-    R_ELBOW = 3
-    R_WRIST = 4
-    L_SHOULDER = 5
-    L_ELBOW = 6
-    L_WRIST = 7
-    R_HIP = 8
-    R_KNEE = 9
-    R_ANKLE = 10
-    L_HIP = 11
-    L_KNEE = 12
-    L_ANKLE = 13
-    R_EYE = 14
-    L_EYE = 15
-    R_EAR = 16
-    L_EAR = 17
-
+from ..regions.body18 import BODY_POINTS
 
 # Pairs of joints in the order ControlNet's maps paint them; limb i has colour i.
 LIMBS = (
@@ -44,7 +22,12 @@ HAND_EDGES = tuple(
     for finger in range(5)
     for step in range(4)
 )
-BODY_POINTS, FACE_POINTS, HAND_POINTS, FOOT_POINTS = 18, 70, 21, 6
+FACE_POINTS, HAND_POINTS, FOOT_POINTS = 70, 21, 6
+# The parts of a person in POSE_KEYPOINT, and how many points each has.
+_PARTS = (
+    ("pose_keypoints_2d", BODY_POINTS), ("face_keypoints_2d", FACE_POINTS),
+    ("hand_left_keypoints_2d", HAND_POINTS), ("hand_right_keypoints_2d", HAND_POINTS),
+)  # fmt: skip
 # BODY_25 holds the middle of the hips at 8 and the feet at 19 to 24; this picks BODY_18 out of it.
 _FROM_BODY_25 = (0, 1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18)
 # A joint farther outside the picture than this many pictures is a broken number, not a person.
@@ -82,14 +65,19 @@ class Skeleton:
 
     def moved(self, scale: tuple[float, float], shift: tuple[float, float]) -> "Skeleton":
         """Every point at `point * scale + shift`; missing ones stay zero."""
-        return Skeleton(
-            *(
-                np.where(
-                    part[:, 2:] > 0, np.c_[part[:, :2] * scale + np.array(shift), part[:, 2:]], 0.0
-                )
-                for part in (self.body, self.face, self.left_hand, self.right_hand)
+        return self.changed(
+            lambda part: np.where(
+                part[:, 2:] > 0, np.c_[part[:, :2] * scale + np.array(shift), part[:, 2:]], 0.0
             )
         )
+
+    @property
+    def parts(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """In the order of _PARTS."""
+        return self.body, self.face, self.left_hand, self.right_hand
+
+    def changed(self, change: Callable[[np.ndarray], np.ndarray]) -> "Skeleton":
+        return Skeleton(*map(change, self.parts))
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,23 +130,17 @@ def write_pose_keypoint(poses: Sequence[Pose]) -> list[dict[str, Any]]:
             "canvas_height": pose.height,
             "people": [
                 {
-                    "pose_keypoints_2d": _flat(person.body, BODY_POINTS),
                     "foot_keypoints_2d": [0.0] * (3 * FOOT_POINTS),
-                    "face_keypoints_2d": _flat(person.face, FACE_POINTS),
-                    "hand_left_keypoints_2d": _flat(person.left_hand, HAND_POINTS),
-                    "hand_right_keypoints_2d": _flat(person.right_hand, HAND_POINTS),
+                    **{
+                        key: _pad(part, count).ravel().tolist()
+                        for (key, count), part in zip(_PARTS, person.parts, strict=True)
+                    },
                 }
                 for person in pose.people
             ],
         }
         for pose in poses
     ]
-
-
-def _flat(points: np.ndarray, count: int) -> list[float]:
-    full = np.zeros((count, 3))
-    full[: len(points)] = points[:count]
-    return [float(v) for v in full.ravel()]
 
 
 def _read_frame(frame: Mapping[str, Any]) -> Pose:
@@ -191,12 +173,12 @@ def _without_far_points(points: np.ndarray, size: np.ndarray) -> np.ndarray:
     return np.where(near, points, 0.0)
 
 
-def _read_person(person: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def _read_person(person: Any) -> list[np.ndarray]:
     if not isinstance(person, Mapping):
         raise ValueError(
             f"pose: a person must be an object with pose_keypoints_2d, not {person!r}."
         )
-    body = _triples(person.get("pose_keypoints_2d"), "pose_keypoints_2d")
+    body, *others = (_triples(person.get(key), key) for key, _ in _PARTS)
     if len(body) == 25:
         body = body[list(_FROM_BODY_25)]
     elif len(body) not in (0, BODY_POINTS):
@@ -204,19 +186,12 @@ def _read_person(person: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.nd
             f"pose: pose_keypoints_2d holds {len(body)} joints; "
             "18 (BODY_18) or 25 (BODY_25) are read."
         )
-    parts = [_pad(body, BODY_POINTS)]
-    for key, count in (
-        ("face_keypoints_2d", FACE_POINTS),
-        ("hand_left_keypoints_2d", HAND_POINTS),
-        ("hand_right_keypoints_2d", HAND_POINTS),
-    ):
-        parts.append(_pad(_triples(person.get(key), key), count))
-    return parts[0], parts[1], parts[2], parts[3]
+    return [_pad(part, count) for part, (_, count) in zip((body, *others), _PARTS, strict=True)]
 
 
 def _pad(points: np.ndarray, count: int) -> np.ndarray:
     full = np.zeros((count, 3))
-    full[: min(len(points), count)] = points[:count]
+    full[: len(points)] = points[:count]
     return full
 
 

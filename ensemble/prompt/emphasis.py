@@ -30,8 +30,6 @@ _UNESCAPED = re.compile(r"(?<!\\)[()]")
 
 
 class Weights(str, Enum):
-    """How brackets in a prompt are read."""
-
     A1111 = "a1111"
     COMFY = "comfy"
     OFF = "off"
@@ -44,19 +42,18 @@ def parse_a1111(text: str) -> list[tuple[str, float]]:
     that was never opened is text. Weights that multiply beyond what a float holds are a
     PromptError.
     """
-    pieces, shapes, factors = _tokens(text)
     runs: list[tuple[list[str], float]] = []
     # Round and square brackets nest each for themselves and may cross: `(a [b) c]`. So each shape
     # has its own product and its own stack of products outside.
     product = {"(": 1.0, "[": 1.0}
     outer: dict[str, list[float]] = {"(": [], "[": []}
-    for piece, shape, factor in zip(pieces, shapes, factors, strict=True):
+    for piece, shape, factor in _tokens(text):
         if shape in product:
             outer[shape].append(product[shape])
             product[shape] *= factor
         elif shape:
-            shape = _OPENING[shape]
-            product[shape] = outer[shape].pop()
+            opening = _OPENING[shape]
+            product[opening] = outer[opening].pop()
         elif piece:
             weight = product["("] * product["["]
             if not math.isfinite(weight):
@@ -67,29 +64,25 @@ def parse_a1111(text: str) -> list[tuple[str, float]]:
     return [("".join(run), weight) for run, weight in runs] or [("", 1.0)]
 
 
-def _tokens(text: str) -> tuple[list[str], list[str], list[float]]:
-    """Three lists of one length: text, the bracket it is if it counts as one, its factor."""
-    pieces: list[str] = []
-    shapes: list[str] = []
-    factors: list[float] = []
+def _tokens(text: str) -> list[tuple[str, str, float]]:
+    """Per token: its text, its bracket (empty if it is none that counts), and its factor."""
+    tokens: list[tuple[str, str, float]] = []
     opened: dict[str, list[int]] = {"(": [], "[": []}
     for token in _A1111_TOKEN.finditer(text):
-        kind, piece, shape = token.lastgroup, token[0], ""
+        group, piece, shape = token.lastgroup, token[0], ""
         factor = 1.0
-        if kind == "escaped":
+        if group == "escaped":
             piece = token["escaped"]
-        elif kind == "open":
+        elif group == "open":
             shape, factor = piece, ROUND if piece == "(" else SQUARE
-            opened[shape].append(len(pieces))
-        elif kind in ("weight", "close") and opened[_OPENING[piece[-1]]]:
+            opened[shape].append(len(tokens))
+        elif group in ("weight", "close") and opened[_OPENING[piece[-1]]]:
             shape = piece[-1]
             start = opened[_OPENING[shape]].pop()
-            if kind == "weight":
-                factors[start] = float(token["weight"])
-        pieces.append(piece)
-        shapes.append(shape)
-        factors.append(factor)
-    return pieces, shapes, factors
+            if group == "weight":
+                tokens[start] = (*tokens[start][:2], float(token["weight"]))
+        tokens.append((piece, shape, factor))
+    return tokens
 
 
 def a1111_to_comfy(text: str) -> str:

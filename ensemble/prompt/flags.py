@@ -17,8 +17,6 @@ _TRUE, _FALSE = ("true", "yes", "1"), ("false", "no", "0")
 
 
 class FlagKind(Enum):
-    """What may follow a flag."""
-
     SWITCH = "nothing, or true or false"
     NUMBER = "one number"
     AMOUNT = "one number or percentage"

@@ -1,7 +1,5 @@
 """A ComfyUI graph in API format while it is being built."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,8 +26,6 @@ class Node:
 
 @dataclass
 class Graph:
-    """Nodes in the order they were added, under readable keys."""
-
     nodes: ApiGraph = field(default_factory=dict)
 
     def add(self, class_type: str, key: str, title: str, /, **inputs: object) -> Node:

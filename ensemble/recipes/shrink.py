@@ -23,10 +23,6 @@ def shrink_recipe(recipe: Recipe, shrink: Shrink) -> tuple[Recipe, dict[str, str
         if (value := getattr(shrink, name)) is not None and value != getattr(recipe, name)
     }
     changes = {
-        name: f"{_shown(getattr(recipe, name))} -> {value}" for name, value in fields.items()
+        name: f"{getattr(recipe, name) or 'default'} -> {value}" for name, value in fields.items()
     }
     return replace(recipe, **fields), changes
-
-
-def _shown(value: object) -> str:
-    return "default" if value is None else str(value)

@@ -1,6 +1,6 @@
 """What a mask backend is: an entry that says which words it knows and what it needs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from ..pictures import to_bytes
+from .words import concept
 
 # The folder under models/ with the backends' own model folders.
 FOLDER = "segmentation"
@@ -29,6 +30,12 @@ class ModelFile:
     folder: str
     url: str
 
+    @staticmethod
+    def folder_of(repository: str) -> "ModelFile":
+        """A model folder of Hugging Face for FOLDER."""
+        name = repository.partition("/")[2]
+        return ModelFile(f"{name}/ (a folder)", FOLDER, f"huggingface.co/{repository}")
+
     def __str__(self) -> str:
         return f"{self.name} in models/{self.folder} ({self.url})"
 
@@ -45,8 +52,6 @@ class Sockets:
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """Words to find in pictures."""
-
     # `[B,H,W,3]` in 0..1.
     image: torch.Tensor
     words: tuple[str, ...]
@@ -62,6 +67,11 @@ class Job:
     def pictures(self) -> list[torch.Tensor]:
         """B pictures `[3,H,W]` uint8, the form every processor was made for."""
         return list(to_bytes(self.image).movedim(-1, 1))
+
+
+def ranks(known: Mapping[str, float], other: float = 0.0) -> Callable[[str], float]:
+    """`Backend.fit` by a table of concepts; `other` is for all words that are not in it."""
+    return lambda word: known.get(concept(word), other)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,15 +6,9 @@ from typing import Any
 import torch
 
 from ..models.loading import find_file, load_once
-from .backend import Backend, Job, ModelFile, Sockets, Softness
-from .words import concept
+from .backend import Backend, Job, ModelFile, Sockets, Softness, ranks
 
-_FIT = {"foreground": 1.0, "person": 0.6}
 FILE = ModelFile("birefnet.safetensors", "background_removal", "huggingface.co/Comfy-Org/BiRefNet")
-
-
-def fit(word: str) -> float:
-    return _FIT.get(concept(word), 0.0)
 
 
 def find(sockets: Sockets) -> Any:
@@ -46,7 +40,7 @@ BACKEND = Backend(
     files=(FILE,),
     licence="MIT",
     softness=Softness.MATTE,
-    fit=fit,
+    fit=ranks({"foreground": 1.0, "person": 0.6}),
     find=find,
     segment=segment,
 )

@@ -7,18 +7,11 @@ import torch
 import torch.nn.functional as F
 
 from ..models.loading import find_folder, load_folder
-from .backend import FOLDER, Backend, Job, ModelFile, Sockets, Softness
-from .words import concept, open_phrase
+from .backend import FOLDER, Backend, Job, ModelFile, Sockets, Softness, ranks
+from .words import open_phrase
 
 # Pictures per forward; each costs about 60 MB of activations at CLIPSeg's 352 pixels.
 CHUNK = 8
-FILE = ModelFile(
-    "clipseg-rd64-refined/ (a folder)", "segmentation", "huggingface.co/CIDAS/clipseg-rd64-refined"
-)
-
-
-def fit(word: str) -> float:
-    return 0.1 if concept(word) == "foreground" else 0.4
 
 
 def find(sockets: Sockets) -> Path | None:
@@ -67,10 +60,10 @@ def heat(model: Any, pixels: torch.Tensor, phrases: torch.Tensor) -> torch.Tenso
 BACKEND = Backend(
     id="clipseg",
     title="CLIPSeg",
-    files=(FILE,),
+    files=(ModelFile.folder_of("CIDAS/clipseg-rd64-refined"),),
     licence="Apache-2.0",
     softness=Softness.HEAT,
-    fit=fit,
+    fit=ranks({"foreground": 0.1}, other=0.4),
     find=find,
     segment=segment,
     threshold=0.4,

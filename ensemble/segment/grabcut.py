@@ -8,8 +8,7 @@ import torch.nn.functional as F
 
 from ..pictures import to_bytes
 from ..regions.rect import Rect
-from .backend import Backend, Job, Sockets, Softness
-from .words import concept
+from .backend import Backend, Job, Sockets, Softness, ranks
 
 # GrabCut runs at these long sides, whatever the picture's, and the majority decides: one run alone
 # now and then settles on quite another cut for a hardly different picture, such as the same photo
@@ -18,11 +17,6 @@ WORK_SIZES = tuple(range(160, 305, 16))
 ROUNDS = 3
 # Pixels of the largest of them: takes the stairs out of the votes.
 SMOOTH = 1.5
-_FIT = {"foreground": 0.5, "person": 0.1}
-
-
-def fit(word: str) -> float:
-    return _FIT.get(concept(word), 0.0)
 
 
 def find(sockets: Sockets) -> bool | None:
@@ -121,7 +115,7 @@ BACKEND = Backend(
     files=(),
     licence="Apache-2.0 (OpenCV)",
     softness=Softness.EDGE,
-    fit=fit,
+    fit=ranks({"foreground": 0.5, "person": 0.1}),
     find=find,
     segment=segment,
     caution="GrabCut guesses the foreground from colours around the faces or the centre; "

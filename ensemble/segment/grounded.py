@@ -5,8 +5,8 @@ from pathlib import Path
 import torch
 
 from ..models.loading import Loaded, find_folder, load_folder
-from .backend import FOLDER, Backend, Job, ModelFile, Sockets, Softness
-from .words import concept, open_phrase
+from .backend import FOLDER, Backend, Job, ModelFile, Sockets, Softness, ranks
+from .words import open_phrase
 
 # Boxes kept per phrase and picture, best first.
 MAX_BOXES = 20
@@ -17,22 +17,7 @@ _DINO_CLASSES = {
     "grounding-dino": "GroundingDinoForObjectDetection",
     "mm-grounding-dino": "MMGroundingDinoForObjectDetection",
 }
-FILES = (
-    ModelFile(
-        "grounding-dino-tiny/ (a folder)",
-        "segmentation",
-        "huggingface.co/IDEA-Research/grounding-dino-tiny",
-    ),
-    ModelFile(
-        "sam2.1-hiera-small/ (a folder)",
-        "segmentation",
-        "huggingface.co/facebook/sam2.1-hiera-small",
-    ),
-)
-
-
-def fit(word: str) -> float:
-    return 0.3 if concept(word) == "foreground" else 0.7
+_FILES = ("IDEA-Research/grounding-dino-tiny", "facebook/sam2.1-hiera-small")
 
 
 def find(sockets: Sockets) -> tuple[Path, str, Path] | None:
@@ -123,10 +108,10 @@ def _cut_one(loaded: Loaded, model, features: list, boxes: torch.Tensor, size) -
 BACKEND = Backend(
     id="grounded_sam2",
     title="Grounding DINO + SAM 2",
-    files=FILES,
+    files=tuple(map(ModelFile.folder_of, _FILES)),
     licence="Apache-2.0 (both)",
     softness=Softness.EDGE,
-    fit=fit,
+    fit=ranks({"foreground": 0.3}, other=0.7),
     find=find,
     segment=segment,
     threshold=0.3,

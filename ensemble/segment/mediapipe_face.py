@@ -7,7 +7,7 @@ import torch
 
 from ..models.loading import find_file, load_once
 from ..regions.bounding_box import BoundingBox, read_bounding_boxes
-from .backend import Backend, Job, ModelFile, Sockets, Softness
+from .backend import Backend, Job, ModelFile, Sockets, Softness, ranks
 from .words import concept
 
 # concept -> region names of core's MediaPipeFaceMask
@@ -20,10 +20,6 @@ REGIONS = {
 FILE = ModelFile(
     "mediapipe_face_fp32.safetensors", "detection", "huggingface.co/Comfy-Org/mediapipe"
 )
-
-
-def fit(word: str) -> float:
-    return 1.0 if concept(word) in REGIONS else 0.0
 
 
 def find(sockets: Sockets) -> Any:
@@ -70,7 +66,7 @@ BACKEND = Backend(
     files=(FILE,),
     licence="Apache-2.0",
     softness=Softness.EDGE,
-    fit=fit,
+    fit=ranks(dict.fromkeys(REGIONS, 1.0)),
     find=find,
     segment=segment,
 )

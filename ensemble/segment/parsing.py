@@ -1,6 +1,6 @@
 """SegFormer models that label every pixel: clothes and limbs (ATR), or the parts of a face."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 from ..models.loading import Loaded, find_folder, load_folder
 from ..regions.rect import Rect
-from .backend import FOLDER, Backend, Job, ModelFile, Sockets, Softness
+from .backend import FOLDER, Backend, Job, ModelFile, Sockets, Softness, ranks
 from .words import CLOTHES_PARTS, FACE_PARTS, concept
 
 # Pictures per forward; each costs about 150 MB of logits at 512 pixels.
@@ -16,44 +16,15 @@ CHUNK = 8
 # The face model was trained on pictures a face fills: it sees squares this much larger than a box.
 FACE_MARGIN = 2.0
 
-CLOTHES_FILE = ModelFile(
-    "segformer_b2_clothes/ (a folder)",
-    "segmentation",
-    "huggingface.co/mattmdjaga/segformer_b2_clothes",
-)
-FACE_FILE = ModelFile(
-    "face-parsing/ (a folder)", "segmentation", "huggingface.co/jonathandinu/face-parsing"
-)
 
+def _finder(label: str) -> Callable[[Sockets], Path | None]:
+    """Finds the SegFormer folder whose labels hold this one, which only one of the two models has."""
 
-def _folder(label: str) -> Path | None:
-    """The SegFormer folder whose labels hold this one, which only one of the two models has."""
-    return find_folder(
-        FOLDER,
-        lambda config: (
-            config.get("model_type") == "segformer"
-            and label in (config.get("id2label") or {}).values()
-        ),
-    )
+    def is_it(config: dict) -> bool:
+        labels = (config.get("id2label") or {}).values()
+        return config.get("model_type") == "segformer" and label in labels
 
-
-def clothes_fit(word: str) -> float:
-    fits = {"foreground": 0.2, "person": 0.5}
-    return fits.get(concept(word), 0.8 if concept(word) in CLOTHES_PARTS else 0.0)
-
-
-def face_fit(word: str) -> float:
-    # It has seen no more of clothes and hats than what shows around a face.
-    fits = {"clothes": 0.2, "hat": 0.5}
-    return fits.get(concept(word), 0.75 if concept(word) in FACE_PARTS else 0.0)
-
-
-def find_clothes(sockets: Sockets) -> Path | None:
-    return _folder("Upper-clothes")
-
-
-def find_face(sockets: Sockets) -> Path | None:
-    return _folder("l_brow")
+    return lambda sockets: find_folder(FOLDER, is_it)
 
 
 def segment_clothes(found: Path, job: Job) -> torch.Tensor:
@@ -71,13 +42,8 @@ def _clothes_labels(word: str, names: Sequence[str]) -> Sequence[str]:
 
 def segment_face(found: Path, job: Job) -> torch.Tensor:
     loaded = load_folder(FOLDER, found, "SegformerForSemanticSegmentation")
-    squares = _face_squares(job)
-    if squares is None:
-        logits, names = _logits(loaded, job.pictures())
-        return torch.stack(
-            [part(logits, names, FACE_PARTS[concept(word)], job.size) for word in job.words]
-        )
     masks = job.image.new_zeros(len(job.words), *job.image.shape[:3])
+    squares = _face_squares(job)
     if not squares:
         return masks
     pictures = job.pictures()
@@ -90,13 +56,14 @@ def segment_face(found: Path, job: Job) -> torch.Tensor:
     return masks
 
 
-def _face_squares(job: Job) -> list[tuple[int, slice, slice]] | None:
-    """Each face's picture and the rows and columns of its square; None without a detector."""
+def _face_squares(job: Job) -> list[tuple[int, slice, slice]]:
+    """Each face's picture and the rows and columns of its square; all of each picture without a
+    detector."""
     from .mediapipe_face import face_boxes, find
 
     detector = find(job.sockets)
     if detector is None:
-        return None
+        return [(index, slice(None), slice(None)) for index in range(len(job.image))]
     height, width = job.size
     squares = []
     for index, boxes in enumerate(face_boxes(detector, job.image)):
@@ -133,21 +100,22 @@ def part(
 CLOTHES = Backend(
     id="clothes",
     title="SegFormer clothes",
-    files=(CLOTHES_FILE,),
+    files=(ModelFile.folder_of("mattmdjaga/segformer_b2_clothes"),),
     licence="MIT (its base weights, NVIDIA's MiT-B2, are for non-commercial use)",
     softness=Softness.EDGE,
-    fit=clothes_fit,
-    find=find_clothes,
+    fit=ranks({**dict.fromkeys(CLOTHES_PARTS, 0.8), "foreground": 0.2, "person": 0.5}),
+    find=_finder("Upper-clothes"),
     segment=segment_clothes,
 )
 
 FACE = Backend(
     id="face_parsing",
     title="SegFormer face parsing",
-    files=(FACE_FILE,),
+    files=(ModelFile.folder_of("jonathandinu/face-parsing"),),
     licence="tagged MIT; its data set, CelebAMask-HQ, is for non-commercial research",
     softness=Softness.EDGE,
-    fit=face_fit,
-    find=find_face,
+    # It has seen no more of clothes and hats than what shows around a face.
+    fit=ranks({**dict.fromkeys(FACE_PARTS, 0.75), "clothes": 0.2, "hat": 0.5}),
+    find=_finder("l_brow"),
     segment=segment_face,
 )

@@ -18,8 +18,6 @@ FLAGS = {
 
 @dataclass(frozen=True)
 class MaskRequest:
-    """What to select and what to do with it."""
-
     words: tuple[str, ...]
     negative: tuple[str, ...] = ()
     invert: bool = False

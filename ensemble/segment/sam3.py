@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 
 from ..models.loading import find_file, load_once
-from .backend import Backend, Job, ModelFile, Sockets, Softness
-from .words import concept, open_phrase
+from .backend import Backend, Job, ModelFile, Sockets, Softness, ranks
+from .words import open_phrase
 
 # The model looks at squares of this size, whatever the picture's shape (core's SAM3_Detect).
 INPUT_SIZE = 1008
@@ -20,10 +20,6 @@ CHUNK = 4
 FILE = ModelFile(
     "sam3.1_multiplex_fp16.safetensors", "checkpoints", "huggingface.co/Comfy-Org/sam3.1"
 )
-
-
-def fit(word: str) -> float:
-    return 0.4 if concept(word) == "foreground" else 0.9
 
 
 def find(sockets: Sockets) -> Any:
@@ -108,7 +104,7 @@ BACKEND = Backend(
     files=(FILE,),
     licence="SAM License (Meta; commercial use allowed, with exclusions)",
     softness=Softness.EDGE,
-    fit=fit,
+    fit=ranks({"foreground": 0.4}, other=0.9),
     find=find,
     segment=segment,
 )

@@ -22,8 +22,6 @@ NOTHING, EVERYTHING = 0.001, 0.999
 
 @dataclass(frozen=True)
 class MaskResult:
-    """A mask, and what there is to say about it."""
-
     # `[B,H,W]`, final: white will be repainted.
     mask: torch.Tensor
     # A line per word: the backend that cut it.

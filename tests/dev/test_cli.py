@@ -32,7 +32,7 @@ def test_where_prints_one_json_object_and_nothing_else():
     ("arguments", "says"),
     [
         (["bench", "nonsense"], "no benchmark is called 'nonsense'"),
-        (["demo", "nonsense"], "workflows"),
+        (["demo", "nonsense"], "example_workflows"),
         (["demo", "--checkpoint", "nonsense.safetensors"], "nonsense.safetensors is not a file"),
         (["serve", "--port", "99999"], "port 99999 is taken or none"),
         (["recipe", "nonsense.txt"], "nonsense.txt is not a file"),
@@ -69,6 +69,6 @@ def test_unknown_options_are_refused_except_for_pytest():
 @pytest.mark.parametrize("arguments", [("--size", "0x64"), ("--size", "100x64"), ("--steps", "0")])
 @pytest.mark.parametrize("command", ["demo", "recipe"])
 def test_sizes_and_steps_that_cannot_be_rendered_are_refused(command, arguments):
-    answer = call(command, "workflow", *arguments)
+    answer = call(command, __file__, *arguments)
     assert answer.returncode == 2
     assert arguments[0] in answer.stderr

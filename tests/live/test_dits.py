@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from dev.setup import engine_of_this_python
 from safetensors.torch import load_file, save_file
 
 from dev.base import PACK_FOLDER, make_base
 from dev.client import Client
 from dev.server import Server
-from dev.setup import engine_of_this_python
 
 NODE = Path(__file__).resolve().parent / "small_texts.py"
 LORAS = ("first", "second")

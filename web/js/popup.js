@@ -7,19 +7,7 @@ import { t } from './texts.js'
 
 let count = 0
 
-/**
- * @typedef {object} Popup
- * @property {(choices: Choice[]) => void} show
- * @property {() => void} hide
- * @property {(event: KeyboardEvent) => boolean} key whether the key was for the list
- * @property {() => boolean} isOpen
- */
-
-/**
- * @param {HTMLElement} field
- * @param {(choice: Choice) => void} accept
- * @returns {Popup}
- */
+/** @param {HTMLElement} field @param {(choice: Choice) => void} accept */
 export function createPopup(field, accept) {
   const id = `ensemble-choices-${++count}`
   const list = el('ul', { class: 'ensemble-choices', role: 'listbox', id, 'aria-label': t('choices.title') })
@@ -61,6 +49,7 @@ export function createPopup(field, accept) {
     select(0)
   }
 
+  /** Whether the key was for the list. */
   /** @param {KeyboardEvent} event */
   function key(event) {
     if (!shown.length || event.isComposing) return false
@@ -77,12 +66,7 @@ export function createPopup(field, accept) {
   return { show, hide, key, isOpen: () => shown.length > 0 }
 }
 
-/**
- * @param {string} id
- * @param {Choice} choice
- * @param {number} index
- * @param {(choice: Choice) => void} accept
- */
+/** @param {string} id @param {Choice} choice @param {number} index @param {(choice: Choice) => void} accept */
 function option(id, choice, index, accept) {
   const about = [choice.damaged ? t('choices.damaged') : choice.base, choice.triggers]
   return el(

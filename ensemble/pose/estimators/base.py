@@ -15,8 +15,6 @@ FOLDER = "pose_estimation"
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Sockets:
-    """What is linked to the node."""
-
     # Core's MODEL and VAE of SDPose.
     sdpose_model: Any = None
     sdpose_vae: Any = None
@@ -25,17 +23,12 @@ class Sockets:
 
 
 class Estimator(Protocol):
-    """A way to find skeletons. `choices` are the names the node offers for it right now."""
+    # What to put where for it to work, one line.
+    needs: str
 
-    @property
-    def title(self) -> str: ...
-
-    @property
-    def needs(self) -> str:
-        """What to put where for this estimator to work, one line."""
+    def choices(self) -> Sequence[str]:
+        """The names that the node offers for it right now."""
         ...
-
-    def choices(self) -> Sequence[str]: ...
 
     def missing(self, choice: str, sockets: Sockets) -> str:
         """Empty where it can run now; else what it lacks."""
@@ -48,6 +41,6 @@ class Estimator(Protocol):
 
 def read_boxes(value: Any) -> tuple[Rect, ...]:
     """BOUNDING_BOX -> the boxes of the first picture. Boxes of something else than a person are left
-    out where labels tell."""
+    out, where boxes have labels."""
     boxes = read_bounding_boxes(value, "person_boxes")[0]
     return tuple(box.rect for box in boxes if box.label in ("", "person"))

@@ -1,7 +1,6 @@
 """Boxes round people by an object detector of transformers (RT-DETR, D-FINE and their kin)."""
 
 import logging
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -16,14 +15,9 @@ _KINDS = ("rt_detr", "rt_detr_v2", "d_fine", "dfine", "deformable_detr", "condit
 _THRESHOLD = 0.3
 
 
-def detector_folder() -> Path | None:
-    """The first folder under models/pose_estimation that holds an object detector."""
-    return find_folder(FOLDER, lambda config: config.get("model_type") in _KINDS)
-
-
 def person_boxes(image: np.ndarray) -> tuple[Rect, ...] | None:
     """Boxes of the people in an RGB uint8 picture `[H,W,3]`; None where there is no detector."""
-    folder = detector_folder()
+    folder = find_folder(FOLDER, lambda config: config.get("model_type") in _KINDS)
     if folder is None:
         logger.warning(
             "No person detector in models/pose_estimation: the whole picture is taken for one "

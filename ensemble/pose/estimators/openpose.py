@@ -4,7 +4,6 @@ import importlib
 import importlib.util
 import sys
 import types
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import numpy as np
 import torch
 
 from ...models.loading import Loaded, load_once, manage
+from ...regions.body18 import BODY_POINTS
 from ..skeleton import FACE_POINTS, HAND_POINTS, Pose, Skeleton
 from .base import FOLDER, Sockets
 
@@ -19,10 +19,8 @@ _BODY, _HAND, _FACE = "body_pose_model.pth", "hand_pose_model.pth", "facenet.pth
 _ALIAS = "_ensemble_controlnet_aux"
 
 
-@dataclass(frozen=True)
 class OpenPose:
-    title: str = "OpenPose"
-    needs: str = (
+    needs = (
         "OpenPose: the package controlnet-aux, and body_pose_model.pth (hand_pose_model.pth and "
         "facenet.pth too, for hands and faces) in models/pose_estimation/openpose/; its weights "
         "are for non-commercial use"
@@ -42,10 +40,18 @@ class OpenPose:
         height, width = image.shape[:2]
         package = _open_pose()
         hand, face = weights_file(_HAND), weights_file(_FACE)
+        constants = package.face.params
         detector = package.OpenposeDetector(
             _part(package.body.Body, package.body.bodypose_model, weights_file(_BODY)),
             _part(package.hand.Hand, package.hand.handpose_model, hand),
-            _face(package, face),
+            _part(
+                package.face.Face,
+                package.face.FaceNet,
+                face,
+                inference_size=constants["inference_img_size"],
+                sigma=constants["gaussian_sigma"],
+                threshold=constants["heatmap_peak_thresh"],
+            ),
         )
         with torch.inference_mode():
             found = detector.detect_poses(image, include_hand=hand is not None,
@@ -75,47 +81,29 @@ def _open_pose() -> Any:
     return importlib.import_module(f"{_ALIAS}.open_pose")
 
 
-def _state(path: Path) -> dict[str, torch.Tensor]:
-    import comfy.utils
-
-    return comfy.utils.load_torch_file(str(path), safe_load=True)
-
-
-def _part(kind: Any, network: Any, path: Path | None) -> Any:
+def _part(kind: Any, network: Any, path: Path | None, **constants: Any) -> Any:
     """One of the package's estimators round a network that ComfyUI manages.
 
-    Their constructors unpickle the file themselves, hence the round-about way.
+    Their constructors read the file themselves, and not safely, hence the round-about way;
+    `constants` are what else they set.
     """
+    import comfy.utils
+
     if path is None:
         return None
 
     def load(path: Path) -> Loaded:
         net = network()
-        # The network's keys have a first part more than the file's: "model0.conv1_1.weight".
-        state = _state(path)
-        net.load_state_dict({key: state[key.split(".", 1)[1]] for key in net.state_dict()})
+        state = comfy.utils.load_torch_file(str(path), safe_load=True)
+        # Keys of body and hands have a first part more than the file's: "model0.conv1_1.weight".
+        keys = {key: key if key in state else key.partition(".")[2] for key in net.state_dict()}
+        net.load_state_dict({key: state[name] for key, name in keys.items()})
         return manage(net)
 
     part = kind.__new__(kind)
     part.model = load_once("openpose", path, load).on_device()[0]
+    vars(part).update(constants)
     return part
-
-
-def _face(package: Any, path: Path | None) -> Any:
-    if path is None:
-        return None
-
-    def load(path: Path) -> Loaded:
-        net = package.face.FaceNet()
-        net.load_state_dict(_state(path))
-        return manage(net)
-
-    face = package.face.Face.__new__(package.face.Face)
-    face.inference_size = package.face.params["inference_img_size"]
-    face.sigma = package.face.params["gaussian_sigma"]
-    face.threshold = package.face.params["heatmap_peak_thresh"]
-    face.model = load_once("facenet", path, load).on_device()[0]
-    return face
 
 
 def _skeleton(found: Any, width: int, height: int) -> Skeleton:
@@ -129,7 +117,7 @@ def _skeleton(found: Any, width: int, height: int) -> Skeleton:
         return array
 
     return Skeleton(
-        points(found.body.keypoints, 18),
+        points(found.body.keypoints, BODY_POINTS),
         points(found.face, FACE_POINTS),
         points(found.left_hand, HAND_POINTS),
         points(found.right_hand, HAND_POINTS),

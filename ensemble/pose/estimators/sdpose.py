@@ -1,7 +1,5 @@
 """SDPose through core's own node, from a checkpoint linked to the sockets."""
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from ...pictures import from_bytes
@@ -11,10 +9,8 @@ from .base import Sockets
 from .detector import person_boxes
 
 
-@dataclass(frozen=True)
 class SDPose:
-    title: str = "SDPose"
-    needs: str = (
+    needs = (
         "SDPose: checkpoints/sdpose_wholebody*.safetensors by Load Checkpoint, its MODEL and VAE "
         "linked to sdpose_model and sdpose_vae"
     )
