@@ -23,13 +23,9 @@ def face_seed(seed: int, who: str) -> int:
 
 @dataclass(frozen=True)
 class FaceNoise:
-    """A NOISE as core's samplers take it: row i is drawn from seeds[i] alone."""
+    """Noise whose row i is drawn from seeds[i] alone."""
 
     seeds: tuple[int, ...]
-
-    @property
-    def seed(self) -> int:
-        return self.seeds[0]
 
     def generate_noise(self, latent: dict) -> torch.Tensor:
         rows = latent["samples"]

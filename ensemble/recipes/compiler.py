@@ -25,6 +25,7 @@ class Compiled:
     recipe: Recipe
     graph: ApiGraph
     report: dict[str, Any]
+    missing: tuple[Missing, ...]
     # File name -> picture, to be put into the input folder before the graph is queued.
     uploads: dict[str, bytes]
 
@@ -62,7 +63,7 @@ def compile_recipe(recipe: Recipe, library: Library, options: Options) -> Compil
         "left_out": [str(each) for each in missing],
         "files": build.files,
     }
-    return Compiled(full, build.graph.nodes, report, build.uploads)
+    return Compiled(full, build.graph.nodes, report, missing, build.uploads)
 
 
 def _add_stages(build: Build) -> None:

@@ -21,42 +21,49 @@ _PLAIN_NEGATIVE = "ugly, deformed, bad anatomy, extra limbs, watermark, signatur
 
 @dataclass(frozen=True)
 class Style:
+    name: str
     prompt: str
     negative: str
 
 
-STYLES = {
-    "hosted": Style(
+STYLES = (
+    Style(
+        "hosted",
         "hyperrealistic, full body, detailed clothing, highly detailed, cinematic lighting, "
         "stunningly beautiful, intricate, sharp focus, f/1. 8, 85mm, (centered image composition), "
         "(professionally color graded), ((bright soft diffused light)), volumetric fog, "
         "trending on instagram, trending on tumblr, HDR 4K, 8K",
         _HOSTED_NEGATIVE,
     ),
-    "photo": Style(
+    Style(
+        "photo",
         "photograph, natural light, realistic skin texture, sharp focus, 85mm",
         _PLAIN_NEGATIVE + ", painting, drawing, 3d render",
     ),
-    "cinematic": Style(
+    Style(
+        "cinematic",
         "film still, cinematic lighting, anamorphic, dramatic composition, color graded",
         _PLAIN_NEGATIVE,
     ),
-    "illustration": Style(
+    Style(
+        "illustration",
         "digital painting, clean lines, rich colors, intricate detail, concept art",
         _PLAIN_NEGATIVE + ", photograph",
     ),
-    "cartoon": Style(
+    Style(
+        "cartoon",
         "cartoon, bold outlines, cel shading, vivid colors, expressive",
         _PLAIN_NEGATIVE + ", photograph, 3d render",
     ),
-    "flat": Style(
+    Style(
+        "flat",
         "flat vector illustration, simple shapes, limited palette, clean edges, plain background",
         _PLAIN_NEGATIVE + ", photograph, 3d render, gradient, texture",
     ),
     # An off switch: the texts come out as they are.
-    "none": Style("", ""),
-}
-NAMES = tuple(STYLES)
+    Style("none", "", ""),
+)
+NAMES = tuple(style.name for style in STYLES)
 
 
 def enhance(prompt: str, negative: str, style: str) -> tuple[str, str]:
@@ -64,7 +71,7 @@ def enhance(prompt: str, negative: str, style: str) -> tuple[str, str]:
 
     In a prompt with BREAKs they join the common part, which goes to the scene and to every person.
     """
-    chosen = STYLES[style]
+    chosen = next(entry for entry in STYLES if entry.name == style)
     return _extend(prompt, chosen.prompt), _extend(negative, chosen.negative)
 
 

@@ -122,7 +122,8 @@ export const runCommand = (id) => app.extensionManager.command.execute(id)
 
 /** @param {() => void} listener called when the graph has changed, or a node has shown something */
 export function onChange(listener) {
-  for (const event of ['graphChanged', 'executed']) api.addEventListener(event, listener)
+  api.addEventListener('graphChanged', listener)
+  api.addEventListener('executed', listener)
 }
 
 /**
