@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..prompt.order import parse_order
 from ..regions.layout import Layout, lay_out
 from ..regions.people import Shape, body_regions
 from .default import MIN_HEAD, Framing, default_pose
@@ -21,7 +22,6 @@ from .people import (
     describe,
     keep_people,
     merge_regions,
-    parse_order,
     words_needed,
 )
 from .size import canvas_size

@@ -50,24 +50,6 @@ def keep_people(pose: Pose, sort: bool = True) -> Pose:
     return pose.with_people(kept)
 
 
-def parse_order(order: str) -> tuple[int, ...]:
-    """`"2,1"` -> (2, 1): the person at each place from left to right, 0 for nobody. May be empty."""
-    numbers = order.replace(",", " ").split()
-    if not all(number.isdecimal() for number in numbers):
-        raise ValueError(
-            f'order: "{order}" must name who stands where, from left to right, like "2,1"; '
-            "0 leaves a body out."
-        )
-    people = tuple(int(number) for number in numbers)
-    named = sorted(person for person in people if person)
-    if named != list(range(1, len(named) + 1)):
-        raise ValueError(
-            f'order: "{order}" must name each person from 1 to {max(people)} once; '
-            "0 leaves a body out."
-        )
-    return people
-
-
 def assign(
     pose: Pose,
     wanted: int | None,
@@ -78,7 +60,7 @@ def assign(
 ) -> Assignment:
     """Assign every person of the prompt a body of the pose, whose people stand left to right.
 
-    wanted: people in the prompt, None for as many as there are bodies. order: see parse_order; it
+    wanted: people in the prompt, None for as many as there are bodies. order: see prompt.order.parse_order; it
     wins over masks `[K,h,w]`, one per person, which wins over left to right. ValueError names both
     numbers where they differ and on_mismatch is `error`.
     """

@@ -8,9 +8,9 @@ from ensemble_portraits.ensemble.pose.people import (
     describe,
     keep_people,
     merge_regions,
-    parse_order,
 )
 from ensemble_portraits.ensemble.pose.skeleton import Skeleton
+from ensemble_portraits.ensemble.prompt.order import parse_order
 
 
 @pytest.fixture

@@ -26,10 +26,7 @@ export function completeTextOf(container, classes) {
   })
 }
 
-/**
- * @param {HTMLTextAreaElement} field
- * @param {string[]} classes
- */
+/** @param {HTMLTextAreaElement} field @param {string[]} classes */
 function isOurs(field, classes) {
   const nodes = app.canvas.graph?.nodes ?? []
   // The Vue renderer makes a text box of its own inside the node's element.
@@ -86,10 +83,7 @@ function typedName(field) {
   return field.value.slice(0, field.selectionStart).match(OPEN_TAG)?.[1] ?? null
 }
 
-/**
- * @param {HTMLTextAreaElement} field
- * @param {string} name
- */
+/** @param {HTMLTextAreaElement} field @param {string} name */
 function insert(field, name) {
   const caret = field.selectionStart
   const typed = typedName(field) ?? ''

@@ -7,15 +7,15 @@ from typing import Any
 
 from aiohttp import web
 
-from ..recipes.reading import read_recipe
+from ...recipes.reading import read_recipe
+from ..bodies import Refused
+from ..editor.compile import REFUSALS, read_request, refusal
 from .answers import GENERATIONS, links
-from .compile import REFUSALS, read_request, refusal
-from .desk import Desk, Terms, answer, answering
-from .draft import CLAIM_HEADER, draft, read_claim, read_track_id, request_hash
-from .guard import Refused
-from .jobs import new_ticket
-from .journal import Job, State
+from .draft import Draft, draft
+from .job import Job, State
+from .jobs import JobIds
 from .pictures import PictureError, take_data_urls
+from .service import JobService, answer, answering
 
 RUN = "/ensemble/v1/recipes/run"
 JOBS = "/ensemble/v1/recipes/jobs"
@@ -23,28 +23,26 @@ _OWN = ("key", "id", "webhook", "track_id")
 _NAME = re.compile(r"(\d{1,3})-([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\.png")
 
 
-def register_run(routes: web.RouteTableDef, desk: Desk) -> None:
-    """Add the routes to ComfyUI's own."""
-
+def register_run(routes: web.RouteTableDef, service: JobService) -> None:
     async def run(request: web.Request) -> web.Response:
-        body = await desk.read(request)
+        body = await service.read(request)
         try:
-            job, new = await _submit(desk, request, body)
+            job, new = await _submit(service, request, body)
         except REFUSALS as error:
             status, refused = refusal(error)
             return answer(refused, status)
-        return answer(await _state(desk, job, desk.base(request)), 202 if new else 200)
+        return answer(await _state(service, job, service.base(request)), 202 if new else 200)
 
     async def jobs(request: web.Request) -> web.Response:
-        desk.admit_read(request)
-        job = await desk.find(request.match_info["id"])
+        service.admit_read(request)
+        job = await service.find(request.match_info["id"])
         if job is None:
             raise Refused(404, "there is no such job")
-        return answer(await _state(desk, job, desk.base(request)))
+        return answer(await _state(service, job, service.base(request)))
 
     async def generation(request: web.Request) -> web.StreamResponse:
         # Its name is as good as a key: it has 122 random bits, and only the client was told.
-        path = await asyncio.to_thread(_path, desk, request.match_info["name"])
+        path = await asyncio.to_thread(_path, service, request.match_info["name"])
         if path is None:
             return answer(_error("there is no such picture, or not yet"), 404)
         headers = {"X-Content-Type-Options": "nosniff", "Content-Type": "image/png"}
@@ -59,42 +57,29 @@ def _error(message: object, **extra: object) -> dict[str, Any]:
     return {"error": message, **extra}
 
 
-async def _submit(desk: Desk, request: web.Request, body: dict[str, Any]) -> tuple[Job, bool]:
-    claim = read_claim(request.headers.get(CLAIM_HEADER), body.get("id"))
-    track_id = read_track_id(body.get("track_id"))
-    terms = Terms(claim, request_hash(RUN, body), desk.webhook(body.get("webhook")))
-    if (known := await desk.known(terms)) is not None:
-        return known, False
-    await desk.check_room()
-    recipe = {name: value for name, value in body.items() if name not in _OWN}
-    text, options, shrink, wanted = read_request(recipe)
-    try:
-        text, uploads = await asyncio.to_thread(take_data_urls, text)
-    except PictureError as error:
-        raise Refused(400, f"a data URL {error}") from error
-    ticket = new_ticket()
-    drafted = await asyncio.to_thread(
-        draft,
-        lambda: read_recipe(text, strict=wanted["strict"]),
-        ticket,
-        uploads,
-        options,
-        shrink,
-        skip_missing=desk.config.skip_missing,
-    )
-    kept = {
-        "report": drafted.report,
-        "base": desk.base(request),
-        "track_id": track_id,
-        "warnings": list(drafted.warnings),
-    }
-    return await desk.accept(drafted, ticket, terms, kept)
+async def _submit(
+    service: JobService, request: web.Request, body: dict[str, Any]
+) -> tuple[Job, bool]:
+    def compiled(ids: JobIds) -> tuple[Draft, dict[str, Any]]:
+        recipe = {name: value for name, value in body.items() if name not in _OWN}
+        asked = read_request(recipe)
+        try:
+            text, uploads = take_data_urls(asked.text)
+        except PictureError as error:
+            raise Refused(400, f"a data URL {error}") from error
+        reading = read_recipe(text, strict=asked.strict)
+        skip = service.config.skip_missing
+        drafted = draft(reading, ids, uploads, asked.options, asked.shrink, skip_missing=skip)
+        return drafted, {"report": drafted.report, "warnings": list(drafted.warnings)}
+
+    options = service.options(request, RUN, body, own_id=body.get("id"))
+    return await service.submit(options, compiled)
 
 
-async def _state(desk: Desk, job: Job, base: str) -> dict[str, Any]:
+async def _state(service: JobService, job: Job, base: str) -> dict[str, Any]:
     found = run_answer(job, links(job, base), base)
     if job.state is State.WAITING:
-        found["eta"] = round(await desk.jobs.eta(job), 3)
+        found["eta"] = round(await service.jobs.eta(job), 3)
     return found
 
 
@@ -117,10 +102,10 @@ def run_answer(job: Job, output: list[str], base: str) -> dict[str, Any]:
     return found
 
 
-def _path(desk: Desk, name: str) -> Any:
+def _path(service: JobService, name: str) -> Any:
     """The file of `<index>-<prompt id>.png`."""
     found = _NAME.fullmatch(name)
-    job = desk.jobs.journal.by_prompt_id(found[2]) if found else None
+    job = service.jobs.store.by_prompt_id(found[2]) if found else None
     if found is None or job is None or int(found[1]) >= len(job.outputs):
         return None
-    return desk.jobs.picture_path(job.outputs[int(found[1])])
+    return service.jobs.picture_path(job.outputs[int(found[1])])

@@ -1,21 +1,20 @@
-"""The switched-on API: journal, queue, webhooks and routes put together."""
+"""The switched-on API: store, queue, webhooks and routes put together."""
 
 import logging
 import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aiohttp import web
-
 from . import answers
 from .config import SWITCH, Config, ConfigError, config_of_this_process
-from .desk import Desk
 from .hosted import register_hosted
+from .job import Job, State
 from .jobs import Jobs
-from .journal import Job, Journal, State
 from .queue import ComfyQueue
 from .run import register_run, run_answer
-from .webhooks import Courier
+from .service import JobService
+from .store import JobStore
+from .webhooks import WebhookSender
 
 if TYPE_CHECKING:
     from server import PromptServer
@@ -32,58 +31,44 @@ def register_api(server: "PromptServer") -> None:
         config = config_of_this_process()
         if config is None:
             return
-        journal = Journal(path)
+        store = JobStore(path)
     except ConfigError as error:
         logger.error("the Ensemble API stays off: %s", error)
         return
     except (sqlite3.Error, OSError) as error:
         logger.error("the Ensemble API stays off: %s cannot be used: %s", path, error)
         return
-    desk = make_desk(server, config, journal)
-    register_hosted(server.routes, desk)
-    register_run(server.routes, desk)
-    server.app.on_startup.append(_starter(desk.jobs))
-    server.app.on_cleanup.append(_stopper(desk.jobs))
+    service = make_service(server, config, store)
+    register_hosted(server.routes, service)
+    register_run(server.routes, service)
+    server.app.on_startup.append(lambda _: service.jobs.start())
+    server.app.on_cleanup.append(lambda _: service.jobs.stop())
     logger.info("the Ensemble API is on (%s); see docs/api.md", SWITCH)
 
 
-def make_desk(server: "PromptServer", config: Config, journal: Journal) -> Desk:
+def make_service(server: "PromptServer", config: Config, store: JobStore) -> JobService:
     """The API over one ComfyUI server; `jobs.start()` has yet to be called."""
     import folder_paths
 
-    courier = Courier(journal, config.webhook_hosts, lambda job: webhook_body(desk, job))
+    sender = WebhookSender(store, config.webhook_hosts, lambda job: webhook_body(service, job))
     jobs = Jobs(
-        journal,
+        store,
         ComfyQueue(server),
-        courier,
+        sender,
         limit=config.queue,
         output=Path(folder_paths.get_output_directory()),
         inputs=Path(folder_paths.get_input_directory()),
     )
-    desk = Desk(config, jobs)
-    return desk
+    service = JobService(config, jobs)
+    return service
 
 
-def webhook_body(desk: Desk, job: Job) -> dict[str, Any]:
-    """As the answer to a submission that is done, with the client's track_id."""
+def webhook_body(service: JobService, job: Job) -> dict[str, Any]:
+    """The answer to a submission that is done, with the client's track_id."""
     base = job.answer["base"]
     track = {"track_id": job.answer["track_id"]}
     if "report" in job.answer:
         return run_answer(job, answers.links(job, base), base) | track
     if job.state is State.FAILED:
         return answers.failed(job) | track
-    return answers.success(job, desk.output_now(job, base)) | track
-
-
-def _starter(jobs: Jobs) -> Any:
-    async def start(_: web.Application) -> None:
-        await jobs.start()
-
-    return start
-
-
-def _stopper(jobs: Jobs) -> Any:
-    async def stop(_: web.Application) -> None:
-        await jobs.stop()
-
-    return stop
+    return answers.success(job, service.output_now(job, base)) | track

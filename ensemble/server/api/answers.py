@@ -1,11 +1,13 @@
 """Answers in the documented shapes of the hosted v4 API. Pure functions of a job."""
 
+from collections.abc import Iterable
 from typing import Any
 
-from ..recipes.problems import RecipeError
-from ..recipes.recipe import Recipe
-from ..recipes.styles import enhance
-from .journal import Job, State
+from ...recipes.library import MissingError
+from ...recipes.problems import RecipeError
+from ...recipes.recipe import Recipe
+from ...recipes.styles import enhance
+from .job import Job, State
 
 GENERATIONS = "/ensemble/generations"
 FETCH = "/ensemble/api/v3/dreambooth/fetch"
@@ -14,8 +16,12 @@ _LATER = "Try to fetch request after seconds estimated"
 
 
 def error(message: object, **extra: object) -> dict[str, Any]:
+    return {"status": "error", **message_of(message), **extra}
+
+
+def message_of(message: object) -> dict[str, Any]:
     """`messege` is how the service spells it; clients read one or the other."""
-    return {"status": "error", "message": message, "messege": message, **extra}
+    return {"message": message, "messege": message}
 
 
 def links(job: Job, base: str) -> list[str]:
@@ -30,8 +36,7 @@ def processing(job: Job, base: str, eta: float) -> dict[str, Any]:
         "status": "processing",
         "tip": f"{_TIP}: {base}{FETCH}/{job.id}",
         "eta": round(eta, 3),
-        "messege": _LATER,
-        "message": _LATER,
+        **message_of(_LATER),
         "webhook_status": job.hook.value,
         "fetch_result": f"{base}{FETCH}/{job.id}",
         "id": job.id,
@@ -64,34 +69,39 @@ def fetched(job: Job, output: list[str], eta: float) -> dict[str, Any]:
     return {
         "status": "processing",
         "id": job.id,
-        "messege": _LATER,
-        "message": _LATER,
+        **message_of(_LATER),
         "eta": round(eta, 3),
         "output": [],
     }
 
 
 def failed(job: Job) -> dict[str, Any]:
-    message = f"Failed, Try Again: {job.error}"
-    return {
-        "status": "failed",
-        "id": job.id,
-        "message": message,
-        "messege": message,
-        "output": "",
-    }
+    told = message_of(f"Failed, Try Again: {job.error}")
+    return {"status": "failed", "id": job.id, **told, "output": ""}
 
 
 def of_recipe(problems: RecipeError) -> dict[str, Any]:
+    return _by_setting((each.setting, each.message) for each in problems.problems)
+
+
+def of_missing(missing: MissingError) -> dict[str, Any]:
+    """Documented for a checkpoint; other names are told by their field."""
+    if any(each.folder == "checkpoints" for each in missing.missing):
+        hints = "; ".join(each.hint for each in missing.missing)
+        return error("Model id not found", tip=hints)
+    return _by_setting((each.setting, each.hint) for each in missing.missing)
+
+
+def _by_setting(reasons: Iterable[tuple[str, str]]) -> dict[str, Any]:
     """Documented for a missing field: `message` is an object of field -> reasons."""
     message: dict[str, list[str]] = {}
-    for problem in problems.problems:
-        message.setdefault(problem.setting, []).append(problem.message)
+    for setting, reason in reasons:
+        message.setdefault(setting, []).append(reason)
     return error(message)
 
 
 def meta(recipe: Recipe, *, temporary: bool, base64: bool, file: str) -> dict[str, Any]:
-    """What will be done, under the service's names; `recipe` has its defaults filled in."""
+    """The settings that act, under the service's names; `recipe` has its defaults filled in."""
     prompt, negative = recipe.prompt, recipe.negative
     if recipe.enhance and not recipe.translate:
         prompt, negative = enhance(prompt, negative, "hosted")
@@ -126,7 +136,7 @@ def meta(recipe: Recipe, *, temporary: bool, base64: bool, file: str) -> dict[st
 
 
 def _strength(strengths: tuple[float, ...]) -> float | str:
-    """A number where one acts for all, as documented, else the list."""
+    """A number where one strength acts for all, as documented, else the list as text."""
     if len(strengths) > 1:
         return ",".join(f"{each:g}" for each in strengths)
     one = strengths[0] if strengths else 1.0

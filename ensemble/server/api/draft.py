@@ -1,44 +1,44 @@
-"""A request that was let in -> a compiled job, ready to be accepted."""
+"""A request -> a compiled job, ready to be accepted."""
 
 import hashlib
 import json
 import secrets
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..recipes.build import Options
-from ..recipes.compiler import compile_recipe
-from ..recipes.defaults import fill_defaults
-from ..recipes.library import Library
-from ..recipes.reading import Reading
-from ..recipes.recipe import Recipe, Service
-from ..recipes.shrink import Shrink, shrink_recipe
-from .guard import Refused
-from .jobs import Ticket, work_of
+from ...recipes.build import Options
+from ...recipes.compiler import compile_recipe
+from ...recipes.library import Library
+from ...recipes.problems import Reading
+from ...recipes.recipe import Recipe, Service
+from ...recipes.shrink import Shrink, shrink_recipe
+from ..bodies import Refused
+from .jobs import JobIds, work_of
 from .pictures import Upload, read_picture
 
-CLAIM_HEADER = "Idempotency-Key"
-_LONGEST_CLAIM = 200
+_LONGEST_KEY = 200
 _LONGEST_TRACK = 500
 
 
 @dataclass(frozen=True)
 class Draft:
-    """`recipe` has every default filled in; `uploads` are what the graph's LoadImage nodes name."""
+    """A compiled job."""
 
+    # With every default filled in.
     recipe: Recipe
     graph: dict[str, Any]
     report: dict[str, Any]
     warnings: tuple[str, ...]
+    # What the graph's LoadImage nodes name.
     uploads: tuple[Upload, ...]
+    # See Job.
     kind: str
     work: float
 
 
 def draft(
-    read: Callable[[], Reading],
-    ticket: Ticket,
+    reading: Reading,
+    ids: JobIds,
     uploads: tuple[Upload, ...],
     options: Options | None = None,
     shrink: Shrink | None = None,
@@ -46,18 +46,15 @@ def draft(
     skip_missing: bool = False,
 ) -> Draft:
     """Raises RecipeError, MissingError and AliasFileError as the compiler does, and PictureError."""
-    from .library import this_machine
+    from ..library import this_machine
 
-    reading = read()
     recipe, changes = shrink_recipe(reading.require(), shrink or Shrink())
     options = options or Options(seed=secrets.randbits(32))
-    options = replace(
-        options, prefix=ticket.prefix, skip_missing=options.skip_missing or skip_missing
-    )
+    options = replace(options, prefix=ids.prefix, skip_missing=options.skip_missing or skip_missing)
     compiled = compile_recipe(recipe, _with_uploads(this_machine(), uploads), options)
     # Only a picture the reader took for a data URL and we did not: it is written anew all the same.
     more = tuple(replace(read_picture(data), name=name) for name, data in compiled.uploads.items())
-    full, _ = fill_defaults(recipe, options.seed)
+    full = compiled.recipe
     return Draft(
         recipe=full,
         graph=compiled.graph,
@@ -81,21 +78,21 @@ def _with_uploads(machine: Library, uploads: tuple[Upload, ...]) -> Library:
 
 
 def request_hash(route: str, body: dict[str, Any]) -> str:
-    """What was asked, without who asked."""
+    """A hash of the request's route and body, without the key."""
     asked = json.dumps([route, {**body, "key": ""}], sort_keys=True)
     return hashlib.sha256(asked.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def read_claim(header: str | None, own: object) -> str | None:
+def read_idempotency_key(header: str | None, own: object) -> str | None:
     """The client's own id of a request, from its header or its body. Raises Refused."""
-    claim = header if header is not None else own
-    if claim is None:
+    key = header if header is not None else own
+    if key is None:
         return None
-    if not isinstance(claim, str) or not 0 < len(claim) <= _LONGEST_CLAIM:
-        raise Refused(400, f"a client's id must be text of 1 to {_LONGEST_CLAIM} characters")
-    if not claim.isprintable():
+    if not isinstance(key, str) or not 0 < len(key) <= _LONGEST_KEY:
+        raise Refused(400, f"a client's id must be text of 1 to {_LONGEST_KEY} characters")
+    if not key.isprintable():
         raise Refused(400, "a client's id must not hold control characters")
-    return f"id:{claim}"
+    return f"id:{key}"
 
 
 def read_track_id(value: object) -> str | int | None:

@@ -5,7 +5,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .journal import Outcome
+from .job import Outcome
 
 if TYPE_CHECKING:
     from server import PromptServer
@@ -19,8 +19,8 @@ class GraphError(ValueError):
 
 
 @dataclass(frozen=True)
-class Look:
-    """Where jobs were at one moment; one that is nowhere was removed by somebody."""
+class QueueSnapshot:
+    """Which jobs ran, waited or had ended at one moment; any other was removed by somebody."""
 
     running: frozenset[str]
     queued: frozenset[str]
@@ -28,13 +28,13 @@ class Look:
 
 
 class ComfyQueue:
-    """A thin hand on the running server."""
+    """The queue of the running server."""
 
     def __init__(self, server: "PromptServer") -> None:
         self._server = server
 
     async def check(self, prompt_id: str, graph: Graph) -> tuple[Graph, list[str]]:
-        """The graph as other extensions want it, and its output nodes. Raises GraphError."""
+        """The graph as other extensions changed it, and its output nodes. Raises GraphError."""
         import execution
 
         asked = self._server.trigger_on_prompt({"prompt": graph, "prompt_id": prompt_id})
@@ -51,7 +51,7 @@ class ComfyQueue:
         extra = {"create_time": int(time.time() * 1000)}
         self._server.prompt_queue.put((number, prompt_id, graph, extra, outputs, {}))
 
-    def look(self, wanted: Collection[str]) -> Look:
+    def snapshot(self, wanted: Collection[str]) -> QueueSnapshot:
         """Where these jobs are. Jobs move from queue to running to history under the same lock, so
         none is between two places."""
         queue = self._server.prompt_queue
@@ -59,14 +59,14 @@ class ComfyQueue:
             running, queued = queue.get_current_queue_volatile()
             history = queue.history
             ended = {name: history[name] for name in wanted if name in history}
-        return Look(
+        return QueueSnapshot(
             frozenset(item[1] for item in running),
             frozenset(item[1] for item in queued),
             {name: read_history(entry) for name, entry in ended.items()},
         )
 
     def length(self) -> int:
-        """Everything that runs or waits, ours and others'."""
+        """How many jobs run or wait, those of others included."""
         return self._server.prompt_queue.get_tasks_remaining()
 
 

@@ -4,8 +4,8 @@ import asyncio
 import json
 
 import pytest
-from ensemble_portraits.ensemble.server.config import ConfigError, read_config
-from ensemble_portraits.ensemble.server.guard import Refused, parse_object
+from ensemble_portraits.ensemble.server.api.config import ConfigError, read_config
+from ensemble_portraits.ensemble.server.bodies import Refused, parse_object
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -91,7 +91,7 @@ def test_a_body_of_100_mb_stays_out(talk, chunked):
             read.append(1)
             yield b" " * 10**6
 
-    async def scenario(client, desk):
+    async def scenario(client, service):
         data = pieces() if chunked else b" " * 10**8
         headers = {"Content-Type": "application/json"}
         try:
@@ -152,8 +152,8 @@ def test_a_host_that_is_none_never_begins_a_link(talk, host):
 
 @pytest.mark.parametrize("path", [GENERATE, RUN])
 def test_a_full_queue_is_told_as_documented(talk, path):
-    async def scenario(client, desk):
-        await desk.jobs.submit(job(), ())
+    async def scenario(client, service):
+        await service.jobs.submit(job(), ())
         async with client.post(path, json={"key": "", "prompt": "a", "text": "a"}) as answer:
             assert answer.status == 429
             assert answer.headers["Retry-After"] == "30"

@@ -1,4 +1,4 @@
-"""What the user allows the API, from the environment, read once at start."""
+"""The settings of the job API: environment variables, read once at start."""
 
 import ipaddress
 import os
@@ -18,23 +18,23 @@ _SHORTEST_KEY = 16
 
 
 class ConfigError(ValueError):
-    """A setting that cannot be meant; the API stays off."""
+    """A setting with a wrong value; the API stays off."""
 
 
 @dataclass(frozen=True)
 class Config:
-    """`key` None: no key is asked for, which is allowed on the loopback interface alone.
+    """What the environment says; the defaults act where it says nothing."""
 
-    `url` is what links in answers begin with, where a proxy hides ComfyUI's own address. `queue` is
-    how many jobs may wait, `body` how many bytes a request may have. `webhook_hosts` are lower-case
-    `host` or `host:port`.
-    """
-
+    # None: no key is asked for, which is allowed on the loopback interface alone.
     key: str | None = None
+    # What links in answers begin with, where a proxy hides ComfyUI's own address.
     url: str | None = None
+    # How many jobs may wait.
     queue: int = 100
+    # How many bytes a request may have.
     body: int = 40_000_000
     skip_missing: bool = False
+    # Lower-case `host` or `host:port`.
     webhook_hosts: frozenset[str] = frozenset()
 
 
@@ -67,14 +67,14 @@ def read_config(environment: Mapping[str, str], listen: str) -> Config | None:
 
 
 def config_of_this_process() -> Config | None:
-    """As read_config, for the ComfyUI we are in."""
+    """read_config with the environment and the arguments of this ComfyUI."""
     from comfy.cli_args import args
 
     return read_config(os.environ, args.listen)
 
 
 def only_loopback(listen: str) -> bool:
-    """Whether every address of `--listen` is the machine's own; a name but localhost is not trusted."""
+    """Whether every address of `--listen` is a loopback address; of names only localhost counts."""
     return all(is_loopback_host(address.strip()) for address in listen.split(","))
 
 

@@ -9,29 +9,12 @@ import json
 import os
 import sqlite3
 import threading
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from enum import Enum
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
-
-class State(Enum):
-    WAITING = "waiting"
-    DONE = "done"
-    FAILED = "failed"
-
-
-class Hook(Enum):
-    """Where the webhook call of a job stands."""
-
-    NONE = ""
-    WAITING = "waiting"
-    DUE = "due"
-    SENT = "sent"
-    GIVEN_UP = "given up"
+from .job import Job, Outcome, State, WebhookState
 
 
 class FullError(Exception):
@@ -40,48 +23,6 @@ class FullError(Exception):
 
 class ReusedError(Exception):
     """A client's id came back with another request."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """`id` is what clients know, `prompt_id` ComfyUI's name of it and of its pictures.
-
-    `claim` is the client's own id for it, `request` the hash of what was asked. `work` is its size in
-    sampled pixels. Times are seconds since 1970; `seconds` is how long it ran. `outputs` are
-    ComfyUI's picture records. `answer` is what the routes need to answer for it.
-    """
-
-    id: int
-    prompt_id: str
-    kind: str
-    graph: dict[str, Any]
-    pictures: int
-    work: float
-    prefix: str
-    answer: dict[str, Any]
-    created: float
-    request: str = ""
-    claim: str | None = None
-    temporary: bool = False
-    webhook: str | None = None
-    state: State = State.WAITING
-    outputs: tuple[dict[str, str], ...] = ()
-    error: str = ""
-    finished: float | None = None
-    seconds: float | None = None
-    crashes: int = 0
-    hook: Hook = Hook.NONE
-    hook_tries: int = 0
-    number: int = 0
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a job ended: with pictures, or with an error."""
-
-    outputs: tuple[dict[str, str], ...] = ()
-    error: str = ""
-    seconds: float | None = None
 
 
 _SCHEMA = """
@@ -102,7 +43,7 @@ CREATE INDEX IF NOT EXISTS jobs_by_kind ON jobs (kind, number);
 _VERSION = 1
 
 
-class Journal:
+class JobStore:
     """All methods may be called from any thread; each is one transaction."""
 
     def __init__(self, path: Path) -> None:
@@ -131,18 +72,18 @@ class Journal:
             self._db.close()
 
     def add(self, job: Job, most_waiting: int) -> tuple[Job, bool]:
-        """The job as it stands now and whether it is new: a claim that was used before gives its
+        """The job as it stands now and whether it is new: a key that was used before gives its
         first job. Raises ReusedError where that one was asked for differently, and FullError.
         """
         row = _row(job)
         names, marks = ", ".join(row), ", ".join("?" * len(row))
         with self._lock, self._transaction():
-            if job.claim is not None and (known := self._one("claim = ?", job.claim)):
+            key = job.idempotency_key
+            if key is not None and (known := self._one("claim = ?", key)):
                 if known.request != job.request:
                     raise ReusedError
                 return known, False
-            waiting = self._db.execute("SELECT count(*) FROM jobs WHERE state = 'waiting'")
-            if waiting.fetchone()[0] >= most_waiting:
+            if self._count_waiting() >= most_waiting:
                 raise FullError
             self._db.execute(
                 f"INSERT INTO jobs ({names}) VALUES ({marks})",  # noqa: S608 - our column names
@@ -152,17 +93,14 @@ class Journal:
         assert added is not None  # noqa: S101 - read in the transaction that wrote it
         return added, True
 
-    def by_claim(self, claim: str) -> Job | None:
-        with self._lock:
-            return self._one("claim = ?", claim)
+    def by_idempotency_key(self, key: str) -> Job | None:
+        return self._first("claim = ?", key)
 
     def by_id(self, number: int) -> Job | None:
-        with self._lock:
-            return self._one("id = ?", number)
+        return self._first("id = ?", number)
 
     def by_prompt_id(self, prompt_id: str) -> Job | None:
-        with self._lock:
-            return self._one("prompt_id = ?", prompt_id)
+        return self._first("prompt_id = ?", prompt_id)
 
     def waiting(self) -> list[Job]:
         """Jobs without an outcome, oldest first."""
@@ -170,42 +108,28 @@ class Journal:
 
     def count_waiting(self) -> int:
         with self._lock:
-            return self._db.execute("SELECT count(*) FROM jobs WHERE state = 'waiting'").fetchone()[
-                0
-            ]
+            return self._count_waiting()
 
     def set_running(self, prompt_id: str) -> None:
         """Note that ComfyUI has begun it."""
-        with self._lock:
-            self._db.execute("UPDATE jobs SET running = 1 WHERE prompt_id = ?", (prompt_id,))
+        self._update("running = 1 WHERE prompt_id = ?", prompt_id)
 
     def count_crashes(self) -> None:
-        """At start: whatever was running when the process ended has ended it once more."""
-        with self._lock:
-            self._db.execute(
-                "UPDATE jobs SET crashes = crashes + running, running = 0 WHERE state = 'waiting'"
-            )
+        """At start: count a crash for every job that ran when the last process ended."""
+        self._update("crashes = crashes + running, running = 0 WHERE state = 'waiting'")
 
     def finish(self, prompt_id: str, outcome: Outcome, now: float) -> bool:
-        """Give a waiting job its outcome; False where it has one already. A webhook falls due."""
+        """Give a waiting job its outcome and make its webhook due; False if it has an outcome."""
         state = State.FAILED if outcome.error else State.DONE
-        with self._lock:
-            changed = self._db.execute(
-                "UPDATE jobs SET state = ?, outputs = ?, error = ?, seconds = ?, finished = ?,"
-                " graph = NULL, running = 0, hook_next = ?,"
-                " hook = CASE hook WHEN 'waiting' THEN 'due' ELSE hook END"
-                " WHERE prompt_id = ? AND state = 'waiting'",
-                (
-                    state.value,
-                    json.dumps(outcome.outputs),
-                    outcome.error,
-                    outcome.seconds,
-                    now,
-                    now,
-                    prompt_id,
-                ),
-            )
-            return changed.rowcount == 1
+        changed = self._update(
+            "state = ?, outputs = ?, error = ?, seconds = ?, finished = ?,"
+            " graph = NULL, running = 0, hook_next = ?,"
+            " hook = CASE hook WHEN 'waiting' THEN 'due' ELSE hook END"
+            " WHERE prompt_id = ? AND state = 'waiting'",
+            *(state.value, json.dumps(outcome.outputs), outcome.error, outcome.seconds),
+            *(now, now, prompt_id),
+        )
+        return changed == 1
 
     def past_runs(self, kind: str, count: int = 20) -> list[tuple[float, float]]:
         """`(work, seconds)` of the last jobs of a kind that gave pictures."""
@@ -218,26 +142,34 @@ class Journal:
             return [(row["work"], row["seconds"]) for row in rows]
 
     def due_hooks(self, now: float, count: int, busy: Collection[str] = ()) -> list[Job]:
-        """Jobs whose call is due, but for those to `busy` hosts."""
+        """Jobs whose webhook call is due and does not go to one of the `busy` hosts."""
         free = f"hook_host NOT IN ({', '.join('?' * len(busy))})"
         due = f"hook = 'due' AND hook_next <= ? AND {free} ORDER BY hook_next LIMIT ?"
         return self._all(due, now, *busy, count)
 
-    def set_hook(self, prompt_id: str, hook: Hook, tries: int, at: float | None = None) -> None:
-        """After a try: how the call stands, and when the next one is."""
-        with self._lock:
-            self._db.execute(
-                "UPDATE jobs SET hook = ?, hook_tries = ?, hook_next = ? WHERE prompt_id = ?",
-                (hook.value, tries, at, prompt_id),
-            )
+    def set_hook(
+        self, prompt_id: str, hook: WebhookState, tries: int, at: float | None = None
+    ) -> None:
+        """Note how the call stands after a try, and when the next try is."""
+        changes = "hook = ?, hook_tries = ?, hook_next = ? WHERE prompt_id = ?"
+        self._update(changes, hook.value, tries, at, prompt_id)
 
     def expired(self, before: float) -> list[Job]:
         """Temporary jobs that ended before then and still have pictures."""
         return self._all("temporary = 1 AND finished < ? AND outputs != '[]'", before)
 
     def drop_pictures(self, prompt_id: str) -> None:
+        self._update("outputs = '[]' WHERE prompt_id = ?", prompt_id)
+
+    def _update(self, changes: str, *values: object) -> int:
+        """How many rows were changed."""
         with self._lock:
-            self._db.execute("UPDATE jobs SET outputs = '[]' WHERE prompt_id = ?", (prompt_id,))
+            done = self._db.execute(f"UPDATE jobs SET {changes}", values)  # noqa: S608 - our text
+            return done.rowcount
+
+    def _count_waiting(self) -> int:
+        found = self._db.execute("SELECT count(*) FROM jobs WHERE state = 'waiting'")
+        return found.fetchone()[0]
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -253,6 +185,10 @@ class Journal:
         row = self._db.execute(f"SELECT * FROM jobs WHERE {condition}", values).fetchone()  # noqa: S608
         return None if row is None else _job(row)
 
+    def _first(self, condition: str, *values: object) -> Job | None:
+        with self._lock:
+            return self._one(condition, *values)
+
     def _all(self, condition: str, *values: object) -> list[Job]:
         with self._lock:
             rows = self._db.execute(
@@ -262,37 +198,40 @@ class Journal:
         return [_job(row) for row in rows]
 
 
-def hook_host(job: Job) -> str:
+def webhook_host(job: Job) -> str:
     """Host and port of its webhook."""
     return urlsplit(job.webhook or "").netloc
 
 
-_PLAIN: Sequence[str] = (
-    *("id", "prompt_id", "claim", "request", "kind", "pictures", "work", "prefix", "error"),
-    *("created", "crashes", "finished", "seconds", "webhook", "hook_tries"),
-)
+# Fields that are columns as they are, and under which name.
+_PLAIN = {
+    **{name: name for name in ("id", "prompt_id", "request", "kind", "pictures", "work", "prefix")},
+    **{name: name for name in ("error", "created", "crashes", "finished", "seconds", "webhook")},
+    "hook_tries": "hook_tries",
+    "idempotency_key": "claim",
+}
 
 
 def _row(job: Job) -> dict[str, object]:
-    return {name: getattr(job, name) for name in _PLAIN} | {
+    return {column: getattr(job, name) for name, column in _PLAIN.items()} | {
         "graph": json.dumps(job.graph),
         "answer": json.dumps(job.answer),
         "outputs": json.dumps(job.outputs),
         "state": job.state.value,
         "hook": job.hook.value,
-        "hook_host": hook_host(job),
+        "hook_host": webhook_host(job),
         "temporary": int(job.temporary),
     }
 
 
 def _job(row: sqlite3.Row) -> Job:
     return Job(
-        **{name: row[name] for name in _PLAIN},
+        **{name: row[column] for name, column in _PLAIN.items()},
         graph=json.loads(row["graph"]) if row["graph"] else {},
         answer=json.loads(row["answer"]),
         outputs=tuple(json.loads(row["outputs"])),
         state=State(row["state"]),
-        hook=Hook(row["hook"]),
+        hook=WebhookState(row["hook"]),
         temporary=bool(row["temporary"]),
         number=row["number"],
     )

@@ -4,23 +4,23 @@ It reads names and sizes of files and changes nothing, so it needs no switch; th
 `python dev recipe` use it.
 """
 
-import asyncio
 import base64
 import secrets
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 from aiohttp import web
 
-from ..lora.names import AliasFileError
-from ..recipes.build import Options, OutputSize
-from ..recipes.compiler import compile_recipe
-from ..recipes.editor import to_editor
-from ..recipes.library import Library, MissingError
-from ..recipes.problems import Problem, RecipeError
-from ..recipes.reading import read_recipe
-from ..recipes.shrink import Shrink, shrink_recipe
-from .guard import Refused, read_body
+from ...lora.aliases import AliasFileError
+from ...recipes.build import Options, OutputSize
+from ...recipes.compiler import compile_recipe
+from ...recipes.editor import to_editor
+from ...recipes.library import Missing, MissingError
+from ...recipes.problems import Problem, RecipeError
+from ...recipes.reading import read_recipe
+from ...recipes.shrink import Shrink, shrink_recipe
+from ..bodies import answer_body
 
 PATH = "/ensemble/v1/recipes/compile"
 MAX_BODY = 40_000_000
@@ -34,35 +34,43 @@ class RequestError(ValueError):
     """A request that is not what this route takes."""
 
 
-def register_compile(routes: web.RouteTableDef) -> None:
-    """Add the route to ComfyUI's own."""
+@dataclass(frozen=True)
+class CompileRequest:
+    """What the body asks for."""
 
-    @routes.post(PATH)
-    async def compile_route(request: web.Request) -> web.Response:
-        try:
-            body = await read_body(request, MAX_BODY)
-        except Refused as refused:
-            return web.json_response({"error": str(refused)}, status=refused.status)
-        status, answer = await asyncio.to_thread(compile_body, body)
-        return web.json_response(answer, status=status)
+    text: str
+    options: Options
+    shrink: Shrink
+    # Whether the service's ranges bind.
+    strict: bool
+    # Whether the report has the hashes of checkpoints and LoRAs.
+    hashes: bool
+    # Whether the answer has the graph as the editor's workflow too.
+    workflow: bool
+
+
+def register_compile(routes: web.RouteTableDef) -> None:
+    routes.post(PATH)(partial(answer_body, limit=MAX_BODY, answer=compile_body))
 
 
 def compile_body(body: object) -> tuple[int, dict[str, Any]]:
     """Status and answer: 200 with `graph`, `report`, `warnings` and `uploads` (file name -> base64,
     to be put into the input folder first); 400 with `problems`; 422 with `missing`.
     """
-    from .library import this_machine
+    from ..library import hashes_of, this_machine
 
     try:
-        text, options, shrink, wanted = read_request(body)
-        reading = read_recipe(text, strict=wanted["strict"])
-        recipe, changes = shrink_recipe(reading.require(), shrink)
+        asked = read_request(body)
+        reading = read_recipe(asked.text, strict=asked.strict)
+        recipe, changes = shrink_recipe(reading.require(), asked.shrink)
         machine = this_machine()
-        compiled = compile_recipe(recipe, machine, options)
+        compiled = compile_recipe(recipe, machine, asked.options)
     except REFUSALS as error:
         return refusal(error)
-    report = compiled.report | {"shrink": changes}
-    answer = {
+    report: dict[str, Any] = compiled.report | {"shrink": changes}
+    if asked.hashes:
+        report["hashes"] = hashes_of(report["files"])
+    answer: dict[str, Any] = {
         "graph": compiled.graph,
         "report": report,
         "warnings": [str(problem) for problem in reading.warnings],
@@ -70,18 +78,9 @@ def compile_body(body: object) -> tuple[int, dict[str, Any]]:
             name: base64.b64encode(data).decode() for name, data in compiled.uploads.items()
         },
     }
-    return 200, answer | _extras(answer, wanted, machine)
-
-
-def _extras(answer: dict[str, Any], wanted: dict[str, bool], machine: Library) -> dict[str, Any]:
-    extras: dict[str, Any] = {}
-    if wanted["hashes"]:
-        from .library import hashes_of
-
-        extras["report"] = answer["report"] | {"hashes": hashes_of(answer["report"]["files"])}
-    if wanted["workflow"]:
-        extras["workflow"] = to_editor(answer["graph"], machine.nodes)
-    return extras
+    if asked.workflow:
+        answer["workflow"] = to_editor(compiled.graph, machine.nodes)
+    return 200, answer
 
 
 REFUSALS = (RecipeError, MissingError, RequestError, AliasFileError)
@@ -92,16 +91,21 @@ def refusal(error: Exception) -> tuple[int, dict[str, Any]]:
     if isinstance(error, RecipeError):
         return 400, {"problems": [_problem(problem) for problem in error.problems]}
     if isinstance(error, MissingError):
-        return 422, {"missing": [asdict(each) for each in error.missing]}
+        return 422, {"missing": [_missing(each) for each in error.missing]}
     return 400, {"error": str(error)}
+
+
+def _missing(missing: Missing) -> dict[str, Any]:
+    found = asdict(missing)
+    return {"kind": found.pop("folder"), **found}
 
 
 def _problem(problem: Problem) -> dict[str, Any]:
     return {**asdict(problem), "severity": problem.severity.value, "text": str(problem)}
 
 
-def read_request(body: object) -> tuple[str, Options, Shrink, dict[str, bool]]:
-    """Text, options, what to make smaller, and the switches. Raises RequestError."""
+def read_request(body: object) -> CompileRequest:
+    """Raises RequestError."""
     if not isinstance(body, dict) or not isinstance(body.get("text"), str):
         raise RequestError("the body must be an object with the recipe as its 'text'")
     known = {"text", "seed", "checkpoint", "output_size", *_SWITCHES, *_SIZES}
@@ -121,12 +125,12 @@ def read_request(body: object) -> tuple[str, Options, Shrink, dict[str, bool]]:
     except ValueError as error:
         raise RequestError("output_size must be recipe or input") from error
     seed = body.get("seed")
+    on = {name: bool(body.get(name)) for name in _SWITCHES}
     options = Options(
         seed=secrets.randbits(32) if seed is None else seed,
         checkpoint=body.get("checkpoint"),
-        allow_approximate=bool(body.get("allow_approximate")),
+        allow_approximate=on.pop("allow_approximate"),
         output_size=size,
-        skip_missing=bool(body.get("skip_missing")),
+        skip_missing=on.pop("skip_missing"),
     )
-    wanted = {name: bool(body.get(name)) for name in _SWITCHES}
-    return body["text"], options, Shrink(*(body.get(name) for name in _SIZES)), wanted
+    return CompileRequest(body["text"], options, Shrink(*(body.get(name) for name in _SIZES)), **on)

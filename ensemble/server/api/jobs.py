@@ -1,4 +1,4 @@
-"""Jobs from acceptance to outcome: into the journal, onto ComfyUI's queue, and back with pictures."""
+"""Jobs from acceptance to outcome: into the store, onto ComfyUI's queue, and back with pictures."""
 
 import asyncio
 import contextlib
@@ -10,35 +10,36 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 
-from ..recipes.recipe import Recipe
-from .journal import Job, Journal, Outcome
+from ...recipes.recipe import Recipe
+from .job import Job, Outcome
 from .pictures import Upload, delete_pictures, find_pictures, write_uploads
 from .queue import ComfyQueue, GraphError
-from .webhooks import Courier
+from .store import JobStore
+from .webhooks import WebhookSender
 
 logger = logging.getLogger(__name__)
 
 MOST_CRASHES = 3
 FIRST_GUESS = 15.0  # seconds for a job of a kind that never ran here
 TEMPORARY = 24 * 3600.0
-_PAUSE = 0.25  # seconds between looks at the queue
-_IDLE_LOOKS = 8  # and this many pauses where nothing of ours is in it
+_PAUSE = 0.25  # seconds between snapshots of the queue
+_IDLE_PAUSES = 8  # and this many pauses where nothing of ours is in it
 _SWEEP = 600.0
 
 
 @dataclass(frozen=True)
-class Ticket:
-    """The names of a job to be. Both are unguessable; `id` is exact as a JavaScript number."""
+class JobIds:
+    """The names of a new job. Nobody can guess the ids; `id` is exact as a JavaScript number."""
 
     id: int
     prompt_id: str
     prefix: str
 
 
-def new_ticket() -> Ticket:
+def new_ids() -> JobIds:
     prompt_id = str(uuid.uuid4())
     day = time.strftime("%Y-%m-%d")
-    return Ticket(2**52 + secrets.randbits(52), prompt_id, f"ensemble/{day}/{prompt_id}")
+    return JobIds(2**52 + secrets.randbits(52), prompt_id, f"ensemble/{day}/{prompt_id}")
 
 
 class Jobs:
@@ -46,17 +47,17 @@ class Jobs:
 
     def __init__(
         self,
-        journal: Journal,
+        store: JobStore,
         queue: ComfyQueue,
-        courier: Courier,
+        sender: WebhookSender,
         *,
         limit: int,
         output: Path,
         inputs: Path,
     ) -> None:
-        self.journal = journal
+        self.store = store
         self._queue = queue
-        self._courier = courier
+        self._sender = sender
         self._limit = limit
         self._output = output
         self._inputs = inputs
@@ -67,9 +68,9 @@ class Jobs:
         self._swept = -_SWEEP
 
     async def start(self) -> None:
-        """Take up what an earlier process left, then watch."""
-        await asyncio.to_thread(self.journal.count_crashes)
-        for job in await asyncio.to_thread(self.journal.waiting):
+        """Queue again what an earlier process left without an outcome, then watch the queue."""
+        await asyncio.to_thread(self.store.count_crashes)
+        for job in await asyncio.to_thread(self.store.waiting):
             await self._take_up(job)
         self._task = asyncio.create_task(self._watch())
 
@@ -78,8 +79,8 @@ class Jobs:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
-        await self._courier.close()
-        await asyncio.to_thread(self.journal.close)
+        await self._sender.close()
+        await asyncio.to_thread(self.store.close)
 
     async def submit(self, job: Job, uploads: tuple[Upload, ...]) -> tuple[Job, bool]:
         """Accept a job: from here on it has an outcome some day. The job as it stands, and whether it
@@ -88,18 +89,17 @@ class Jobs:
         # LoadImage's check wants the files.
         await asyncio.to_thread(write_uploads, uploads, self._inputs)
         graph, outputs = await self._queue.check(job.prompt_id, job.graph)
-        added, new = await asyncio.to_thread(
-            self.journal.add, replace(job, graph=graph), self._limit
-        )
+        added, new = await asyncio.to_thread(self.store.add, replace(job, graph=graph), self._limit)
         if new:
             self._put(added, outputs)
         return added, new
 
     async def eta(self, job: Job) -> float:
-        """Seconds until it is likely to be done: what is before it, and itself, from past runs."""
+        """Estimated seconds until the job is done: its own and those of the jobs before it, by the
+        speed of past runs."""
         kinds = {each.kind for each in (*self._queued.values(), job)}
         for kind in kinds - self._rates.keys():
-            self._rates[kind] = _rate(await asyncio.to_thread(self.journal.past_runs, kind))
+            self._rates[kind] = _rate(await asyncio.to_thread(self.store.past_runs, kind))
         ours = [each for each in self._queued.values() if each.number <= job.number]
         others = max(self._queue.length() - len(self._queued), 0)
         seconds = sum(map(self._guess, ours)) + others * self._guess(job)
@@ -111,7 +111,7 @@ class Jobs:
 
     def _put(self, job: Job, outputs: list[str]) -> None:
         self._queue.put(job.prompt_id, job.graph, outputs)
-        # A graph is large, and from here on it is in the queue and the journal.
+        # A graph is large, and from here on it is in the queue and the store.
         self._queued[job.prompt_id] = replace(job, graph={})
 
     async def _take_up(self, job: Job) -> None:
@@ -136,13 +136,13 @@ class Jobs:
         while True:
             try:
                 await self._settle()
-                await self._courier.deliver_due()
+                await self._sender.deliver_due()
                 await self._sweep()
             except Exception:
                 # A full disk or a locked file may pass; who watches must go on.
                 logger.exception("jobs are not being watched; trying again")
-                await asyncio.sleep(_IDLE_LOOKS * _PAUSE)
-            for _ in range(_IDLE_LOOKS):
+                await asyncio.sleep(_IDLE_PAUSES * _PAUSE)
+            for _ in range(_IDLE_PAUSES):
                 await asyncio.sleep(_PAUSE)
                 if self._queued:
                     break
@@ -152,24 +152,24 @@ class Jobs:
         queued = list(self._queued)
         if not queued:
             return
-        look = self._queue.look(queued)
-        for name in look.running.intersection(queued) - self._began.keys():
+        now = self._queue.snapshot(queued)
+        for name in now.running.intersection(queued) - self._began.keys():
             self._began[name] = time.monotonic()
-            await asyncio.to_thread(self.journal.set_running, name)
-        for name, outcome in look.ended.items():
+            await asyncio.to_thread(self.store.set_running, name)
+        for name, outcome in now.ended.items():
             await self._finish(name, outcome)
-        for name in set(queued) - look.running - look.queued - look.ended.keys():
+        for name in set(queued) - now.running - now.queued - now.ended.keys():
             await self._finish(name, await self._outcome_of_lost(self._queued[name]))
 
     async def _outcome_of_lost(self, job: Job) -> Outcome:
-        """Of a job that somebody took out of the queue, or whose history was cleared."""
+        """The outcome of a job that somebody took out of the queue, or whose history was cleared."""
         found = await asyncio.to_thread(find_pictures, self._output, job.prefix)
         if len(found) >= job.pictures:
             return Outcome(outputs=found)
         return Outcome(error="it was removed from ComfyUI's queue")
 
     async def _finish(self, prompt_id: str, outcome: Outcome) -> None:
-        await asyncio.to_thread(self.journal.finish, prompt_id, outcome, time.time())
+        await asyncio.to_thread(self.store.finish, prompt_id, outcome, time.time())
         job = self._queued.pop(prompt_id, None)
         self._began.pop(prompt_id, None)
         if job is not None:
@@ -180,9 +180,9 @@ class Jobs:
         if time.monotonic() - self._swept < _SWEEP:
             return
         self._swept = time.monotonic()
-        for job in await asyncio.to_thread(self.journal.expired, time.time() - TEMPORARY):
+        for job in await asyncio.to_thread(self.store.expired, time.time() - TEMPORARY):
             await asyncio.to_thread(delete_pictures, self._output, job.prefix)
-            await asyncio.to_thread(self.journal.drop_pictures, job.prompt_id)
+            await asyncio.to_thread(self.store.drop_pictures, job.prompt_id)
 
     def picture_path(self, record: dict[str, str]) -> Path | None:
         """The file of one of a job's pictures, if it still is in the output folder."""
@@ -199,6 +199,6 @@ def _rate(runs: list[tuple[float, float]]) -> float | None:
 
 
 def work_of(recipe: Recipe) -> float:
-    """The size of a filled recipe: pixels sampled; where the input decides its size, 512x512."""
+    """How many pixels a filled recipe samples; 512x512 where the input picture decides its size."""
     pixels = (recipe.width or 512) * (recipe.height or 512)
     return float(pixels * (recipe.steps or 1) * (recipe.pictures or 1))

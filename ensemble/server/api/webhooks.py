@@ -20,7 +20,8 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.resolver import ThreadedResolver
 
 from .config import HOSTS
-from .journal import Hook, Job, Journal, hook_host
+from .job import Job, WebhookState
+from .store import JobStore, webhook_host
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +36,7 @@ _TUNNELS = tuple(map(ipaddress.ip_network, ("2002::/16", "64:ff9b::/96", "64:ff9
 
 
 class TargetError(ValueError):
-    """An address that is not called."""
+    """An address that must not be called."""
 
 
 def check_target(url: object, hosts: frozenset[str]) -> str:
@@ -86,7 +87,7 @@ def _literal(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 
 
 def is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
-    """Whether it is reachable from everywhere, and not a way of writing one that is not."""
+    """Whether an address is public, and does not carry a private one inside."""
     if isinstance(address, ipaddress.IPv6Address):
         if address.ipv4_mapped is not None:
             return is_public(address.ipv4_mapped)
@@ -115,12 +116,12 @@ class PublicResolver(AbstractResolver):
         await self._resolver.close()
 
 
-class Courier:
-    """Delivers the calls that the journal has due. `body` makes what is sent for a job."""
+class WebhookSender:
+    """Delivers the calls that the store has due. `body` makes what is sent for a job."""
 
     def __init__(
         self,
-        journal: Journal,
+        store: JobStore,
         hosts: frozenset[str],
         body: Callable[[Job], dict[str, Any]],
         *,
@@ -128,7 +129,7 @@ class Courier:
         timeout: float = TIMEOUT,
         resolver: AbstractResolver | None = None,
     ) -> None:
-        self._journal = journal
+        self._store = store
         self._hosts = hosts
         self._body = body
         self._delays = delays
@@ -137,16 +138,16 @@ class Courier:
         self._calls: dict[str, tuple[str, asyncio.Task[None]]] = {}  # host and call
 
     async def deliver_due(self) -> None:
-        """Begin calls that are due, a few at once and fewer to one host; does not wait for them."""
+        """Begin calls that are due, at most AT_ONCE and AT_ONE_HOST to one host. Does not wait."""
         self._calls = {name: call for name, call in self._calls.items() if not call[1].done()}
         room = AT_ONCE - len(self._calls)
         if room == 0:
             return
         hosts = Counter(host for host, _ in self._calls.values())
         busy = [host for host, count in hosts.items() if count >= AT_ONE_HOST]
-        # Those on their way are still due in the journal.
-        for job in await asyncio.to_thread(self._journal.due_hooks, time.time(), AT_ONCE, busy):
-            host = hook_host(job)
+        # Those on their way are still due in the store.
+        for job in await asyncio.to_thread(self._store.due_hooks, time.time(), AT_ONCE, busy):
+            host = webhook_host(job)
             if job.prompt_id in self._calls or hosts[host] >= AT_ONE_HOST or room == 0:
                 continue
             hosts[host] += 1
@@ -163,17 +164,17 @@ class Courier:
         tries = job.hook_tries + 1
         problem = await self._call(job)
         if problem is None:
-            hook, at = Hook.SENT, None
+            hook, at = WebhookState.SENT, None
         elif tries > len(self._delays):
-            hook, at = Hook.GIVEN_UP, None
+            hook, at = WebhookState.GIVEN_UP, None
         else:
-            hook, at = Hook.DUE, time.time() + self._delays[tries - 1]
+            hook, at = WebhookState.DUE, time.time() + self._delays[tries - 1]
         if problem is not None:
             logger.warning("webhook of job %d, try %d: %s", job.id, tries, problem)
-        await asyncio.to_thread(self._journal.set_hook, job.prompt_id, hook, tries, at)
+        await asyncio.to_thread(self._store.set_hook, job.prompt_id, hook, tries, at)
 
     async def _call(self, job: Job) -> str | None:
-        """One try; None where it was taken, else what went wrong."""
+        """One try: None if the target answered 2xx, else what went wrong."""
         try:
             url = check_target(job.webhook, self._hosts)  # the list may have changed
             connector = aiohttp.TCPConnector(
