@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import torch
 from comfy.model_base import BaseModel
@@ -64,7 +64,7 @@ class RegionalForward(Protocol):
     all of them.
     """
 
-    around: str
+    around: ClassVar[str]
 
     def run(self, unet, rows, call, args, options): ...
     def clear(self) -> None: ...

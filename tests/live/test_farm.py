@@ -20,7 +20,7 @@ from dev.base import PACK_FOLDER
 from ..cluster.conftest import Yard, about, when
 
 pytestmark = [
-    pytest.mark.long,
+    pytest.mark.slow,
     pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed"),
     pytest.mark.skipif(sys.platform == "win32", reason="faults are POSIX signals"),
 ]
