@@ -1,25 +1,29 @@
 """The picture with numbered boxes: which face was taken for whom."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from ..pictures import from_bytes, rgb, to_bytes
-
-if TYPE_CHECKING:
-    from .inpaint import Seen
+from .boxes import Face
 
 _MATCHED, _NOBODY = (64, 220, 96), (255, 176, 32)
 
 
-def numbered(picture: torch.Tensor, seen: "Seen") -> torch.Tensor:
+def numbered(
+    picture: torch.Tensor,
+    *,
+    faces: Sequence[Face],
+    labels: Sequence[str],
+    owners: Sequence[int | None],
+) -> torch.Tensor:
     """`[H,W,C]` -> `[H,W,3]` with a box and a label for each face; green where it is somebody's."""
     drawn = Image.fromarray(to_bytes(rgb(picture)).numpy())
     pen = ImageDraw.Draw(drawn)
     line = max(1, round(min(drawn.size) / 300))
-    marks = zip(seen.faces, seen.labels, seen.owners, strict=True)
+    marks = zip(faces, labels, owners, strict=True)
     for number, (found, label, owner) in enumerate(marks, 1):
         face = found.box
         ink = _NOBODY if owner is None else _MATCHED

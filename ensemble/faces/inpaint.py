@@ -105,7 +105,11 @@ def inpaint_faces(
 
 def numbered_faces(image: torch.Tensor, seen: Sequence[Seen]) -> torch.Tensor:
     """IMAGE `[B,H,W,C]` -> `[B,H,W,3]` with numbered boxes, left to right."""
-    return torch.stack(list(map(numbered, image, seen)))
+    drawn = (
+        numbered(picture, faces=each.faces, labels=each.labels, owners=each.owners)
+        for picture, each in zip(image, seen, strict=True)
+    )
+    return torch.stack(list(drawn))
 
 
 def check(image: torch.Tensor, settings: FaceSettings) -> None:

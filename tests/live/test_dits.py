@@ -11,10 +11,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from dev.setup import engine_of_this_python
 from safetensors.torch import load_file, save_file
 
-from dev.base import PACK_FOLDER, make_base
+from dev.base import PACK_FOLDER, engine_of_this_python, make_base
 from dev.client import Client
 from dev.server import Server
 

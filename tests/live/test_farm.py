@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dev.setup import engine_of_this_python
 from ensemble_portraits.ensemble.cluster.address import Address
 from ensemble_portraits.ensemble.cluster.pool import RayPool, connect, disconnect
 from PIL import Image
 
-from dev.base import PACK_FOLDER
+from dev.base import PACK_FOLDER, engine_of_this_python
 
 from ..cluster.conftest import Yard, about, when
 
