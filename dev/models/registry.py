@@ -16,6 +16,7 @@ MODULES = (
     "segmenters",
     "pose",
     "hosted",
+    "dolls",
 )
 
 
