@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
 from ..regional.exact import Exact
-from ..regional.patch import Row
+from ..regional.rows import BatchRow
 
 
 @dataclass
@@ -22,10 +22,10 @@ class FaceRows:
     def clear(self) -> None:
         self.exact.clear()
 
-    def run(self, unet, rows: Sequence[Row | None], call, args, options):
+    def run(self, unet, rows: Sequence[BatchRow | None], call, args, options):
         faces = len(self.owners)
         mine = [
-            None if row is None else Row(row.patch, self.owners[i % faces], row.kind)
+            None if row is None else replace(row, person=self.owners[i % faces])
             for i, row in enumerate(rows)
         ]
         return self.exact.run(unet, mine, call, args, options)

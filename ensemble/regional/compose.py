@@ -23,9 +23,9 @@ from ..regions.layout import Layout
 from .changes import LoraPatch, Patches
 from .encode import encode
 from .families import family_of
-from .patch import Span
 from .people import Method, People, Person, Text
 from .placement import Placement, PlacementRequest, place, read_order
+from .rows import Span
 
 log = logging.getLogger(__name__)
 
