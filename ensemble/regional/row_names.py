@@ -49,7 +49,7 @@ class RowNames:
             None if entries is None else self._side(side, entries, rows, x_in, timestep, inside)
             for side, entries in enumerate(conds)
         ]
-        self._notice(conds, bool(rows))
+        self._notice(conds)
         return self._of_one_length(sides) if self.repeats_texts else sides, rows
 
     def _side(self, side: int, entries, rows: dict, x_in, timestep, inside: bool) -> list[dict]:
@@ -86,16 +86,18 @@ class RowNames:
 
         return [side if side is None else [repeat(entry) for entry in side] for side in sides]
 
-    def _notice(self, conds, ours: bool) -> None:
+    def _notice(self, conds) -> None:
         """Tell what makes a picture that nobody wants and no node refuses."""
-        sides = [[e.get(KEY) for e in side] for side in conds if side]
-        if ours and self.has_loras and not all(self._ours(row) for side in sides for row in side):
+        met = [entry.get(KEY) for side in conds for entry in side or ()]
+        if any(map(self._ours, met)):
+            self.cache["met"] = True  # some guidance samples its own conditioning apart from ours
+        if self.has_loras and "met" in self.cache and not all(map(self._ours, met)):
             self.once(
                 "some of the conditioning that is sampled is not BreakRegionalPrompt's (a plain "
                 "negative, an empty one for Perp-Neg). People's LoRAs do not act on it, which the "
                 "guidance exaggerates; link both of its outputs."
             )
-        strangers = [row for side in sides for row in side if isinstance(row, Row)]
+        strangers = [row for row in met if isinstance(row, Row)]
         if strangers and not any(map(self._ours, strangers)):
             self.once(
                 "the model is of one BreakRegionalPrompt and the conditioning of another, so that "

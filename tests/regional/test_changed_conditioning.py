@@ -112,3 +112,42 @@ def test_texts_that_change_in_the_run(method, config):
     assert tiny.relative(tiny.sample(*build(people)[:3], steps=5), wanted) < TOLERANCE
     assert tiny.relative(tiny.sample(tiny.merged(model, state), first.conditioning[:1],
                                      second.conditioning[:1], steps=5), wanted) > 0.01  # fmt: skip
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_clip_scheduled_by_cores_nodes(method):
+    """SetClipHooks with schedule_clip: the encoder's LoRA hook changes strength in the run."""
+    import comfy.hooks
+    import comfy.sd
+    import folder_paths
+    from comfy_extras.nodes_hooks import SetClipHooks
+    from ensemble_portraits.ensemble.prompt.emphasis import Weights
+    from ensemble_portraits.ensemble.regional.compose import Settings, compose
+
+    path = folder_paths.get_full_path_or_raise("checkpoints", "small_sd15.safetensors")
+    clip = comfy.sd.load_checkpoint_guess_config(path, output_vae=False)[1]
+    generator = torch.Generator().manual_seed(1)
+    name = "lora_te_text_model_encoder_layers_0_mlp_fc1"
+    wide = clip.cond_stage_model.state_dict()[
+        "clip_l.transformer.text_model.encoder.layers.0.mlp.fc1.weight"
+    ]
+    lora = {
+        f"{name}.lora_down.weight": torch.randn(4, wide.shape[1], generator=generator) / 8,
+        f"{name}.lora_up.weight": torch.randn(wide.shape[0], 4, generator=generator),
+    }
+    keyframes = comfy.hooks.HookKeyframeGroup()
+    for start, strength in ((0.0, 1.0), (0.5, -1.0)):
+        keyframes.add(comfy.hooks.HookKeyframe(strength=strength, start_percent=start))
+    hooks = comfy.hooks.create_hook_lora(lora, 0.0, 1.0)
+    hooks.set_keyframes_on_hooks(keyframes)
+    clip = SetClipHooks().apply_hooks(clip, True, True, hooks)[0]
+    model = tiny.model({**tiny.SD15, "context_dim": 768})
+    people = compose(
+        model, clip, text="BREAK BREAK a woman", negative="blurry",
+        settings=Settings(method=method, base_strength=0.0, weights=Weights.COMFY),
+        regions=torch.ones(1, 64, 96),
+    )  # fmt: skip
+    texts = [nodes.CLIPTextEncode().encode(clip, text)[0] for text in ("a woman", "blurry")]
+    assert len(texts[0]) == 2
+    wanted = tiny.sample(model.clone(), *texts, steps=5)
+    assert tiny.relative(tiny.sample(*build(people)[:3], steps=5), wanted) < TOLERANCE
