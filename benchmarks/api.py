@@ -6,8 +6,6 @@ client sends again what it has, under the same ids. At the end every
 accepted request has one picture, and no other picture was written.
 """
 
-import argparse
-import json
 import os
 import random
 import signal
@@ -24,9 +22,8 @@ from unittest import mock
 import requests
 
 sys.path.append(str(Path(__file__).parent.parent))
-from dev.base import make_base
+from dev.base import engine_of_this_python, make_base, prepare_base
 from dev.server import Server, free_port
-from dev.setup import engine_of_this_python, prepare_base
 
 SMALL = {"width": 64, "height": 64, "num_inference_steps": 1, "samples": 1}
 PLAIN = {"enhance_prompt": "no", "tomesd": "no", "safety_checker": "no"}
@@ -172,11 +169,10 @@ def row(kind: str, seconds: list[float]) -> dict[str, object]:
     return {"call": kind, "calls": len(ordered), **dict(zip(names, at, strict=True))}
 
 
-def main(argv: list[str]) -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="30 requests of 6 clients")
-    parser.add_argument("--json", type=Path)
-    arguments = parser.parse_args(argv)
+def main(argv: list[str] | None = None) -> int:
+    import engine  # here, because a test takes the rest of this file
+
+    arguments = engine.options(__doc__, "30 requests of 6 clients").parse_args(argv)
     clients, each = (6, 5) if arguments.quick else (20, 10)
     models = (prepare_base(engine_of_this_python()) / "models").resolve()
     with tempfile.TemporaryDirectory(prefix="ensemble-load-") as folder:
@@ -184,17 +180,13 @@ def main(argv: list[str]) -> int:
         load = Load(f"http://127.0.0.1:{port}", clients, each)
         facts = run_with_kill(load, base, port)
     rows = [row(kind, seconds) for kind, seconds in load.times.items()]
-    print("| call | calls | median ms | 95 % | 99 % | max |\n|---|---|---|---|---|---|")
-    for each_row in rows:
-        values = [f"{value:.0f}" for value in list(each_row.values())[1:]]
-        print(f"| {each_row['call']} | {' | '.join(values)} |")
-    for name, value in facts.items():
-        print(f"{name}: {value:g}")
-    if arguments.json:
-        arguments.json.write_text(json.dumps([*rows, facts], indent=1) + "\n", encoding="utf-8")
+    print(engine.table(rows, list(rows[0])) + "\n")
+    counts = [{"fact": name, "count": value} for name, value in facts.items()]
+    print(engine.table(counts, ["fact", "count"]))
+    engine.write_rows([*rows, facts], arguments.json)
     right = facts["succeeded"] == facts["pictures"] == facts["links"] == facts["submitted"]
     return int(not right or bool(facts["with two pictures"]))
 
 
 if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:]))
+    raise SystemExit(main())

@@ -10,8 +10,6 @@ full-size one: random attention looks everywhere, so this is an upper bound rath
 
 from __future__ import annotations
 
-import argparse
-
 import engine
 import leakage
 import regional
@@ -21,14 +19,10 @@ SIZES = {"small": (192, 128), "full": (384, 256)}
 
 def course(scene: regional.Scene, method: str, steps: int) -> list:
     """The denoised latent as the sampler saw it at every step."""
-    import comfy.sample
-    import torch
-
-    seen = []
+    seen: list = []
     model, positive, negative = getattr(scene, method)()
-    comfy.sample.sample(
-        model, scene.noise, steps, 7.0, "euler", "normal", positive, negative,
-        torch.zeros_like(scene.noise), seed=7, disable_pbar=True,
+    engine.sample(
+        model, positive, negative, scene.noise, steps,
         callback=lambda step, denoised, x, total: seen.append(x.clone()),
     )  # fmt: skip
     return seen
@@ -40,9 +34,7 @@ def distances(scene: regional.Scene, other: str, steps: int) -> list[float]:
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="two people, four steps")
-    parser.add_argument("--json", metavar="FILE")
+    parser = engine.options(__doc__, "two people, four steps")
     parser.add_argument("--people", type=int, nargs="+", default=[1, 2, 3, 4])
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--full", action="store_true", help="the full-size UNet")
@@ -66,8 +58,7 @@ def main(argv: list[str] | None = None) -> None:
                     "after_a_quarter": far[args.steps // 4 - 1], "halfway": far[args.steps // 2 - 1],
                     "at_the_end": far[-1],
                 })  # fmt: skip
-    print(engine.table(rows, list(rows[0])))
-    engine.save_rows(rows, args.json)
+    engine.report(rows, list(rows[0]), args.json)
 
 
 if __name__ == "__main__":

@@ -9,18 +9,13 @@ typing: a name that nobody asked for before is compared with every file's. Aims:
 
 from __future__ import annotations
 
-import argparse
 import os
 import shutil
-import statistics
-import sys
 import tempfile
 import time
 from pathlib import Path
 
 import engine
-
-sys.path.append(str(Path(__file__).resolve().parent.parent))
 
 AIM = {"chips": 50.0, "new missing name": 50.0, "completion": 30.0}
 COLUMNS = ["what", "median_ms", "worst_ms", "aim_ms"]
@@ -115,24 +110,19 @@ def list_times(url: str) -> dict[str, float]:
 
 
 def main(argv: list[str] | None = None) -> None:
-    options = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    options.add_argument("--quick", action="store_true", help="5 rounds")
-    options.add_argument("--json", metavar="FILE")
+    options = engine.options(__doc__, "5 rounds")
     options.add_argument("--files", type=int, default=2000)
     options.add_argument("--rounds", type=int, default=30)
     asked = options.parse_args(argv)
     found = next(filter(None, map(shutil.which, ("chromium", "google-chrome"))), None)
     if found is None:
         print("no Chromium on the PATH: not measured")
-        engine.save_rows([], asked.json)
+        engine.report([], COLUMNS, asked.json)
         return
     from playwright.sync_api import sync_playwright
 
-    from dev.base import make_base
+    from dev.base import engine_of_this_python, make_base, prepare_base
     from dev.server import Server
-    from dev.setup import engine_of_this_python, prepare_base
 
     this = engine_of_this_python()
     models = Path(os.environ.get("ENSEMBLE_BASE") or prepare_base(this)) / "models"
@@ -155,10 +145,9 @@ def main(argv: list[str] | None = None) -> None:
             times = measure(page, names, 5 if asked.quick else asked.rounds)
             page.context.browser.close()
     for kind, spent in times.items():
-        median, worst = statistics.median(spent), max(spent)
+        median, worst = engine.median(spent), max(spent)
         rows.append({"what": kind, "median_ms": median, "worst_ms": worst, "aim_ms": AIM[kind]})
-    print(engine.table(rows, COLUMNS))
-    engine.save_rows(rows, asked.json)
+    engine.report(rows, COLUMNS, asked.json)
 
 
 if __name__ == "__main__":

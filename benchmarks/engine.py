@@ -1,8 +1,9 @@
-"""What the benchmarks share: ComfyUI in process, full-size models with random weights, timed
-sampling."""
+"""What the benchmarks share: their options and tables, ComfyUI in process, full-size models with random
+weights, timed sampling."""
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import ctypes
 import gc
@@ -21,6 +22,39 @@ from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+# For `dev`; last, because the repository's `nodes` is not ComfyUI's.
+sys.path.append(str(ROOT))
+
+
+def options(about: str | None, quick: str) -> argparse.ArgumentParser:
+    """The options that every benchmark has; `about` is its docstring, `quick` what --quick leaves out."""
+    parser = argparse.ArgumentParser(
+        description=about, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--quick", action="store_true", help=quick)
+    parser.add_argument("--json", metavar="FILE", type=Path, help="also write the rows as JSON")
+    return parser
+
+
+def report(rows: list[dict], columns: list[str], file: Path | None) -> None:
+    """Print the rows as a table, and write them where `--json` asked for it."""
+    print(table(rows, columns))
+    write_rows(rows, file)
+
+
+def write_rows(rows: list[dict], file: Path | None) -> None:
+    if file:
+        file.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+
+
+def load_module(name: str, file: Path, folder: Path | None = None):
+    """A module from a file; `folder` makes it the package whose files lie there."""
+    places = [str(folder)] if folder else None
+    spec = importlib.util.spec_from_file_location(name, file, submodule_search_locations=places)
+    assert spec and spec.loader
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def load() -> None:
@@ -33,13 +67,7 @@ def load() -> None:
     from comfy.cli_args import args
 
     args.cpu = not torch.cuda.is_available()
-    spec = importlib.util.spec_from_file_location(
-        "ensemble_portraits", ROOT / "__init__.py", submodule_search_locations=[str(ROOT)]
-    )
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["ensemble_portraits"] = module
-    spec.loader.exec_module(module)
+    load_module("ensemble_portraits", ROOT / "__init__.py", ROOT)
 
 
 SD15 = {
@@ -87,20 +115,66 @@ def full_size(name: str, config: dict | None = None):
 
 
 def random_lora(patcher, seed: int, rank: int, size: float = 0.02) -> dict:
+    """A LoRA of the layers that a standard kohya one changes."""
+    layers = {
+        f"diffusion_model.{name.removesuffix('.weight')}": weight.shape
+        for name, weight in patcher.model.diffusion_model.named_parameters()
+        if re.search(TOUCHED, name)
+    }
+    return lora_of(layers, seed, rank, size)
+
+
+def lora_of(layers: dict, seed: int, rank: int, size: float) -> dict:
+    """Random factors for layers given as name -> shape, drawn with standard deviation `size`."""
     import torch
 
     generator = torch.Generator().manual_seed(seed)
     state = {}
-    for name, weight in patcher.model.diffusion_model.named_parameters():
-        if not re.search(TOUCHED, name):
-            continue
-        base = f"diffusion_model.{name.removesuffix('.weight')}"
-        tail = [1] * (weight.ndim - 2)
-        down = torch.randn(rank, weight.shape[1], *tail, generator=generator) * size
-        up = torch.randn(weight.shape[0], rank, *tail, generator=generator) * size
-        state[f"{base}.lora_down.weight"], state[f"{base}.lora_up.weight"] = down, up
-        state[f"{base}.alpha"] = torch.tensor(float(rank))
+    for name, shape in layers.items():
+        tail = [1] * (len(shape) - 2)
+        state[f"{name}.lora_down.weight"] = (
+            torch.randn(rank, shape[1], *tail, generator=generator) * size
+        )
+        state[f"{name}.lora_up.weight"] = (
+            torch.randn(shape[0], rank, *tail, generator=generator) * size
+        )
+        state[f"{name}.alpha"] = torch.tensor(float(rank))
     return state
+
+
+def parsed(patcher, state: dict) -> dict:
+    """A LoRA's tensors as core's adapters by the model's own keys."""
+    import comfy.lora
+
+    keys = comfy.lora.model_lora_keys_unet(patcher.model, {})
+    return comfy.lora.load_lora(state, keys, log_missing=False)
+
+
+def random_text(model: str, seed: int):
+    """What an encoder would give for a text of 77 tokens, random."""
+    import torch
+    from ensemble_portraits.ensemble.regional.people import Text
+
+    generator = torch.Generator().manual_seed(seed)
+    values = {"pooled_output": torch.randn(1, 1280, generator=generator)}
+    context = torch.randn(1, 77, 2048 if model == "sdxl" else 768, generator=generator)
+    return Text(str(seed), [[context, values if model == "sdxl" else {}]])
+
+
+def random_people(patcher, model: str, loras: list[dict], masks, **options):
+    """People with a random text and one of the (parsed) LoRAs each, in the regions of `masks`."""
+    from ensemble_portraits.ensemble.regional.changes import LoraPatch
+    from ensemble_portraits.ensemble.regional.people import People, Person
+
+    people = tuple(
+        Person(
+            random_text(model, 10 + i), random_text(model, 30 + i), (str(i),),
+            {key: (LoraPatch(adapter, 1.0),) for key, adapter in lora.items()}, mask,
+        )
+        for i, (lora, mask) in enumerate(zip(loras, masks, strict=True))
+    )  # fmt: skip
+    base, negative = random_text(model, 1), random_text(model, 2)
+    return People(patcher, None, base, negative, "", people, **options)  # type: ignore[arg-type]
 
 
 @contextmanager
@@ -156,27 +230,36 @@ def peak_memory() -> Iterator[dict]:
         thread.join()
 
 
-def timed_sample(
-    model, positive, negative, noise, steps: int, sampler: str = "euler"
-) -> list[float]:
-    """Seconds of each step of one KSampler run at CFG 7; the first includes loading and
-    patching."""
+def sample(model, positive, negative, noise, steps: int, cfg: float = 7.0, callback=None):
+    """The latent after one run of core's KSampler, euler, from an empty latent."""
     import comfy.sample
     import torch
 
+    return comfy.sample.sample(
+        model, noise, steps, cfg, "euler", "normal", positive, negative, torch.zeros_like(noise),
+        seed=7, disable_pbar=True, callback=callback,
+    )  # fmt: skip
+
+
+def timed_sample(model, positive, negative, noise, steps: int) -> list[float]:
+    """Seconds of each step of one run; the first includes loading and patching."""
     moments = []
 
     def tick(*_):
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
+        synchronise()
         moments.append(time.perf_counter())
 
     tick()
-    comfy.sample.sample(
-        model, noise, steps, 7.0, sampler, "normal", positive, negative, torch.zeros_like(noise),
-        seed=7, disable_pbar=True, callback=tick,
-    )  # fmt: skip
+    sample(model, positive, negative, noise, steps, callback=tick)
     return [b - a for a, b in itertools.pairwise(moments)]
+
+
+def synchronise() -> None:
+    """Wait for the GPU, if there is one."""
+    import torch
+
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
 
 
 def interleaved(runs: dict[str, Callable[[], None]], rounds: int) -> None:
@@ -199,8 +282,3 @@ def table(rows: list[dict], columns: list[str]) -> str:
 
 def _cell(value) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def save_rows(rows: list[dict], path: str | None) -> None:
-    if path:
-        Path(path).write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")

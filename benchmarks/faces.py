@@ -14,8 +14,6 @@ scikit-image's astronaut instead.
 
 from __future__ import annotations
 
-import argparse
-import importlib.util
 import time
 from pathlib import Path
 
@@ -58,17 +56,7 @@ class Scene:
         from ensemble_portraits.ensemble.faces.crop import Oval, mask, square
         from ensemble_portraits.ensemble.faces.painters import Target
         from ensemble_portraits.ensemble.faces.redraw import RedrawSettings
-        from ensemble_portraits.ensemble.regional.changes import LoraPatch
-        from ensemble_portraits.ensemble.regional.people import People, Person, Text
         from ensemble_portraits.ensemble.regional.sampling import SamplingSettings
-
-        wide = 2048 if model == "sdxl" else 768
-
-        def text(seed: int) -> Text:
-            generator = torch.Generator().manual_seed(seed)
-            values = {"pooled_output": torch.randn(1, 1280, generator=generator)}
-            context = torch.randn(1, 77, wide, generator=generator)
-            return Text(str(seed), [[context, values if model == "sdxl" else {}]])
 
         self.patcher, self.pack = patcher, pack
         self.settings = RedrawSettings(
@@ -76,16 +64,10 @@ class Scene:
             size=size,
         )
         self.loras = [
-            parsed(patcher, engine.random_lora(patcher, 1 + i, rank)) for i in range(faces)
+            engine.parsed(patcher, engine.random_lora(patcher, 1 + i, rank)) for i in range(faces)
         ]
-        members = tuple(
-            Person(
-                text(10 + i), text(30 + i), (str(i),),
-                {k: (LoraPatch(v, 1.0),) for k, v in lora.items()}, torch.ones(8, 8),
-            )
-            for i, lora in enumerate(self.loras)
-        )  # fmt: skip
-        self.people = People(patcher, None, text(1), text(2), "", members)  # type: ignore[arg-type]
+        everywhere = [torch.ones(8, 8)] * faces
+        self.people = engine.random_people(patcher, model, self.loras, everywhere)
         boxes = [Face.at(20 + 100 * i, 40, 80 + 100 * i, 110) for i in range(faces)]
         self.targets = [
             Target(0, face, square(face.box, 100 * faces + 60, 200, 2.0), i)
@@ -113,7 +95,7 @@ class Scene:
         for i, texts, model in self._merged():
             crop, mask = self.pixels[i : i + 1], self.masks[i]
             facedetailer.detail(self.pack, crop, mask, model, LatentOnly(), texts, self.settings)
-        _finish()
+        engine.synchronise()
 
     def _merged(self):
         """Each face's number, texts, and the model with its LoRA."""
@@ -129,21 +111,7 @@ class Scene:
             self.pixels[part], self.masks[part], self.targets[part], LatentOnly(), painter,
             self.settings,
         )  # fmt: skip
-        _finish()
-
-
-def _finish() -> None:
-    import torch
-
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-
-
-def parsed(patcher, state: dict) -> dict:
-    import comfy.lora
-
-    keys = comfy.lora.model_lora_keys_unet(patcher.model, {})
-    return comfy.lora.load_lora(state, keys, log_missing=False)
+        engine.synchronise()
 
 
 class Counts:
@@ -214,19 +182,13 @@ def detection(sizes: list[int]) -> list[dict]:
     from ensemble_portraits.ensemble.faces import detectors
     from ensemble_portraits.ensemble.faces.detect import Source, Sources, find_faces
 
-    spec = importlib.util.spec_from_file_location(
-        "scenes", Path(engine.ROOT) / "tests" / "faces" / "scenes.py"
-    )
-    assert spec and spec.loader
-    scenes = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(scenes)
+    scenes = engine.load_module("scenes", engine.ROOT / "tests" / "faces" / "scenes.py")
     cascade = detectors.Cascade.load()
     rows = []
     for size in sizes:
         image, truth, pose = scenes.group([float(size)] * 3, cell=max(256, round(size * 4.4)))
-        whole = max(image.shape[1:3])
         finders = {
-            ("guess", "whole"): lambda i=image, w=whole: detectors.on_tiles(i, cascade, w)[0],
+            ("guess", "whole"): lambda i=image: detectors.on_tiles(i, cascade, 1 << 20)[0],
             ("guess", "tiles"): lambda i=image: detectors.on_tiles(i, cascade)[0],
             ("pose", "-"): lambda i=image, p=pose: find_faces(i, Sources(pose=p), Source.POSE)[0],
         }
@@ -250,9 +212,7 @@ def detection(sizes: list[int]) -> list[dict]:
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="two faces, one round, four steps")
-    parser.add_argument("--json", metavar="FILE")
+    parser = engine.options(__doc__, "two faces, one round, four steps")
     parser.add_argument("--model", choices=("sd15", "sdxl"), default="sd15")
     parser.add_argument("--size", type=int, default=512, help="px of a crop")
     parser.add_argument("--faces", type=int, nargs="+", default=[1, 2, 4])
@@ -273,9 +233,7 @@ def main(argv: list[str] | None = None) -> None:
     import torch
 
     if args.detect:
-        rows = detection(args.face_px)
-        print(engine.table(rows, DETECTED))
-        engine.save_rows(rows, args.json)
+        engine.report(detection(args.face_px), DETECTED, args.json)
         return
     pack = None
     if args.impact:
@@ -293,8 +251,7 @@ def main(argv: list[str] | None = None) -> None:
             print(engine.table(measured, COLUMNS), flush=True)
     threads = torch.get_num_threads()
     print(f"\n{threads} threads, {'CUDA' if torch.cuda.is_available() else 'CPU'}\n")
-    print(engine.table(rows, COLUMNS))
-    engine.save_rows(rows, args.json)
+    engine.report(rows, COLUMNS, args.json)
 
 
 if __name__ == "__main__":

@@ -10,10 +10,7 @@ empty. Memory is what the run adds, the result included.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
-import ctypes
-import gc
 import io
 import sys
 import tempfile
@@ -60,7 +57,7 @@ def methods(image, propost: str | None) -> dict:
 
 def reset_peak() -> int:
     """Give freed memory back, forget the highest resident size so far (Linux); bytes in use now."""
-    ctypes.CDLL(None).malloc_trim(0)
+    engine.give_back()
     Path("/proc/self/clear_refs").write_text("5")
     return peak()
 
@@ -84,7 +81,6 @@ def measure(case: str, rounds: int, propost: str | None) -> list[dict]:
             slow = name.startswith("propost")
             if slow and number != 1:
                 continue
-            gc.collect()
             before = reset_peak()
             start = time.perf_counter()
             run()
@@ -108,9 +104,7 @@ def measure(case: str, rounds: int, propost: str | None) -> list[dict]:
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="1 and 4 MP only, three rounds")
-    parser.add_argument("--json", metavar="FILE")
+    parser = engine.options(__doc__, "1 and 4 MP only, three rounds")
     parser.add_argument("--propost", metavar="FOLDER")
     parser.add_argument("--threads", type=int)
     parser.add_argument("--rounds", type=int, default=7)
@@ -126,8 +120,7 @@ def main(argv: list[str] | None = None) -> None:
         for case in QUICK if args.quick else CASES:
             rows += measure(case, 3 if args.quick else args.rounds, args.propost)
     print(f"{torch.get_num_threads()} threads, float32\n")
-    print(engine.table(rows, COLUMNS))
-    engine.save_rows(rows, args.json)
+    engine.report(rows, COLUMNS, args.json)
 
 
 if __name__ == "__main__":

@@ -9,8 +9,6 @@ seconds per step over plain's. Peak memory is what the run takes above its start
 
 from __future__ import annotations
 
-import argparse
-
 import engine
 import regional
 
@@ -85,9 +83,7 @@ SWEEPS = {"people": "people", "rank": "total_rank"}
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="three cases per sweep, one round")
-    parser.add_argument("--json", metavar="FILE")
+    parser = engine.options(__doc__, "three cases per sweep, one round")
     parser.add_argument("--picture", metavar="FILE", help="plot both sweeps into this PNG")
     parser.add_argument("--model", choices=("sd15", "sdxl"), default="sd15")
     parser.add_argument("--size", default="384x256")
@@ -105,13 +101,12 @@ def main(argv: list[str] | None = None) -> None:
         rows = sweep(patcher, "people", [(n, RANK) for n in people], args)
         print(engine.table(rows, COLUMNS), flush=True)
         rows += sweep(patcher, "rank", [(COUPLE, r // COUPLE) for r in ranks], args)
-    print(engine.table(rows, COLUMNS))
+    engine.report(rows, COLUMNS, args.json)
     for name, over in SWEEPS.items():
         slope, start = fitted([r for r in rows if r["sweep"] == name], over)
         print(f"{name}: {start:.3f} + {slope:.3g} per {over.replace('_', ' ')}")
     if args.picture:
         draw(rows, args.picture)
-    engine.save_rows(rows, args.json)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,6 @@ people share self-attention and normalisation.
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 
 import engine
@@ -59,15 +58,8 @@ class Runs:
         self.patcher = patcher
 
     def __call__(self, method: str, strengths: list[float]):
-        import comfy.sample
-        import torch
-
         model, positive, negative = getattr(self, method)(strengths)
-        noise = self.scene.noise
-        return comfy.sample.sample(
-            model, noise, STEPS, 3.0, "euler", "normal", positive, negative,
-            torch.zeros_like(noise), seed=7, disable_pbar=True,
-        )  # fmt: skip
+        return engine.sample(model, positive, negative, self.scene.noise, STEPS, cfg=3.0)
 
     def fused(self, strengths):
         return self._ours("fused", strengths)
@@ -152,9 +144,7 @@ def draw(matrices: dict, path: str) -> None:
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="the output kind only")
-    parser.add_argument("--json", metavar="FILE")
+    parser = engine.options(__doc__, "the output kind only")
     parser.add_argument("--picture", metavar="FILE", help="draw the matrices into this PNG")
     args = parser.parse_args(argv)
     engine.load()
@@ -175,10 +165,10 @@ def main(argv: list[str] | None = None) -> None:
     hooks = {r["lora"]: r["off_diagonal"] for r in rows if r["method"] == "core_hooks"}
     for row in rows:
         row["over_hooks"] = row["off_diagonal"] / hooks[row["lora"]]
-    print(engine.table(rows, ["lora", "method", "off_diagonal", "largest", "over_hooks"]))
+    columns = ["lora", "method", "off_diagonal", "largest", "over_hooks"]
+    engine.report(rows, columns, args.json)
     if args.picture:
         draw(matrices, args.picture)
-    engine.save_rows(rows, args.json)
 
 
 if __name__ == "__main__":

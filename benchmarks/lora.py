@@ -11,7 +11,6 @@ measured apart. Runs are interleaved, medians count. Aims: see AIM.
 
 from __future__ import annotations
 
-import argparse
 import json
 import tempfile
 import time
@@ -45,21 +44,13 @@ def kohya_layers(model, clip) -> dict[str, tuple[int, ...]]:
 
 
 def write_files(folder: Path, layers: dict[str, tuple[int, ...]], count: int, rank: int) -> list:
-    import torch
     from safetensors.torch import save_file
 
     names = [f"bench_{index}.safetensors" for index in range(count)]
     for index, name in enumerate(names):
-        generator = torch.Generator().manual_seed(index)
-        tensors = {}
-        for layer, shape in layers.items():
-            tail = [1] * (len(shape) - 2)
-            down = torch.randn(rank, shape[1], *tail, generator=generator) * 0.02
-            up = torch.randn(shape[0], rank, *tail, generator=generator) * 0.02
-            tensors[f"{layer}.lora_down.weight"] = down.half()
-            tensors[f"{layer}.lora_up.weight"] = up.half()
-            tensors[f"{layer}.alpha"] = torch.tensor(float(rank)).half()
-        save_file(tensors, folder / name, {"ss_base_model_version": "sd_v1"})
+        tensors = engine.lora_of(layers, index, rank, 0.02)
+        halves = {key: value.half() for key, value in tensors.items()}
+        save_file(halves, folder / name, {"ss_base_model_version": "sd_v1"})
     return names
 
 
@@ -126,11 +117,7 @@ class Contest:
 
 
 def main(argv: list[str] | None = None) -> None:
-    options = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    options.add_argument("--quick", action="store_true", help="no merge into the weights")
-    options.add_argument("--json", metavar="FILE")
+    options = engine.options(__doc__, "no merge into the weights")
     options.add_argument("--files", type=int, default=8)
     options.add_argument("--rank", type=int, default=16)
     options.add_argument("--rounds", type=int, default=9)
@@ -150,8 +137,7 @@ def main(argv: list[str] | None = None) -> None:
         rows = rows_of(contest, asked.rank)
         if not asked.quick:
             rows.append(merge_row(contest, asked.rank))
-    print(engine.table(rows, COLUMNS))
-    engine.save_rows(rows, asked.json)
+    engine.report(rows, COLUMNS, asked.json)
 
 
 def rows_of(contest: Contest, rank: int) -> list[dict]:

@@ -5,15 +5,12 @@ model from its folder and runs one forward. Both sides run in one process, in tu
 medians. The model has CLIPSeg's full size and random weights, which cost the same as trained ones.
 """
 
-import argparse
-import json
 import os
-import statistics
 import tempfile
 import time
 from pathlib import Path
 
-from engine import load
+import engine
 
 WORDS = ("clothes", "hair", "red scarf")
 
@@ -87,31 +84,29 @@ def measure(pictures: int, size: int, rounds: int) -> dict[str, float]:
             loading._loaded.clear()
             times["first"].append(seconds(once_and_batched, folder, image))
             times["later"].append(seconds(once_and_batched, folder, image))
-    return {name: statistics.median(values) for name, values in times.items()}
+    return {name: engine.median(values) for name, values in times.items()}
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--quick", action="store_true", help="2 pictures, 1 round")
-    parser.add_argument("--json", type=Path, help="also write the numbers to this file")
-    arguments = parser.parse_args(argv)
+    arguments = engine.options(__doc__, "2 pictures, 1 round").parse_args(argv)
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    load()
+    engine.load()
     from transformers.utils import logging
 
     logging.disable_progress_bar()
     pictures, rounds = (2, 1) if arguments.quick else (8, 3)
     times = measure(pictures, 512, rounds)
-    print(f"CLIPSeg, {pictures} pictures of 512x512, {len(WORDS)} words, median of {rounds}")
+    print(f"CLIPSeg, {pictures} pictures of 512x512, {len(WORDS)} words, median of {rounds}\n")
     names = {
         "reload": "load and forward per picture and word",
         "first": "this pack, model not loaded yet",
         "later": "this pack, model loaded",
     }
-    for key, label in names.items():
-        print(f"  {label:40} {times[key]:8.2f} s {times['reload'] / times[key]:8.1f}x")
-    if arguments.json:
-        arguments.json.write_text(json.dumps(times, indent=2), encoding="utf-8")
+    rows = [
+        {"what": label, "seconds": times[key], "times_faster": times["reload"] / times[key]}
+        for key, label in names.items()
+    ]
+    engine.report(rows, list(rows[0]), arguments.json)
 
 
 if __name__ == "__main__":

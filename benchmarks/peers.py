@@ -10,23 +10,18 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import importlib.util
 import sys
 from pathlib import Path
+
+import engine
 
 
 def package(folder: str, name: str):
     """The pack in `folder`, imported under a name of ours, without registering anything."""
     if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(
-            name, Path(folder) / "__init__.py", submodule_search_locations=[folder]
-        )
-        assert spec and spec.loader
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[name] = module
         # Its nodes want more than its heart, which is all that runs here.
         with contextlib.suppress(ImportError):
-            spec.loader.exec_module(module)
+            engine.load_module(name, Path(folder) / "__init__.py", Path(folder))
     return name
 
 

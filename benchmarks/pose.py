@@ -1,32 +1,28 @@
 """Drawing, reading back and regions of people: processor time per call on one thread, each thing by
 turns in one run, medians. Wall times on shared cores say little."""
 
-import argparse
 import importlib
 import importlib.util
-import json
-import statistics
 import sys
 import time
 import types
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
+import engine
 import numpy as np
 
-ROOT = Path(__file__).resolve().parent.parent
 SIDE = 1024
 
 
-def load_rooms() -> None:
-    """The pack's pure rooms under a name of their own; ComfyUI is not needed for them."""
-    package = types.ModuleType("ensemble_rooms")
-    package.__path__ = [str(ROOT / "ensemble")]
-    sys.modules["ensemble_rooms"] = package
+def package(name: str, folders: list[str]) -> None:
+    """An empty package of that name over the folders: its modules are found, its own code is not run."""
+    made = sys.modules[name] = types.ModuleType(name)
+    made.__path__ = folders
 
 
 def room(name: str) -> Any:
+    """A room of the pack under a name of its own; ComfyUI is not needed for it."""
     return importlib.import_module(f"ensemble_rooms.{name}")
 
 
@@ -34,9 +30,7 @@ def controlnet_aux() -> Any | None:
     spec = importlib.util.find_spec("controlnet_aux")
     if spec is None or not spec.submodule_search_locations:
         return None
-    package = types.ModuleType("oracle_controlnet_aux")
-    package.__path__ = list(spec.submodule_search_locations)
-    sys.modules["oracle_controlnet_aux"] = package
+    package("oracle_controlnet_aux", list(spec.submodule_search_locations))
     return importlib.import_module("oracle_controlnet_aux.open_pose")
 
 
@@ -81,11 +75,8 @@ def tasks() -> dict[str, Callable[[], Any]]:
     return made
 
 
-def main(argv: list[str]) -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="5 rounds instead of 40")
-    parser.add_argument("--json", type=Path, metavar="FILE")
-    args = parser.parse_args(argv)
+def main(argv: list[str] | None = None) -> None:
+    args = engine.options(__doc__, "5 rounds instead of 40").parse_args(argv)
     import torch
 
     try:
@@ -95,7 +86,7 @@ def main(argv: list[str]) -> int:
     except ImportError:
         print("OpenCV is not installed: limbs are painted without it")
     torch.set_num_threads(1)
-    load_rooms()
+    package("ensemble_rooms", [str(engine.ROOT / "ensemble")])
     work = tasks()
     spent: dict[str, list[float]] = {name: [] for name in work}
     for name in work:
@@ -105,13 +96,9 @@ def main(argv: list[str]) -> int:
             start = time.process_time()
             task()
             spent[name].append(1000 * (time.process_time() - start))
-    result = {name: round(statistics.median(times), 2) for name, times in spent.items()}
-    for name, milliseconds in result.items():
-        print(f"{name:32} {milliseconds:9.2f} ms")
-    if args.json:
-        args.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    return 0
+    rows = [{"what": name, "milliseconds": engine.median(times)} for name, times in spent.items()]
+    engine.report(rows, list(rows[0]), args.json)
 
 
 if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:]))
+    main()

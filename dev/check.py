@@ -1,31 +1,38 @@
 """`python dev test`: lint, types, import contracts, then pytest, whose summary comes last."""
 
+import argparse
+import dataclasses
+import importlib.metadata
+import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-from .base import link_folder
-from .build import venv_python
-from .cache import ROOT
-from .engine import Engine
-from .setup import prepare_base, prepare_engine
-from .tools import with_tools
+from .base import link_folder, prepare_base
+from .build import engine_folder
+from .cache import ROOT, cache_folder, digest, file_lock
+from .engine import LAUNCHER, Engine, missing_packages, venv_python
+from .packages import install, pip
 
+REQUIREMENTS = ROOT / "dev" / "requirements-test.txt"
 QUICK = "not live and not browser and not slow and not long"
 
 
-def run(quick: bool, slow: bool, pytest_arguments: list[str]) -> int:
+def run(engine: Engine, arguments: argparse.Namespace, others: list[str]) -> int:
     """Every step runs, whatever the ones before it said; 0 only if all passed."""
-    engine = with_tools(prepare_engine())
+    engine = with_tools(engine)
     base = prepare_base(engine)
     with tempfile.TemporaryDirectory() as folder:
         checks = static_checks(engine, Path(folder))
         failed = [name for name, step in checks if not call(engine, name, step, folder)]
     print("== pytest", flush=True)
+    options = ["-m", QUICK] if arguments.quick else []
+    options += ["--slow"] if arguments.slow else []
     code = subprocess.run(
-        pytest_command(engine, quick, slow, pytest_arguments),
+        engine.command("pytest", *options, *others),
         cwd=ROOT,
         env={**engine.environment(), "ENSEMBLE_BASE": str(base)},
         check=False,
@@ -40,30 +47,70 @@ def static_checks(engine: Engine, folder: Path) -> list[tuple[str, list[str]]]:
         ("ruff check", engine.command("ruff", "check", ".")),
         ("ruff format", engine.command("ruff", "format", "--check", ".")),
         ("pyright", engine.command("pyright", "--pythonpath", str(bare_python(folder / "bare")))),
-        ("import contracts", engine.command("dev.contracts")),
+        ("import contracts", engine.command("dev.check")),
     ]
 
 
 def bare_python(folder: Path) -> Path:
     """A Python without packages: types are checked among our own files, and the outcome does not
     hang on whose torch or numpy is installed (torch gives every submodule as `Tensor | Module`)."""
-    command = [sys.executable, "-m", "venv", "--without-pip", str(folder)]
-    subprocess.run(command, check=True)
+    python = os.environ.get(LAUNCHER, sys.executable)
+    subprocess.run([python, "-m", "venv", "--without-pip", str(folder)], check=True)
     return venv_python(folder)
-
-
-def pytest_command(engine: Engine, quick: bool, slow: bool, others: list[str]) -> list[str]:
-    options = ["-m", QUICK] if quick else []
-    options += ["--slow"] if slow else []
-    return engine.command("pytest", *options, *others)
 
 
 def call(engine: Engine, name: str, command: list[str], folder: str) -> bool:
     """Run one check from the repository's root, with the repository importable under its name."""
     print(f"== {name}", flush=True)
-    package = Path(folder) / "ensemble_portraits"
-    link_folder(package, ROOT)
+    link_folder(Path(folder) / "ensemble_portraits", ROOT)
     environment = engine.environment()
     others = environment.get("PYTHONPATH")
     environment["PYTHONPATH"] = folder + (os.pathsep + others if others else "")
     return subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode == 0
+
+
+def with_tools(engine: Engine) -> Engine:
+    """The engine with everything that `python dev test` runs, installed now if it is missing: into a
+    built engine, beside a user's."""
+    if engine.given:
+        return _beside(engine) if missing_packages(REQUIREMENTS) else engine
+    marker = engine_folder() / f"tools-{digest(REQUIREMENTS.read_bytes())}"
+    with file_lock(cache_folder() / "engine.lock"):
+        if not marker.exists():
+            print("Installing the test tools (about 0.3 GB, a minute) ...", flush=True)
+            install(engine.python, [REQUIREMENTS], "installing the test tools")
+            marker.touch()
+    return engine
+
+
+def _beside(engine: Engine) -> Engine:
+    """A user's environment stays as it is: what it lacks goes into a folder of ours. pip says what
+    is missing beside what is there (never moving that), and just this is put away."""
+    there = importlib.metadata.distributions()
+    pins = "\n".join(sorted({f"{each.name}=={each.version}" for each in there})).encode()
+    folder = cache_folder() / f"tools-{digest(REQUIREMENTS.read_bytes(), pins)}"
+    with file_lock(cache_folder() / "engine.lock"):
+        if not folder.is_dir():
+            print(f"Installing the test tools into {folder} (0.3 GB, a minute) ...", flush=True)
+            constraints, report = folder.with_suffix(".txt"), folder.with_suffix(".json")
+            constraints.write_bytes(pins)
+            arguments = ["install", "--dry-run", "--quiet", "--report", str(report)]
+            arguments += ["--constraint", str(constraints), "--requirement", str(REQUIREMENTS)]
+            pip(engine.python, arguments, "looking for the test tools")
+            planned = json.loads(report.read_text(encoding="utf-8"))["install"]
+            names = [
+                f"{each['metadata']['name']}=={each['metadata']['version']}" for each in planned
+            ]
+            unfinished = folder.with_suffix(".part")
+            shutil.rmtree(unfinished, ignore_errors=True)
+            target = ["install", "--quiet", "--no-deps", "--target", str(unfinished)]
+            pip(engine.python, [*target, *names], "installing the test tools")
+            unfinished.rename(folder)
+    return dataclasses.replace(engine, extra=folder)
+
+
+if __name__ == "__main__":
+    # import-linter has no `python -m` of its own.
+    from importlinter.cli import lint_imports_command
+
+    lint_imports_command(["--no-logo"])

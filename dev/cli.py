@@ -1,19 +1,21 @@
-"""The commands of `python dev`."""
+"""The commands of `python dev`: their arguments, read before the environment exists."""
 
 import argparse
 import json
 import signal
 import sys
+from contextlib import redirect_stdout
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
-from . import bench, check, demo, recipe, templates
-from .base import clone_base
-from .client import RefusedError
-from .errors import DevError
-from .server import Server, is_free
-from .setup import prepare_base, prepare_engine
+from . import DevError
+from .build import built_engine
+from .cache import ROOT
+from .engine import Engine, check_packages, enter, entered, given_engine
 
 SERVE_PORT = 8188
+BENCHMARKS = ROOT / "benchmarks"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -24,95 +26,155 @@ def parser() -> argparse.ArgumentParser:
     )
     commands = whole.add_subparsers(dest="command", required=True, metavar="<command>")
 
-    help_demo = "render every workflow of workflows/api through a real ComfyUI into output/"
-    demo.add_arguments(commands.add_parser("demo", help=help_demo, description=help_demo))
+    def command(name: str, about: str) -> argparse.ArgumentParser:
+        return commands.add_parser(name, help=about, description=about)
 
-    help_recipe = "render a hosted prompt text or JSON body, with a report of what acted"
-    recipe.add_arguments(commands.add_parser("recipe", help=help_recipe, description=help_recipe))
+    demo = command(
+        "demo", "render every workflow of workflows/api through a real ComfyUI into output/"
+    )
+    demo.add_argument("names", nargs="*", help="workflows to run, without .json (default: all)")
+    demo.add_argument("--checkpoint", metavar="FILE", type=file, help="a real checkpoint")
+    demo.add_argument("--lora", metavar="FILE", type=file, action="append", default=[],
+                      help="a real LoRA, in place of the first documented one; again for the second")  # fmt: skip
+    demo.add_argument("--image", metavar="FILE", type=file, help="the input picture")
+    demo.add_argument("--size", metavar="WxH", type=size, help="for instance 768x512")
+    demo.add_argument("--steps", type=count, help="sampling steps")
 
-    help_test = "lint, types, import contracts and all tests; other arguments go to pytest"
-    test = commands.add_parser("test", help=help_test, description=help_test)
+    recipe_arguments(command("recipe", "render a hosted prompt text or JSON body, with a report"))
+
+    test = command("test", "lint, types, import contracts and all tests; the rest goes to pytest")
     pace = test.add_mutually_exclusive_group()
     pace.add_argument("--quick", action="store_true", help="under 5 minutes: no server, no browser")
     pace.add_argument("--slow", action="store_true", help="also full-size and scratch installs")
 
-    help_serve = "ComfyUI with the pack and small models, until Ctrl+C"
-    serve = commands.add_parser("serve", help=help_serve, description=help_serve)
+    serve = command("serve", "ComfyUI with the pack and small models, until Ctrl+C")
     serve.add_argument("--port", type=int, help=f"default {SERVE_PORT}, or a free one if taken")
 
-    help_bench = "the benchmarks as a table; other arguments go to the benchmark"
-    measured = commands.add_parser("bench", help=help_bench, description=help_bench)
-    measured.add_argument("name", nargs="?", help="one of: " + ", ".join(bench.names()))
-    measured.add_argument("--quick", action="store_true", help="fewer cases and rounds")
-    measured.add_argument("--json", metavar="FILE", type=Path, help="also write the rows as JSON")
+    bench = command("bench", "the benchmarks as a table; other arguments go to the benchmark")
+    bench.add_argument("name", nargs="?", help="one of: " + ", ".join(benchmarks()))
+    bench.add_argument("--quick", action="store_true", help="fewer cases and rounds")
+    bench.add_argument("--json", metavar="FILE", type=Path, help="also write the rows as JSON")
 
-    help_templates = "write workflows/*.json for the editor anew from workflows/api"
-    commands.add_parser("templates", help=help_templates, description=help_templates)
-
-    help_where = "one JSON object: python, comfyui, base_directory, models"
-    commands.add_parser("where", help=help_where, description=help_where)
+    command("templates", "write workflows/*.json for the editor anew from workflows/api")
+    command("where", "one JSON object: python, comfyui, base_directory, models")
     return whole
+
+
+def recipe_arguments(recipe: argparse.ArgumentParser) -> None:
+    recipe.add_argument("file", metavar="FILE", type=file, help="text or JSON, as the service's")
+    recipe.add_argument("--url", help="a running ComfyUI with this pack (default: one is started)")
+    recipe.add_argument("--size", metavar="WxH", type=size, help="for a trial, like 192x128")
+    recipe.add_argument("--steps", type=count, help="for a trial: sampling steps")
+    recipe.add_argument("--pictures", type=count, help="for a trial: number of pictures")
+    recipe.add_argument("--seed", type=int, help="where the recipe names none (default: random)")
+    recipe.add_argument("--checkpoint", metavar="NAME", help="where the recipe names none")
+    recipe.add_argument("--image", metavar="FILE", type=file, action="append", default=[],
+                        help="a picture the recipe names by its file name; again for more")  # fmt: skip
+    recipe.add_argument("--output-size", choices=("recipe", "input"), default="recipe",
+                        help="input: paste what is kept back into the input picture")  # fmt: skip
+    recipe.add_argument("--strict", action="store_true", help="hold to the service's ranges")
+    recipe.add_argument("--allow-approximate", action="store_true",
+                        help="take the nearest sampler where there is no true one")  # fmt: skip
+    recipe.add_argument("--skip-missing", action="store_true",
+                        help="leave out what this machine lacks, and say so")  # fmt: skip
+    recipe.add_argument("--dry-run", action="store_true", help="compile and report, do not render")
+
+
+def file(text: str) -> Path:
+    if not Path(text).is_file():
+        raise DevError(f"{text} is not a file")
+    return Path(text)
+
+
+def size(text: str) -> tuple[int, int]:
+    width, _, height = text.lower().partition("x")
+    if not (width.isdigit() and height.isdigit()):
+        raise argparse.ArgumentTypeError(f"{text!r} is no size; write it like 768x512")
+    sides = int(width), int(height)
+    if min(sides) < 16 or any(side % 8 for side in sides):
+        raise argparse.ArgumentTypeError(f"{text}: sides must be divisible by 8, and 16 or more")
+    return sides
+
+
+def count(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 up")
+    return int(text)
+
+
+def benchmarks() -> list[str]:
+    """The files in benchmarks/ that can be run; the others are what they share."""
+    files = sorted(BENCHMARKS.glob("*.py"))
+    return [path.stem for path in files if "def main(" in path.read_text(encoding="utf-8")]
 
 
 def main(argv: list[str]) -> int:
     """Run one command; its exit code."""
-    whole = parser()
-    arguments, others = whole.parse_known_args(argv)
-    if others and arguments.command not in ("test", "bench"):
-        whole.error("unrecognized arguments: " + " ".join(others))
     # Ends what was started, as Ctrl+C does.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    whole = parser()
     try:
-        return run(arguments, others)
-    except (DevError, RefusedError, ConnectionError) as error:
-        print(f"python dev {arguments.command}: {error}", file=sys.stderr)
+        arguments, others = whole.parse_known_args(argv)
+        if others and arguments.command not in ("test", "bench"):
+            whole.error("unrecognized arguments: " + " ".join(others))
+        engine = entered()
+        # Set-up prints its progress; stdout of `where` is the JSON alone.
+        with redirect_stdout(sys.stderr if arguments.command == "where" else sys.stdout):
+            if engine:
+                check_packages()
+            elif not talks_only(arguments):
+                return enter(given_engine() or built_engine(), argv)
+        return run(arguments, others, engine)
+    except (DevError, ConnectionError) as error:
+        print(f"python dev {argv[0]}: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
 
 
-def run(arguments: argparse.Namespace, others: list[str]) -> int:
-    if arguments.command == "where":
-        return where()
-    if arguments.command == "serve":
-        return serve(arguments.port)
-    if arguments.command == "demo":
-        return demo.run(arguments)
-    if arguments.command == "recipe":
-        return recipe.run(arguments)
-    if arguments.command == "templates":
-        return templates.run()
-    if arguments.command == "test":
-        return check.run(arguments.quick, arguments.slow, others)
-    return bench.run(arguments.name, arguments.quick, arguments.json, others)
+def talks_only(arguments: argparse.Namespace) -> bool:
+    """Whether only a server elsewhere is needed, and this Python has what talking to it takes."""
+    needed = ("aiohttp", "requests", "PIL", "numpy")
+    return arguments.command == "recipe" and bool(arguments.url) and all(map(find_spec, needed))
 
 
-def where() -> int:
-    """Set-up prints its progress; here it goes to stderr, so that stdout is the JSON alone."""
-    stdout, sys.stdout = sys.stdout, sys.stderr
-    try:
-        engine = prepare_engine()
+def run(arguments: argparse.Namespace, others: list[str], engine: Engine | None) -> int:
+    """The command itself. Its module is imported only now: it wants the engine's packages."""
+    if engine and arguments.command == "where":
+        return where(engine)
+    if engine and arguments.command == "serve":
+        return serve(engine, arguments.port)
+    name = "check" if arguments.command == "test" else arguments.command
+    return import_module(f".{name}", __package__).run(engine, arguments, others)
+
+
+def where(engine: Engine) -> int:
+    from .base import prepare_base
+
+    with redirect_stdout(sys.stderr):
         base = prepare_base(engine)
-    finally:
-        sys.stdout = stdout
-    places = {
-        "python": str(engine.python),
-        "comfyui": str(engine.comfyui),
-        "base_directory": str(base),
-        "models": str(base / "models"),
-    }
-    print(json.dumps(places, indent=2))
+    print(
+        json.dumps(
+            {
+                "python": str(engine.python), "comfyui": str(engine.comfyui),
+                "base_directory": str(base), "models": str(base / "models"),
+            },
+            indent=2,
+        )
+    )  # fmt: skip
     return 0
 
 
-def serve(port: int | None) -> int:
+def serve(engine: Engine, port: int | None) -> int:
+    from .base import prepare_base
+    from .server import Server, is_free
+
     if port is not None and not is_free(port):
         raise DevError(f"port {port} is taken or none; choose another with --port")
-    engine = prepare_engine()
     base = prepare_base(engine)
     if port is None and is_free(SERVE_PORT):
         port = SERVE_PORT
     print("Starting ComfyUI ...", flush=True)
     with Server(engine, base, port) as server:
-        print(f"{server.url}  (base directory {clone_base()}; end with Ctrl+C)", flush=True)
+        print(f"{server.url}  (base directory {base}; end with Ctrl+C)", flush=True)
         return server.wait()

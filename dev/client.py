@@ -1,18 +1,17 @@
 """A client of ComfyUI's HTTP API, for the demo and the live tests."""
 
+import asyncio
 import json
-import mimetypes
-import urllib.error
-import urllib.parse
-import urllib.request
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import closing
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .websocket import WebSocketReader
+import aiohttp
+import requests
+
+from . import DevError
 
 Graph = dict[str, dict[str, Any]]
 Progress = Callable[[str, int, int], None]
@@ -24,7 +23,7 @@ ENDINGS = {
 }
 
 
-class RefusedError(Exception):
+class RefusedError(DevError):
     """POST /prompt answered something else than 200."""
 
     def __init__(self, status: int, answer: dict[str, Any]) -> None:
@@ -67,29 +66,26 @@ class Client:
         self, method: str, path: str, body: bytes | None = None, kind: str = "application/json"
     ) -> tuple[int, bytes]:
         """Status and body of any route; a status that tells of an error is returned, not raised."""
-        request = urllib.request.Request(self.url + path, data=body, method=method)
-        if body is not None:
-            request.add_header("Content-Type", kind)
+        headers = {"Content-Type": kind} if body is not None else {}
+        answer = self._send(method, path, data=body, headers=headers)
+        return answer.status_code, answer.content
+
+    def _send(self, method: str, path: str, **options: Any) -> requests.Response:
         try:
-            with urllib.request.urlopen(request, timeout=self.timeout) as answer:
-                return answer.status, answer.read()
-        except urllib.error.HTTPError as error:
-            with error:
-                return error.code, error.read()
+            return requests.request(method, self.url + path, timeout=self.timeout, **options)
+        except requests.RequestException as error:
+            raise ConnectionError(f"{method} {path}: {error}") from error
 
     def get_json(self, path: str) -> Any:
-        status, body = self.request("GET", path)
-        if status != 200:
-            raise ConnectionError(f"GET {path}: HTTP {status}: {body[:300]!r}")
-        return json.loads(body)
+        return _json(self._send("GET", path))
 
     def post_json(self, path: str, value: Any) -> tuple[int, Any]:
         """Status and parsed answer (the raw text where it is not JSON)."""
-        status, body = self.request("POST", path, json.dumps(value).encode())
+        answer = self._send("POST", path, json=value)
         try:
-            return status, json.loads(body) if body else {}
+            return answer.status_code, answer.json() if answer.content else {}
         except ValueError:
-            return status, body.decode(errors="replace")
+            return answer.status_code, answer.text
 
     def post(self, graph: Graph, client_id: str = "") -> tuple[int, dict[str, Any]]:
         """POST /prompt; with 200 the answer has `prompt_id`, else `error` and `node_errors`."""
@@ -101,52 +97,52 @@ class Client:
     def upload(self, name: str, data: bytes) -> str:
         """Put a picture into ComfyUI's input folder, over one of the same name; returns its
         name."""
-        mark = uuid.uuid4().hex
-        kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
-        head = 'Content-Disposition: form-data; name="{}"'
-        body = (
-            f"--{mark}\r\n{head.format('overwrite')}\r\n\r\ntrue\r\n"
-            f'--{mark}\r\n{head.format("image")}; filename="{name}"\r\nContent-Type: {kind}\r\n\r\n'
-        ).encode() + data
-        body += f"\r\n--{mark}--\r\n".encode()
-        status, answer = self.request(
-            "POST", "/upload/image", body, f"multipart/form-data; boundary={mark}"
-        )
-        if status != 200:
-            raise ConnectionError(f"upload of {name}: HTTP {status}: {answer[:300]!r}")
-        return json.loads(answer)["name"]
+        form = {"data": {"overwrite": "true"}, "files": {"image": (name, data)}}
+        return _json(self._send("POST", "/upload/image", **form))["name"]
 
     def run(self, graph: Graph, progress: Progress | None = None) -> Run:
         """Queue a graph and follow it to its end. Raises RefusedError where it is not taken.
 
         `progress(node id, step, steps)` is called for each step of each node.
         """
+        try:
+            run = asyncio.run(self._follow(graph, progress))
+        except aiohttp.ClientError as error:
+            raise ConnectionError(f"{self.url}/ws: {error}") from error
+        run.outputs = self.get_json(f"/history/{run.prompt_id}")[run.prompt_id]["outputs"]
+        return run
+
+    async def _follow(self, graph: Graph, progress: Progress | None) -> Run:
         client_id = uuid.uuid4().hex
-        address = self.url.replace("http", "ws", 1) + f"/ws?clientId={client_id}"
-        with closing(WebSocketReader(address, self.timeout)) as reader:
+        patience = aiohttp.ClientWSTimeout(ws_receive=self.timeout)
+        async with (
+            aiohttp.ClientSession() as session,
+            session.ws_connect(
+                f"{self.url}/ws?clientId={client_id}", timeout=patience, max_msg_size=0
+            ) as socket,
+        ):
             # Listen first, post second: no event of a quick graph is missed.
             status, answer = self.post(graph, client_id)
             if status != 200:
                 raise RefusedError(status, answer)
             run = Run(answer["prompt_id"])
-            for name, data in _events(reader.messages(), run.prompt_id):
+            async for name, data in _events(socket, run.prompt_id):
                 _note(run, name, data, progress)
                 # Sent after the history has the outcome, unlike execution_success.
                 if name == "executing" and data["node"] is None:
-                    break
-        run.outputs = self.get_json(f"/history/{run.prompt_id}")[run.prompt_id]["outputs"]
-        return run
+                    return run
+        raise ConnectionError("ComfyUI ended the connection")
 
     def pictures(self, run: Run) -> list[Picture]:
         """The pictures that a run saved or previewed, in the order of its nodes."""
         found = []
         for node, output in run.outputs.items():
             for image in output.get("images", []):
-                query = urllib.parse.urlencode({k: image[k] for k in image if k != "animated"})
-                status, data = self.request("GET", f"/view?{query}")
-                if status != 200:
-                    raise ConnectionError(f"GET /view?{query}: HTTP {status}")
-                found.append(Picture(node, image["filename"], data, image["type"] == "output"))
+                answer = self._send("GET", "/view", params=image)
+                if not answer.ok:
+                    raise ConnectionError(f"GET {answer.url}: HTTP {answer.status_code}")
+                saved = image["type"] == "output"
+                found.append(Picture(node, image["filename"], answer.content, saved))
         return found
 
 
@@ -165,11 +161,21 @@ def refusal_text(answer: Any) -> str:
     return "\n".join(line for line in lines if line)
 
 
-def _events(messages: Iterator[str], prompt_id: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    for message in messages:
-        event = json.loads(message)
-        if event["data"].get("prompt_id") == prompt_id:
-            yield event["type"], event["data"]
+def _json(answer: requests.Response) -> Any:
+    if answer.status_code != 200:
+        raise ConnectionError(f"{answer.url}: HTTP {answer.status_code}: {answer.content[:300]!r}")
+    return answer.json()
+
+
+async def _events(
+    socket: aiohttp.ClientWebSocketResponse, prompt_id: str
+) -> AsyncIterator[tuple[str, dict[str, Any]]]:
+    """Type and data of every message about one prompt; binary ones (previews) are skipped."""
+    async for message in socket:
+        if message.type is aiohttp.WSMsgType.TEXT:
+            event = json.loads(message.data)
+            if event["data"].get("prompt_id") == prompt_id:
+                yield event["type"], event["data"]
 
 
 def _note(run: Run, name: str, data: dict[str, Any], progress: Progress | None) -> None:

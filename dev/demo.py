@@ -2,67 +2,43 @@
 
 import argparse
 import dataclasses
+import io
 import json
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from PIL import Image, UnidentifiedImageError
+
+from ensemble.pose.default import default_pose
+from ensemble.pose.draw import draw
+
+from . import DevError
+from .base import prepare_base
 from .cache import ROOT
-from .client import Client, Graph, RefusedError, read_graph
-from .errors import DevError
+from .cli import size
+from .client import Client, Graph, Progress, RefusedError, Run, read_graph
+from .engine import Engine
 from .graphs import Wishes, fit, loaded_images
-from .pictures import find_picture, picture_size
 from .server import Server
-from .setup import prepare_base, prepare_engine
 
 WORKFLOWS = ROOT / "workflows" / "api"
 OUTPUT = ROOT / "output"
 TABLE = ROOT / "dev" / "demo.json"
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("names", nargs="*", help="workflows to run, without .json (default: all)")
-    parser.add_argument("--checkpoint", metavar="FILE", type=Path, help="a real checkpoint")
-    parser.add_argument(
-        "--lora", metavar="FILE", type=Path, action="append", default=[],
-        help="a real LoRA, in place of the first documented one; again for the second",
-    )  # fmt: skip
-    parser.add_argument("--image", metavar="FILE", type=Path, help="the input picture")
-    parser.add_argument("--size", metavar="WxH", type=parse_size, help="for instance 768x512")
-    parser.add_argument("--steps", type=parse_count, help="sampling steps")
-
-
-def parse_size(text: str) -> tuple[int, int]:
-    width, _, height = text.lower().partition("x")
-    if not (width.isdigit() and height.isdigit()):
-        raise argparse.ArgumentTypeError(f"{text!r} is no size; write it like 768x512")
-    size = int(width), int(height)
-    if min(size) < 16 or any(side % 8 for side in size):
-        raise argparse.ArgumentTypeError(f"{text}: sides must be divisible by 8, and 16 or more")
-    return size
-
-
-def parse_count(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 up")
-    return int(text)
-
-
-def run(arguments: argparse.Namespace) -> int:
+def run(engine: Engine, arguments: argparse.Namespace, _: list[str]) -> int:
     """0 when every workflow gave a picture."""
     table = json.loads(TABLE.read_text(encoding="utf-8"))
     wishes = read_wishes(arguments, table)
     files = chosen_workflows(arguments.names)
-    engine = prepare_engine()
     base = prepare_base(engine)
     print("Starting ComfyUI ...", flush=True)
-    OUTPUT.mkdir(exist_ok=True)
     with Server(engine, base, models=model_folders(arguments)) as server:
         client = Client(server.url)
-        failed = [
-            path.stem for path in files if not render(client, path, engine.python, table, wishes)
-        ]
+        failed = [path.stem for path in files if not render(client, path, table, wishes)]
     if arguments.checkpoint is None:
         print("The model has random weights: this checks the wiring, it is not art.")
         print("For a picture give --checkpoint FILE (SD1.5) and --lora FILE once per person.")
@@ -82,9 +58,6 @@ def chosen_workflows(names: list[str]) -> list[Path]:
 
 def read_wishes(arguments: argparse.Namespace, table: dict[str, Any]) -> Wishes:
     """With random weights a small picture and few steps do; with real ones the workflow's own."""
-    for path in (arguments.checkpoint, arguments.image, *arguments.lora):
-        if path is not None and not path.is_file():
-            raise DevError(f"{path} is not a file")
     if len(arguments.lora) > len(table["loras"]):
         raise DevError(f"--lora: the documented texts have {len(table['loras'])} LoRAs, not more")
     wiring = arguments.checkpoint is None
@@ -92,7 +65,7 @@ def read_wishes(arguments: argparse.Namespace, table: dict[str, Any]) -> Wishes:
         checkpoint=None if wiring else arguments.checkpoint.name,
         loras=tuple(path.name for path in arguments.lora),
         image=arguments.image,
-        size=arguments.size or (parse_size(table["size"]) if wiring else None),
+        size=arguments.size or (size(table["size"]) if wiring else None),
         steps=arguments.steps or (table["steps"] if wiring else None),
         quick=wiring,
     )
@@ -105,48 +78,76 @@ def model_folders(arguments: argparse.Namespace) -> dict[str, list[Path]]:
     return {k: sorted({p.resolve().parent for p in paths}) for k, paths in groups.items() if paths}
 
 
-def render(client: Client, path: Path, python: Path, table: dict[str, Any], wishes: Wishes) -> bool:
+def render(client: Client, path: Path, table: dict[str, Any], wishes: Wishes) -> bool:
     """One workflow from its file to its saved pictures; says what it did."""
     print(f"== {path.stem}", flush=True)
     graph = read_graph(path)
     for name in loaded_images(graph):
         own = wishes.image
-        picture = own.read_bytes() if own else find_picture(name, python)
+        picture = own.read_bytes() if own else find_picture(name)
         client.upload(own.name if own else name, picture)
-        wishes = dataclasses.replace(wishes, picture=picture_size(picture, python))
+        wishes = dataclasses.replace(wishes, picture=picture_size(picture))
     graph, notes = fit(graph, client.object_info(), table, wishes)
     for note in notes:
         print(f"  {note}")
-    started = time.perf_counter()
     try:
-        run = client.run(graph, Progress(graph))
+        run, saved, _ = run_into_output(client, graph, path.stem)
     except RefusedError as refused:
         print(f"  refused: {refused}", file=sys.stderr)
         return False
-    saved = [picture for picture in client.pictures(run) if picture.saved]
-    for number, picture in enumerate(saved, 1):
-        target = OUTPUT / f"{path.stem}_{number}.png"
-        target.write_bytes(picture.data)
-        print(f"  {target}")
-    print(f"  {run.status} in {time.perf_counter() - started:.1f} s", flush=True)
-    if run.error:
-        print(f"  {run.error}", file=sys.stderr)
     return run.status == "success" and bool(saved)
 
 
-class Progress:
+def run_into_output(client: Client, graph: Graph, stem: str) -> tuple[Run, list[Path], float]:
+    """Run a graph and keep what it saved as output/STEM_N.png; says what it did.
+
+    The run, the files and the seconds it took.
+    """
+    started = time.perf_counter()
+    run = client.run(graph, shown(graph))
+    seconds = time.perf_counter() - started
+    OUTPUT.mkdir(exist_ok=True)
+    files = []
+    for number, picture in enumerate((p for p in client.pictures(run) if p.saved), 1):
+        files.append(OUTPUT / f"{stem}_{number}.png")
+        files[-1].write_bytes(picture.data)
+        print(f"  {files[-1]}")
+    print(f"  {run.status} in {seconds:.1f} s", flush=True)
+    if run.error:
+        print(f"  {run.error}", file=sys.stderr)
+    return run, files, seconds
+
+
+def find_picture(name: str) -> bytes:
+    """The file of that name beside the workflows, else scikit-image's, else two drawn skeletons."""
+    photographs = find_spec("skimage")
+    found = list(photographs.submodule_search_locations or ()) if photographs else []
+    for folder in (ROOT / "workflows", *(Path(place) / "data" for place in found)):
+        if (folder / name).is_file():
+            return (folder / name).read_bytes()
+    png = io.BytesIO()
+    Image.fromarray(draw(default_pose(2, 768, 512)[0])).save(png, "PNG")
+    return png.getvalue()
+
+
+def picture_size(data: bytes) -> tuple[int, int]:
+    """Width and height of a picture file."""
+    try:
+        return Image.open(io.BytesIO(data)).size
+    except UnidentifiedImageError:
+        raise DevError("the input picture is no PNG, JPEG or WebP that can be read") from None
+
+
+def shown(graph: Graph) -> Progress:
     """Shows how far each sampling node is: a moving line on a terminal, a line per node else."""
 
-    def __init__(self, graph: Graph) -> None:
-        self._graph = graph
-
-    def __call__(self, node: str, step: int, steps: int) -> None:
-        if steps < 2:
-            return
+    def show(node: str, step: int, steps: int) -> None:
         # A node that a node made at run time is in no graph of ours.
-        kind = self._graph.get(node, {}).get("class_type", node)
-        last = step >= steps
-        if sys.stdout.isatty():
-            print(f"\r  {kind}: step {step} of {steps} ", end="\n" if last else "", flush=True)
-        elif last:
+        kind = graph.get(node, {}).get("class_type", node)
+        if steps > 1 and sys.stdout.isatty():
+            end = "\n" if step >= steps else ""
+            print(f"\r  {kind}: step {step} of {steps} ", end=end, flush=True)
+        elif 1 < steps <= step:
             print(f"  {kind}: {steps} steps", flush=True)
+
+    return show

@@ -1,6 +1,8 @@
-"""Which ComfyUI to use: the one that COMFYUI_PATH names, else one built in the cache."""
+"""Which ComfyUI to use, the one that COMFYUI_PATH names or one built in the cache, and how `python dev`
+goes on in its Python."""
 
-import json
+import contextlib
+import importlib.metadata
 import os
 import re
 import subprocess
@@ -8,25 +10,29 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from . import DevError
 from .cache import ROOT
-from .errors import DevError
 
 OLDEST = (0, 30)
-OLDEST_PYTHON, YOUNGEST_PYTHON = (3, 10), (3, 13)
+# Tells the second run of `python dev` that it is the second, whose Python it runs in, and which
+# Python was asked first (an embedded one cannot make environments).
+_INSIDE, LAUNCHER = "ENSEMBLE_DEV_INSIDE", "ENSEMBLE_DEV_LAUNCHER"
+_MODULE = (
+    "import runpy, sys; sys.path[:0] = ['']; sys.path.append(sys.argv[1]); sys.argv = sys.argv[2:];"
+    " runpy.run_module(sys.argv[0], run_name='__main__', alter_sys=True)"
+)
 
 
 @dataclass(frozen=True)
 class Engine:
-    """A ComfyUI folder and the Python that runs it.
-
-    `given` is a user's own install: nothing is ever written into it, not even bytecode. `extra` is
-    a folder of test packages that its Python lacks, searched after its own.
-    """
+    """A ComfyUI folder and the Python that runs it."""
 
     python: Path
     comfyui: Path
     given: bool
+    """A user's own install: nothing is ever written into it, not even bytecode."""
     extra: Path | None = None
+    """A folder of test packages that its Python lacks, searched after its own."""
 
     def environment(self) -> dict[str, str]:
         """Environment for every process that we start in this engine."""
@@ -43,11 +49,17 @@ class Engine:
         return environment
 
     def command(self, module: str, *arguments: str) -> list[str]:
-        """The command that runs `python -m module arguments` with the extra packages in reach."""
+        """The command that runs `python -m module arguments` with the extra packages in reach.
+
+        Unlike PYTHONPATH it lets the interpreter's own packages win, and works in an embedded one.
+        """
         if self.extra is None:
             return [str(self.python), "-m", module, *arguments]
-        runner = str(ROOT / "dev" / "run_module.py")
-        return [str(self.python), runner, str(self.extra), module, *arguments]
+        return [str(self.python), "-c", _MODULE, str(self.extra), module, *arguments]
+
+
+def venv_python(folder: Path) -> Path:
+    return folder / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
 
 
 def given_engine() -> Engine | None:
@@ -64,7 +76,6 @@ def given_engine() -> Engine | None:
     python = find_python(comfyui)
     if not python.is_file():
         raise DevError(f"COMFYUI_PYTHON: {python} is not a file; name the Python that runs ComfyUI")
-    _check_packages(python)
     return Engine(python, comfyui, given=True)
 
 
@@ -91,55 +102,49 @@ def check_version(comfyui: Path) -> None:
         raise DevError(f"{comfyui} is ComfyUI {version}; update it to 0.30.0 or newer")
 
 
-_MISSING = """
-import importlib.metadata, json, sys
-def lacks(name):
+def enter(engine: Engine, arguments: list[str]) -> int:
+    """Run `python dev arguments` again, in the engine's Python; its exit code."""
+    command = [str(engine.python), str(ROOT / "dev"), *arguments]
+    environment = {**engine.environment(), LAUNCHER: sys.executable}
+    environment[_INSIDE] = "given" if engine.given else "built"
+    sys.stdout.flush()
     try:
-        importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return True
-    return False
-print(json.dumps([name for name in sys.argv[1:] if lacks(name)]))
-"""
+        if sys.platform != "win32":
+            os.execve(command[0], command, environment)  # noqa: S606
+        # Windows has no exec: its own gives the shell back while the command still runs.
+        with subprocess.Popen(command, env=environment) as second:
+            while True:
+                # Ctrl+C reaches both; the second ends what it started, and then itself.
+                with contextlib.suppress(KeyboardInterrupt):
+                    return second.wait()
+    except OSError as error:
+        raise DevError(f"{engine.python} does not run: {error}") from error
 
 
-def missing_packages(python: Path, requirements: Path) -> list[str]:
-    """Names in a requirements file that `python` has no distribution of, whatever the version."""
-    lines = requirements.read_text(encoding="utf-8").splitlines()
-    names = [found[0] for line in lines if (found := re.match(r"[A-Za-z0-9._-]+", line))]
-    answer = subprocess.run(
-        [str(python), "-c", _MISSING, *names], capture_output=True, text=True, check=False
-    )
-    if answer.returncode != 0:
-        raise DevError(f"{python} does not run: {answer.stderr.strip().splitlines()[-1]}")
-    return json.loads(answer.stdout)
+def entered() -> Engine | None:
+    """The engine whose Python this is, in the run that `enter` began; processes started from here
+    are not taken for it."""
+    inside = os.environ.pop(_INSIDE, None)
+    if inside is None:
+        return None
+    comfyui = Path(os.environ["COMFYUI_PATH"])
+    return Engine(Path(sys.executable), comfyui, given=inside == "given")
 
 
-def _check_packages(python: Path) -> None:
-    missing = missing_packages(python, ROOT / "requirements.txt")
+def missing_packages(requirements: Path) -> list[str]:
+    """Names in a requirements file that this Python has no distribution of, whatever the
+    version."""
+    names = re.findall(r"^[A-Za-z0-9._-]+", requirements.read_text(encoding="utf-8"), re.MULTILINE)
+    return [name for name in names if not any(importlib.metadata.distributions(name=name))]
+
+
+def check_packages(requirements: Path = ROOT / "requirements.txt") -> None:
+    """Say what this Python lacks. Raises DevError where it is not the one that runs ComfyUI."""
+    missing = missing_packages(requirements)
     if "torch" in missing:
-        raise DevError(f"{python} has no torch; set COMFYUI_PYTHON to the Python that runs ComfyUI")
+        raise DevError(
+            f"{sys.executable} has no torch; set COMFYUI_PYTHON to the Python that runs ComfyUI"
+        )
     if missing:
-        command = f'"{python}" -m pip install -r "{ROOT / "requirements.txt"}"'
+        command = f'"{sys.executable}" -m pip install -r "{requirements}"'
         print(f"Note: ComfyUI's Python lacks {', '.join(missing)}; install with {command}")
-
-
-_GPU = """
-import torch
-mps = getattr(torch.backends, "mps", None)
-xpu = getattr(torch, "xpu", None)
-gpus = [torch.cuda, mps, xpu]
-print(any(gpu is not None and gpu.is_available() for gpu in gpus))
-"""
-
-
-def sees_gpu(engine: Engine) -> bool:
-    """Whether the engine's torch has any accelerator; without one ComfyUI needs `--cpu`."""
-    answer = subprocess.run(
-        [str(engine.python), "-c", _GPU],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=engine.environment(),
-    )
-    return answer.stdout.strip() == "True"

@@ -8,7 +8,7 @@ front end flattens a subgraph, under keys that begin with `finish:`.
 import copy
 import json
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
@@ -21,6 +21,7 @@ SOURCE = ROOT / "dev" / "finishing.json"
 HOST = "finish"
 PREFIX = f"{HOST}:"
 FACE, OUTPUT = "face", "output"
+_UNLINKED = object()
 # The numbers litegraph gives the two ends of every subgraph.
 _INPUT_NODE, _OUTPUT_NODE = -10, -20
 # Above the ids of any workflow that holds the chain, or the editor numbers its nodes anew.
@@ -66,32 +67,27 @@ def normal(graph: ApiGraph) -> ApiGraph:
 
 def flat(values: Mapping[str, Any]) -> ApiGraph:
     """The chain's nodes for the API form. A socket without a value stays unlinked."""
-    nodes = {}
-    for key, node in chain()["nodes"].items():
-        inputs = {}
-        for name, value in node["inputs"].items():
-            if _is_face(value):
-                if value[1] in values:
-                    inputs[name] = values[value[1]]
-            elif isinstance(value, list):
-                inputs[name] = [PREFIX + value[0], value[1]]
-            else:
-                inputs[name] = value
-        nodes[PREFIX + key] = {**copy.deepcopy(node), "inputs": inputs}
-    return nodes
+
+    def given(value: Any) -> Any:
+        if _is_face(value):
+            return values.get(value[1], _UNLINKED)
+        return [PREFIX + value[0], value[1]] if isinstance(value, list) else value
+
+    nodes = _with_inputs(copy.deepcopy(chain()["nodes"]), given)
+    return {PREFIX + key: node for key, node in nodes.items()}
 
 
 def definition(object_info: Mapping[str, Any]) -> dict[str, Any]:
     """The subgraph as the editor stores it: its nodes, and what its two ends are linked to."""
-    face, (last, slot) = chain()["face"], chain()["output"]
+    face = chain()["face"]
+
+    def numbered(value: Any) -> Any:
+        return [FACE, list(face).index(value[1])] if _is_face(value) else value
+
     ends = {
-        FACE: {"class_type": FACE, "inputs": {}, "_meta": {"title": ""}},
-        **_numbered_links(chain()["nodes"], list(face)),
-        OUTPUT: {
-            "class_type": OUTPUT,
-            "inputs": {"IMAGE": [last, slot]},
-            "_meta": {"title": ""},
-        },
+        FACE: _end(FACE, {}),
+        **_with_inputs(chain()["nodes"], numbered),
+        OUTPUT: _end(OUTPUT, {"IMAGE": chain()["output"]}),
     }
     kinds = [each["type"] for each in face.values()]
     known = {
@@ -108,22 +104,22 @@ def definition(object_info: Mapping[str, Any]) -> dict[str, Any]:
     links = [
         {
             "id": number,
-            "origin_id": numbers[source],
-            "origin_slot": out,
-            "target_id": numbers[target],
-            "target_slot": at,
+            "origin_id": numbers[source], "origin_slot": out,
+            "target_id": numbers[target], "target_slot": at,
             "type": kind,
         }
         for number, source, out, target, at, kind in whole["links"]
+    ]  # fmt: skip
+    last_node, last_link = FIRST_ID + len(nodes) - 1, whole["last_link_id"]
+    inputs = [
+        _socket("input", name, each["type"], slot["links"])
+        for (name, each), slot in zip(face.items(), first["outputs"], strict=True)
     ]
     return {
         "id": identity("definition"),
         "version": 1,
         "state": {
-            "lastGroupId": 0,
-            "lastNodeId": FIRST_ID + len(nodes) - 1,
-            "lastLinkId": whole["last_link_id"],
-            "lastRerouteId": 0,
+            "lastGroupId": 0, "lastNodeId": last_node, "lastLinkId": last_link, "lastRerouteId": 0,
         },
         "revision": 0,
         "config": {},
@@ -132,29 +128,18 @@ def definition(object_info: Mapping[str, Any]) -> dict[str, Any]:
         "category": chain()["category"],
         "inputNode": {"id": _INPUT_NODE, "bounding": [*first["pos"], 200, 20 * len(face) + 40]},
         "outputNode": {"id": _OUTPUT_NODE, "bounding": [*end["pos"], 120, 60]},
-        "inputs": [
-            {
-                "id": identity(f"input {name}"),
-                "name": name,
-                "type": each["type"],
-                "linkIds": first["outputs"][index]["links"],
-            }
-            for index, (name, each) in enumerate(face.items())
-        ],
-        "outputs": [
-            {
-                "id": identity("output IMAGE"),
-                "name": "IMAGE",
-                "type": "IMAGE",
-                "linkIds": [end["inputs"][0]["link"]],
-            }
-        ],
+        "inputs": inputs,
+        "outputs": [_socket("output", "IMAGE", "IMAGE", [end["inputs"][0]["link"]])],
         "widgets": [],
         "nodes": nodes,
         "groups": [],
         "links": links,
         "extra": {},
-    }
+    }  # fmt: skip
+
+
+def _socket(side: str, name: str, kind: str, links: list[int]) -> dict[str, Any]:
+    return {"id": identity(f"{side} {name}"), "name": name, "type": kind, "linkIds": links}
 
 
 def host_info() -> dict[str, Any]:
@@ -168,23 +153,15 @@ def host_info() -> dict[str, Any]:
 
 def folded(graph: ApiGraph) -> ApiGraph:
     """`graph` with the flat chain as one node, where its last stage stood."""
-    last = chain()["output"][0]
-    values = values_in(graph)
-    result: ApiGraph = {}
-    for key, node in graph.items():
-        if key == PREFIX + last:
-            result[HOST] = {
-                "class_type": identity("definition"),
-                "inputs": {k: values[k] for k in chain()["face"] if k in values},
-                "_meta": {"title": chain()["name"]},
-            }
-        elif not key.startswith(PREFIX):
-            inputs = {
-                name: [HOST, 0] if value == [PREFIX + last, 0] else value
-                for name, value in node["inputs"].items()
-            }
-            result[key] = {**node, "inputs": inputs}
-    return result
+    end, values = [PREFIX + chain()["output"][0], 0], values_in(graph)
+    host = {
+        "class_type": identity("definition"),
+        "inputs": {k: values[k] for k in chain()["face"] if k in values},
+        "_meta": {"title": chain()["name"]},
+    }
+    placed = {HOST if key == end[0] else key: node for key, node in graph.items()}
+    rest = {k: host if k == HOST else v for k, v in placed.items() if not k.startswith(PREFIX)}
+    return _with_inputs(rest, lambda value: [HOST, 0] if value == end else value)
 
 
 def dress(host: dict[str, Any]) -> None:
@@ -208,30 +185,25 @@ def blueprint(object_info: Mapping[str, Any]) -> dict[str, Any]:
     host["type"] = identity("definition")
     dress(host)
     return {
-        "revision": 0,
-        "last_node_id": whole["last_node_id"],
-        "last_link_id": 0,
-        "nodes": [host],
-        "links": [],
-        "version": 0.4,
-        "definitions": {"subgraphs": [definition(object_info)]},
+        "revision": 0, "last_node_id": whole["last_node_id"], "last_link_id": 0, "nodes": [host],
+        "links": [], "version": 0.4, "definitions": {"subgraphs": [definition(object_info)]},
         "extra": {},
-    }
+    }  # fmt: skip
 
 
 def _is_face(value: object) -> bool:
     return isinstance(value, list) and value[0] == FACE
 
 
-def _numbered_links(nodes: ApiGraph, names: list[str]) -> ApiGraph:
-    """Links to the face by its slots' numbers instead of their names."""
-    return {
-        key: {
-            **node,
-            "inputs": {
-                name: [FACE, names.index(value[1])] if _is_face(value) else value
-                for name, value in node["inputs"].items()
-            },
-        }
-        for key, node in nodes.items()
-    }
+def _end(name: str, inputs: dict[str, Any]) -> dict[str, Any]:
+    return {"class_type": name, "inputs": inputs, "_meta": {"title": ""}}
+
+
+def _with_inputs(nodes: ApiGraph, change: Callable[[Any], Any]) -> ApiGraph:
+    """The nodes with every input's value changed; those that become _UNLINKED go."""
+    result = {}
+    for key, node in nodes.items():
+        inputs = {name: change(value) for name, value in node["inputs"].items()}
+        kept = {name: value for name, value in inputs.items() if value is not _UNLINKED}
+        result[key] = {**node, "inputs": kept}
+    return result

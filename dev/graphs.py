@@ -2,7 +2,6 @@
 
 import copy
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,25 +24,13 @@ class Wishes:
     quick: bool = False
 
 
-def literal_inputs(graph: Graph) -> Iterator[tuple[dict[str, Any], str, str]]:
-    """(node, input, "Class.input") of every input that is typed in rather than linked."""
-    for node in graph.values():
-        for name, value in node["inputs"].items():
-            if not isinstance(value, list):
-                yield node, name, f"{node['class_type']}.{name}"
-
-
 def choices(object_info: dict[str, Any], node: dict[str, Any], name: str) -> list[Any] | None:
     """What a combo input offers on this server, or None for other kinds of input."""
     known = object_info.get(node["class_type"], {}).get("input", {})
-    spec = {**known.get("required", {}), **known.get("optional", {})}.get(name)
-    if not spec:
-        return None
-    if isinstance(spec[0], list):
-        return spec[0]
-    if spec[0] == "COMBO":
-        return spec[1].get("options", [])
-    return None
+    kind, *options = {**known.get("required", {}), **known.get("optional", {})}.get(name, [None])
+    if kind == "COMBO":
+        return options[0].get("options", [])
+    return kind if isinstance(kind, list) else None
 
 
 def fit(
@@ -51,18 +38,16 @@ def fit(
 ) -> tuple[Graph, list[str]]:
     """A copy that names only what is there, and one line per thing that was put in for another."""
     graph = copy.deepcopy(graph)
-    real = wishes.checkpoint is not None
     notes = _unlink(graph, object_info, table["unlink"])
-    for node, name, key in literal_inputs(graph):
-        old = node["inputs"][name]
-        new = _value(node, name, key, old, choices(object_info, node, name), table, wishes)
-        if new != old:
+    for node in graph.values():
+        typed = {k: v for k, v in node["inputs"].items() if not isinstance(v, list)}
+        for name, old in typed.items():
+            new = _value(node, name, old, choices(object_info, node, name), table, wishes)
             node["inputs"][name] = new
-            if key in table["files"]:
+            key = f"{node['class_type']}.{name}"
+            if new != old and key in table["files"]:
                 notes.append(f"{key}: {new} for {old}")
-    if real:
-        notes += _spare(graph, table)
-    return graph, notes
+    return graph, notes + (_spare(graph, table) if wishes.checkpoint else [])
 
 
 def _spare(graph: Graph, table: dict[str, Any]) -> list[str]:
@@ -95,7 +80,9 @@ def _unlink(graph: Graph, object_info: dict[str, Any], rule: dict[str, str]) -> 
     return notes
 
 
-def _value(node, name, key, old, offered, table, wishes: Wishes) -> Any:
+def _value(node, name, old, offered, table, wishes: Wishes) -> Any:
+    """What an input that says `old` shall say; `offered` is what its combo offers, if it is one."""
+    key = f"{node['class_type']}.{name}"
     if name == "ckpt_name" and wishes.checkpoint:
         return wishes.checkpoint
     if name == "steps" and wishes.steps and isinstance(old, int):

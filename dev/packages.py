@@ -5,8 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from . import DevError
 from .cache import ROOT
-from .errors import DevError
 
 CONSTRAINTS = ROOT / "dev" / "constraints.txt"
 

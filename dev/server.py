@@ -2,19 +2,20 @@
 started it."""
 
 import json
+import os
 import shutil
 import socket
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
 from pathlib import Path
 
+import requests
+
+from . import DevError
 from .base import PACK_FOLDER
-from .engine import Engine, sees_gpu
-from .errors import DevError
+from .engine import Engine
 
 START_SECONDS = 300
 TAIL_LINES = 30
@@ -36,6 +37,14 @@ def is_free(port: int) -> bool:
         except (OSError, OverflowError):
             return False
     return True
+
+
+def sees_gpu() -> bool:
+    """Whether this Python's torch has any accelerator; without one ComfyUI needs `--cpu`."""
+    import torch
+
+    gpus = (torch.cuda, getattr(torch.backends, "mps", None), getattr(torch, "xpu", None))
+    return any(gpu is not None and gpu.is_available() for gpu in gpus)
 
 
 class Server:
@@ -77,11 +86,12 @@ class Server:
         arguments += ["--database-url", f"sqlite:///{(self._folder / 'comfyui.db').as_posix()}"]
         arguments += ["--disable-all-custom-nodes", "--whitelist-custom-nodes", PACK_FOLDER]
         arguments += ["--disable-api-nodes"]
+        # A front end other than the installed one, for tests of newer ones.
+        if front_end := os.environ.get("ENSEMBLE_FRONT_END"):
+            arguments += ["--front-end-root", front_end]
         if self._models:
             arguments += ["--extra-model-paths-config", str(self._write_model_paths())]
-        if not sees_gpu(self.engine):
-            arguments += ["--cpu"]
-        return arguments
+        return arguments if sees_gpu() else [*arguments, "--cpu"]
 
     def _write_model_paths(self) -> Path:
         """JSON is YAML; several folders of one kind go on lines of their own."""
@@ -111,9 +121,8 @@ class Server:
 
     def _answers(self) -> bool:
         try:
-            with urllib.request.urlopen(f"{self.url}/system_stats", timeout=5) as answer:
-                return answer.status == 200
-        except (urllib.error.URLError, OSError):
+            return requests.get(f"{self.url}/system_stats", timeout=5).ok
+        except requests.RequestException:
             return False
 
     def log(self) -> str:

@@ -5,6 +5,7 @@ templates.json. The finishing chain of all of them, and its blueprint, come from
 """
 
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,24 +14,25 @@ from ensemble.recipes.editor import to_editor
 from ensemble.recipes.graph import ApiGraph
 
 from . import finishing
+from .base import prepare_base
 from .cache import ROOT
 from .client import Client, read_graph
+from .engine import Engine
 from .server import Server
-from .setup import prepare_base, prepare_engine
 
 WORKFLOWS = ROOT / "workflows"
 BLUEPRINT = ROOT / "subgraphs" / "Finishing.json"
-EXTRAS = ROOT / "dev" / "templates.json"
 NOTE_SIZE = [420, 640]
 _MUTED = 2
 
 
 def names() -> list[str]:
-    return list(_extras())
+    return list(extras())
 
 
-def _extras() -> dict[str, Any]:
-    return json.loads(EXTRAS.read_text(encoding="utf-8"))
+@cache
+def extras() -> dict[str, Any]:
+    return json.loads((ROOT / "dev" / "templates.json").read_text(encoding="utf-8"))
 
 
 def api_file(name: str) -> Path:
@@ -46,7 +48,7 @@ def api_form(name: str, object_info: dict[str, Any]) -> ApiGraph:
 
 def editor_graph(name: str) -> ApiGraph:
     """The nodes the editor shows at its top level: the chain as one, muted nodes in front."""
-    muted = _extras()[name].get("muted", {})
+    muted = extras()[name].get("muted", {})
     graph = finishing.folded(read_graph(api_file(name)))
     for key, links in muted.get("links", {}).items():
         node = graph[key]
@@ -67,18 +69,18 @@ def _sources_first(graph: ApiGraph) -> ApiGraph:
 
 def editor_form(name: str, object_info: dict[str, Any]) -> dict[str, Any]:
     """The editor's workflow of one bundled API graph, with its note and model links."""
-    extras = _extras()[name]
+    about = extras()[name]
     graph = editor_graph(name)
     chain = finishing.identity("definition")
     workflow = to_editor(graph, {**object_info, chain: finishing.host_info()})
     for key, node in zip(graph, workflow["nodes"], strict=True):
-        if key in extras["models"]:
-            node["properties"]["models"] = extras["models"][key]
-        if key in extras.get("muted", {}).get("nodes", {}):
+        if key in about["models"]:
+            node["properties"]["models"] = about["models"][key]
+        if key in about.get("muted", {}).get("nodes", {}):
             node["mode"] = _MUTED
         if key == finishing.HOST:
             finishing.dress(node)
-    workflow["nodes"].append(_note(len(graph) + 1, extras["note"]))
+    workflow["nodes"].append(_note(len(graph) + 1, about["note"]))
     workflow["last_node_id"] += 1
     workflow["definitions"] = {"subgraphs": [finishing.definition(object_info)]}
     return workflow
@@ -86,37 +88,23 @@ def editor_form(name: str, object_info: dict[str, Any]) -> dict[str, Any]:
 
 def _note(number: int, text: str) -> dict[str, Any]:
     return {
-        "id": number,
-        "type": "MarkdownNote",
-        "title": "Read me",
-        "pos": [-NOTE_SIZE[0] - 60, 0],
-        "size": NOTE_SIZE,
-        "flags": {},
-        "order": number - 1,
-        "mode": 0,
-        "inputs": [],
-        "outputs": [],
-        "properties": {},
-        "widgets_values": [text],
-        "color": "#432",
-        "bgcolor": "#653",
-    }
+        "id": number, "type": "MarkdownNote", "title": "Read me",
+        "pos": [-NOTE_SIZE[0] - 60, 0], "size": NOTE_SIZE, "flags": {}, "order": number - 1,
+        "mode": 0, "inputs": [], "outputs": [], "properties": {}, "widgets_values": [text],
+        "color": "#432", "bgcolor": "#653",
+    }  # fmt: skip
 
 
-def run() -> int:
+def run(engine: Engine, *_: object) -> int:
     """Write every bundled form anew."""
-    engine = prepare_engine()
     with Server(engine, prepare_base(engine)) as server:
         info = Client(server.url).object_info()
-    _write(BLUEPRINT, finishing.blueprint(info), 1)
+    forms = {BLUEPRINT: (finishing.blueprint(info), 1)}
     for name in names():
-        _write(api_file(name), api_form(name, info), 2)
-        _write(WORKFLOWS / f"{name}.json", editor_form(name, info), 1)
+        forms[api_file(name)] = api_form(name, info), 2
+        forms[WORKFLOWS / f"{name}.json"] = editor_form(name, info), 1
+    for target, (value, indent) in forms.items():
+        text = json.dumps(value, indent=indent, ensure_ascii=False)
+        target.write_text(text + "\n", encoding="utf-8")
+        print(target)
     return 0
-
-
-def _write(target: Path, value: object, indent: int) -> None:
-    target.parent.mkdir(exist_ok=True)
-    text = json.dumps(value, indent=indent, ensure_ascii=False)
-    target.write_text(text + "\n", encoding="utf-8")
-    print(target)

@@ -1,10 +1,16 @@
 """Faces mended by a restoration network, and what the face nodes share."""
 
+from typing import TYPE_CHECKING
+
 from comfy_api.latest import io, ui
 
 from ..ensemble.faces.choices import restorers
+from .sampling import painter_of
 from .types import FaceDetection, FaceLandmarks, People, PoseKeypoint
 from .widgets import share
+
+if TYPE_CHECKING:
+    from ..ensemble.faces.painters import FacePainter
 
 NO_FILE = "none"
 
@@ -38,6 +44,14 @@ def where() -> list[io.Input]:
             "detection/mediapipe_face*.safetensors is used, where it exists.",
         ),
     ]
+
+
+def face_painter(people, model, positive, negative) -> "FacePainter | None":
+    """What paints faces; None where neither people nor a model with its texts is linked."""
+    from ..ensemble.faces.painters import PeoplePainter, PlainPainter
+
+    by = {"from_people": PeoplePainter.of, "from_model": PlainPainter.of}
+    return painter_of(people, model, positive, negative, **by)
 
 
 def answer(image, notes: tuple[str, ...]) -> io.NodeOutput:

@@ -3,7 +3,7 @@
 from comfy_api.latest import io
 
 from ..ensemble.faces.choices import Mode
-from .face_fix import answer, where
+from .face_fix import answer, face_painter, where
 from .sampling import SamplingSettings, sampling, without_people
 from .types import FaceLandmarks, PoseKeypoint
 from .widgets import choice, share
@@ -67,7 +67,6 @@ class EnsembleFaceSwap(io.ComfyNode):
         reference=None, reference_landmarks=None, **sampling,
     ) -> io.NodeOutput:  # fmt: skip
         from ..ensemble.faces.landmarks import FaceInputs
-        from ..ensemble.faces.painters import painter_of
         from ..ensemble.faces.redraw import RedrawSettings
         from ..ensemble.faces.references import linked_references, named_references
         from ..ensemble.faces.swap import Repaint, lay_faces, redraw_faces
@@ -76,7 +75,7 @@ class EnsembleFaceSwap(io.ComfyNode):
         inputs = FaceInputs(
             boxes=boxes, landmarks=landmarks, people=people, face_detection=face_detection
         )
-        painter = painter_of(people, model, positive, negative) if vae is not None else None
+        painter = face_painter(people, model, positive, negative) if vae is not None else None
 
         def repaint(denoise: float) -> Repaint | None:
             if painter is None or denoise == 0:
@@ -86,17 +85,14 @@ class EnsembleFaceSwap(io.ComfyNode):
             return Repaint(vae=vae, painter=painter, settings=settings)
 
         if Mode(mode) is Mode.REDRAW:
-            return _told(redraw_faces(image, inputs, repaint(denoise), strength))
+            return answer(redraw_faces(image, inputs, repaint(denoise), strength), ())
         if reference is not None:
             references = linked_references(reference, reference_landmarks, face_detection)
         else:
             references = named_references(names, face_detection)
         warp = Warp(match_colour=match_colour, thin_plate=thin_plate)
-        return _told(lay_faces(image, inputs, references, warp, repaint(redraw_after), strength))
-
-
-def _told(swapped) -> io.NodeOutput:
-    return answer(swapped.image, swapped.notes)
+        swapped = lay_faces(image, inputs, references, warp, repaint(redraw_after), strength)
+        return answer(swapped.image, swapped.notes)
 
 
 def _painting() -> list[io.Input]:

@@ -3,7 +3,8 @@
 from comfy_api.latest import io, ui
 
 from ..ensemble.faces.choices import Source, Unmatched, yunet_files
-from .sampling import SamplingSettings, sampling, without_people
+from .face_fix import face_painter
+from .sampling import NO_PAINTER, SamplingSettings, sampling, without_people
 from .types import FaceDetection, People, PoseKeypoint
 from .widgets import choice, share
 
@@ -17,7 +18,7 @@ class FaceInpaint(io.ComfyNode):
             node_id="FaceInpaint",
             display_name="Face Inpaint",
             category="Ensemble",
-            description="Finds every face, tells whose it is, redraws all of them in one sampler run "
+            description="Finds every face, matches it to its person, redraws all of them in one sampler run "
             "with each person's text and LoRA, and puts them back without touching another pixel.",
             search_aliases=[
                 "face detailer",
@@ -54,12 +55,11 @@ class FaceInpaint(io.ComfyNode):
         from ..ensemble.faces.crop import Oval
         from ..ensemble.faces.detect import Sources
         from ..ensemble.faces.inpaint import FaceSettings, face_inpaint, numbered_faces
-        from ..ensemble.faces.painters import painter_of
         from ..ensemble.faces.redraw import RedrawSettings
 
-        painter = painter_of(people, model, positive, negative)
+        painter = face_painter(people, model, positive, negative)
         if painter is None:
-            raise ValueError("Link people, or model, positive and negative.")
+            raise ValueError(NO_PAINTER)
         sources = Sources(
             mask=mask,
             face_detection=face_detection,
@@ -102,7 +102,7 @@ def _linked() -> list:
             tooltip="MediaPipe face model of core's Load Face Detection Model.",
         ),
         PoseKeypoint.Input(
-            "pose", optional=True, tooltip="Skeletons; their heads tell where the faces are."
+            "pose", optional=True, tooltip="Skeletons, whose heads show where the faces are."
         ),
         io.Mask.Input(
             "mask", optional=True, tooltip="Where the faces are; each separate patch is one."

@@ -2,19 +2,11 @@
 
 from comfy_api.latest import io
 
-from ..ensemble.regional.crops import ForTile, from_model, from_people
+from ..ensemble.regional.crops import from_model, from_people
 from ..ensemble.regional.hires import HiresSettings, hires
-from .sampling import SamplingSettings, without_people
+from .sampling import NO_PAINTER, SamplingSettings, painter_of, without_people
 from .sampling import sampling as sampling_inputs
 from .types import People
-
-
-def _painters(people, model, positive, negative) -> ForTile:
-    if people is not None:
-        return from_people(people, positive, negative)
-    if model is None or positive is None or negative is None:
-        raise ValueError("Link people, or model, positive and negative.")
-    return from_model(model, positive, negative)
 
 
 class EnsembleHires(io.ComfyNode):
@@ -117,7 +109,13 @@ class EnsembleHires(io.ComfyNode):
             factor=factor, width=width, height=height, tile=tile, overlap=overlap,
         )  # fmt: skip
         # Enlarging alone paints nothing.
-        painters = _painters(people, model, positive, negative) if denoise > 0 else None
+        painters = None
+        if denoise > 0:
+            painters = painter_of(
+                people, model, positive, negative, from_people=from_people, from_model=from_model
+            )
+            if painters is None:
+                raise ValueError(NO_PAINTER)
         return io.NodeOutput(hires(image, vae, painters, upscale_model, settings))
 
 

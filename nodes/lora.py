@@ -4,7 +4,7 @@ from comfy_api.latest import io
 from server import PromptServer
 
 from ..ensemble.lora.cache import TENSORS
-from ..ensemble.lora.choose import OnMissing, check, fingerprint
+from ..ensemble.lora.choose import OnMissing, check, fingerprint, read_stack
 from ..ensemble.lora.stack import load_stack
 
 
@@ -26,14 +26,15 @@ class MultiLoraLoader(io.ComfyNode):
                 io.Clip.Input(
                     "clip",
                     optional=True,
-                    tooltip="The text encoder they change; without it only the model is changed.",
+                    tooltip="The text encoder that the LoRAs change. If not connected, only the model is changed.",
                 ),
                 io.String.Input(
                     "loras",
                     optional=True,
                     default="",
-                    tooltip="Names with commas between: ganyu-lora,more_details. With or without "
-                    "folder and extension, or ids of the alias file; names with commas in quotes.",
+                    tooltip="Names with commas between: ganyu-lora,more_details. A name is a file with "
+                    "or without folder and extension, or an id of the alias file. Put a name that "
+                    "holds a comma in quotes.",
                 ),
                 io.String.Input(
                     "strengths",
@@ -47,8 +48,8 @@ class MultiLoraLoader(io.ComfyNode):
                     default="",
                     multiline=True,
                     dynamic_prompts=True,
-                    tooltip="May hold more LoRAs as <lora:name:strength> or "
-                    "<lora:name:strength:clip strength>; comes out without the tags.",
+                    tooltip="Text that may hold more LoRAs as <lora:name:strength> or "
+                    "<lora:name:strength:clip strength>. It comes out without the tags.",
                 ),
                 io.Combo.Input(
                     "on_missing",
@@ -56,8 +57,8 @@ class MultiLoraLoader(io.ComfyNode):
                     options=[policy.value for policy in OnMissing],
                     default=OnMissing.ERROR.value,
                     advanced=True,
-                    tooltip="What to do about a name that is no file: stop, or go on without it "
-                    "and say so in the report.",
+                    tooltip="What to do about a name that is no file. error: stop. skip: go on without "
+                    "it and say so in the report.",
                 ),
             ],
             outputs=[
@@ -85,7 +86,8 @@ class MultiLoraLoader(io.ComfyNode):
     def fingerprint_inputs(
         cls, model, clip=None, loras="", strengths="", prompt="", on_missing="error"
     ) -> str:
-        return fingerprint(loras, prompt)
+        linked = loras is None or prompt is None
+        return fingerprint(None if linked else read_stack(loras, strengths, prompt).requests)
 
     @classmethod
     def execute(

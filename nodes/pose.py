@@ -11,10 +11,11 @@ from ..ensemble.pose.draw import Style
 from ..ensemble.pose.estimators import available, choices, estimate
 from ..ensemble.pose.estimators.base import Sockets, read_boxes
 from ..ensemble.pose.joints import read_joints, write_joints
-from ..ensemble.pose.people import Match, Mismatch, parse_order
+from ..ensemble.pose.people import Match, Mismatch
 from ..ensemble.pose.preview import preview
 from ..ensemble.pose.skeleton import write_pose_keypoint
 from ..ensemble.prompt.grammar import parse_break
+from ..ensemble.prompt.order import parse_order
 from ..ensemble.regions.people import Shape
 from .types import PoseKeypoint
 from .widgets import choice, share

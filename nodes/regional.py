@@ -1,16 +1,14 @@
 """BREAK prompts: several people, each with their own text, LoRA and region, in one sampling run."""
 
-import json
 from enum import Enum
 from typing import TypeVar
 
 from comfy_api.latest import io
 
 from ..ensemble.lora.cache import TENSORS
-from ..ensemble.lora.files import find_lora
-from ..ensemble.lora.names import UnresolvedNameError
+from ..ensemble.lora.choose import fingerprint, requests_of
 from ..ensemble.prompt.emphasis import Weights
-from ..ensemble.prompt.grammar import parse_break
+from ..ensemble.prompt.reading import read_prompt
 from ..ensemble.regional.build import build
 from ..ensemble.regional.compose import Settings, check, compose
 from ..ensemble.regional.people import Method
@@ -141,16 +139,19 @@ class BreakRegionalPrompt(io.ComfyNode):
             )
             people = None
             if text is not None:
-                people = len(check(text, negative or "", settings).people)
+                people = len(check(text, negative or "", settings).prompt.people)
             read_boxes(boxes or "", people)
         except ValueError as error:
             return str(error)
         return True
 
     @classmethod
-    def fingerprint_inputs(cls, text=None, on_missing="error", **_):
+    def fingerprint_inputs(cls, text=None, negative=None, weights=None, order=None, **_):
         """Changes when a LoRA file named in the text is edited or replaced."""
-        return json.dumps([_identity(tag.name) for tag in _tags(text or "")])
+        if text is None:
+            return fingerprint(None)
+        reading = read_prompt(text, negative or "", weights or Weights.OFF, order or "")
+        return fingerprint(requests_of(reading.tags, "text"))
 
     @classmethod
     def execute(
@@ -163,7 +164,7 @@ class BreakRegionalPrompt(io.ComfyNode):
             layout=_one_of(Layout, "layout", layout), order=order, start=start, end=end,
             skip_missing=_skips(on_missing),
         )  # fmt: skip
-        drawn = read_boxes(boxes, len(parse_break(text).people))
+        drawn = read_boxes(boxes, len(check(text, negative, settings).prompt.people))
         if drawn:
             regions = box_masks(drawn, feather)
         people = compose(
@@ -188,19 +189,6 @@ def _skips(on_missing: str) -> bool:
     if on_missing not in ("error", "skip"):
         raise ValueError(f"Input 'on_missing' is {on_missing!r} and must be error or skip.")
     return on_missing == "skip"
-
-
-def _tags(text: str):
-    prompt = parse_break(text)
-    return [tag for part in (prompt.base, prompt.common, *prompt.people) for tag in part.loras]
-
-
-def _identity(name: str):
-    try:
-        file = find_lora(name)
-    except UnresolvedNameError:
-        return [name]
-    return [file.path, file.mtime_ns, file.size]
 
 
 NODES: list = [BreakRegionalPrompt]

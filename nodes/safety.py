@@ -3,7 +3,7 @@
 from comfy_api.latest import io, ui
 
 from ..ensemble.models.loading import folder_names
-from ..ensemble.safety.check import KIND, OFF, Action, check_pictures
+from ..ensemble.safety.check import FOLDER, OFF, Action, check_pictures
 from .widgets import choice
 
 
@@ -20,7 +20,7 @@ class EnsembleSafetyChecker(io.ComfyNode):
                 io.Image.Input("image", tooltip="Pictures to check, one by one."),
                 io.Combo.Input(
                     "checker",
-                    options=[*folder_names(KIND), OFF],
+                    options=[*folder_names(FOLDER), OFF],
                     tooltip="Folder in models/safety_checker, or off: nothing is checked, and the "
                     "node says so.",
                 ),

@@ -3,7 +3,7 @@
 from comfy_api.latest import io
 
 from ..ensemble.language.expand import expand
-from ..ensemble.language.translate import AUTO, KIND, LANGUAGES, translate_texts
+from ..ensemble.language.translate import AUTO, FOLDER, LANGUAGES, translate_texts
 from ..ensemble.models.loading import folder_names
 from ..ensemble.recipes.styles import NAMES, enhance
 from .widgets import seed
@@ -68,14 +68,14 @@ class EnsembleTranslate(io.ComfyNode):
                 ),
                 io.Combo.Input(
                     "model",
-                    options=[*folder_names(KIND), _NO_MODEL],
+                    options=[*folder_names(FOLDER), _NO_MODEL],
                     tooltip="Folder in models/translation with an mBART-50 many-to-one or "
                     "many-to-many model.",
                 ),
                 io.Combo.Input(
                     "language",
                     options=[AUTO, *sorted(LANGUAGES)],
-                    tooltip="Language of the texts; auto: told from the prompt.",
+                    tooltip="Language of the texts; auto: recognised from the prompt.",
                 ),
             ],
             outputs=[

@@ -25,7 +25,7 @@ def share(
 
 
 def seed(tooltip: str, *, advanced: bool | None = None) -> io.Int.Input:
-    """A seed that the editor can count up; not where it is advanced."""
+    """The editor counts it up after a run, but not where it is advanced."""
     return io.Int.Input(
         "seed",
         default=0,

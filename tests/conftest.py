@@ -41,8 +41,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def _find_engine() -> tuple[Path, Path]:
     """The ComfyUI folder and the base directory to test on, both set up by now."""
-    from dev.errors import DevError
-    from dev.setup import engine_of_this_python, prepare_base
+    from dev import DevError
+    from dev.base import engine_of_this_python, prepare_base
 
     try:
         engine = engine_of_this_python()

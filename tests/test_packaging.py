@@ -22,8 +22,6 @@ OPENCVS = (
     "opencv-contrib-python",
     "opencv-contrib-python-headless",
 )
-# Installing the pack must leave these at the versions that ComfyUI chose.
-KEPT = ("torch", "torchvision", "torchaudio", "numpy", "transformers", *OPENCVS)
 
 
 @pytest.fixture(scope="module")
@@ -37,9 +35,19 @@ def test_requirements_are_the_projects_dependencies(project):
     assert lines == project["project"]["dependencies"]
 
 
-def test_no_dependency_brings_an_opencv_or_estimators(project):
-    names = " ".join(project["project"]["dependencies"])
-    assert "opencv" not in names and "controlnet" not in names
+def test_the_pack_requires_nothing_that_comfyui_does_not_bring(project):
+    """Some hosts install no packages for custom nodes."""
+    brought = {
+        distribution(line) for line in (COMFYUI / "requirements.txt").read_text().split("\n")
+    }
+    wanted = {distribution(line) for line in project["project"]["dependencies"]}
+    assert wanted <= brought
+
+
+def distribution(requirement: str) -> str:
+    """The name in a line of requirements; "" for a comment."""
+    found = re.match(r"[A-Za-z0-9._-]+", requirement)
+    return found[0].lower() if found else ""
 
 
 def test_the_registry_finds_what_it_asks_for(project):
@@ -60,11 +68,33 @@ def test_the_icon_is_small_enough_for_the_registry():
         assert icon.format == "PNG" and max(icon.size) <= 400
 
 
-def test_the_archive_leaves_development_out():
-    lines = (ROOT / ".comfyignore").read_text(encoding="utf-8").splitlines()
-    left_out = {line.rstrip("/") for line in lines if line and not line.startswith("#")}
-    assert {"tests", "dev", "dolls", "benchmarks", ".github"} <= left_out
-    assert not left_out & {"nodes", "ensemble", "web", "workflows", "subgraphs", "locales"}
+def test_the_banner_has_the_shape_the_registry_shows(project):
+    from PIL import Image
+
+    with Image.open(ROOT / "docs" / "banner.png") as banner:
+        assert banner.format == "PNG" and banner.width * 9 == banner.height * 21
+
+
+def test_the_addresses_are_the_repositorys(project):
+    urls, comfy = project["project"]["urls"], project["tool"]["comfy"]
+    repository = urls["Repository"]
+    assert urls["Documentation"].startswith(repository)
+    assert urls["Bug Tracker"] == f"{repository}/issues"
+    raw = repository.replace("github.com", "raw.githubusercontent.com") + "/main/"
+    for picture in (comfy["Icon"], comfy["Banner"]):
+        assert (ROOT / picture.removeprefix(raw)).is_file(), picture
+
+
+def test_comfyui_takes_every_classifier(project):
+    """One that it does not know voids the list."""
+    from comfy_config.config_parser import (
+        validate_and_extract_accelerator_classifiers,
+        validate_and_extract_os_classifiers,
+    )
+
+    classifiers = project["project"]["classifiers"]
+    assert validate_and_extract_os_classifiers(classifiers) == ["OS Independent"]
+    assert len(validate_and_extract_accelerator_classifiers(classifiers)) == 4
 
 
 def test_the_changelog_has_the_version(project):
@@ -143,41 +173,11 @@ def versions(python: Path) -> dict[str, str]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("opencv", OPENCVS)
-def test_installing_the_pack_moves_nothing(scratch, opencv):
-    pip(scratch, "uninstall", "-q", "-y", *OPENCVS, "diffusers")
+def test_installing_the_pack_installs_nothing(scratch, opencv):
+    """All it requires is what ComfyUI has, at whatever version."""
+    pip(scratch, "uninstall", "-q", "-y", *OPENCVS)
     pip(scratch, "install", "-q", opencv)
     before = versions(scratch)
-    assert opencv in before and "diffusers" not in before
-
+    assert opencv in before
     pip(scratch, "install", "-q", "-r", str(ROOT / "requirements.txt"))
-
-    after = versions(scratch)
-    assert {name: after.get(name) for name in KEPT} == {name: before.get(name) for name in KEPT}
-    assert "diffusers" in after
-    works = "import cv2, numpy; print(cv2.blur(numpy.zeros((4, 4)), (2, 2)).shape)"
-    answer = subprocess.run([str(scratch), "-c", works], capture_output=True, text=True)
-    # The packages with windows need libGL, which a bare server may lack, before and after alike.
-    assert answer.stdout.strip() == "(4, 4)" or "libGL" in answer.stderr, answer.stderr
-
-
-@pytest.mark.slow
-def test_comfy_cli_finds_nothing(tmp_path):
-    subprocess.run([sys.executable, "-m", "venv", str(tmp_path / "venv")], check=True)
-    scripts = tmp_path / "venv" / ("Scripts" if sys.platform == "win32" else "bin")
-    pip(scripts / "python", "install", "-q", "comfy-cli", "ruff")
-    environment = {
-        **os.environ,
-        "PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}",
-        "HOME": str(tmp_path),
-        "DO_NOT_TRACK": "1",
-    }
-    answer = subprocess.run(
-        [str(scripts / "comfy"), "--skip-prompt", "node", "validate"],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
-    assert answer.returncode == 0, answer.stdout + answer.stderr
-    assert "warning" not in answer.stdout.lower(), answer.stdout
-    assert "All validation checks passed" in answer.stdout + answer.stderr
+    assert versions(scratch) == before

@@ -2,6 +2,7 @@
 
 import sys
 import time
+from importlib import import_module
 from pathlib import Path
 
 
@@ -17,13 +18,15 @@ def main(comfyui: str, models: str) -> None:
     args.cpu = True
     import torch
 
-    from dev.models.registry import makers
+    from dev.models.registry import MODULES
 
-    for maker in makers():
+    for maker in (
+        maker for name in MODULES for maker in import_module(f"dev.models.{name}").MAKERS
+    ):
         started = time.perf_counter()
         torch.manual_seed(0)
         maker(Path(models))
-        line = (maker.__doc__ or maker.__name__).splitlines()[0]
+        line = maker.__doc__.splitlines()[0]
         print(f"{time.perf_counter() - started:5.1f} s  {line}", flush=True)
 
 

@@ -5,28 +5,24 @@ read from the weights. The VAE is TAESD's layout, which core also detects, at a 
 cost of the full one.
 """
 
+import copy
+import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
 
-CHANNELS = 320
-SMALL_UNET = {
-    "image_size": 32,
-    "in_channels": 4,
-    "model_channels": CHANNELS,
-    "num_res_blocks": [1, 1],
-    "channel_mult": [1, 1],
-    "transformer_depth": [1, 1],
-    "transformer_depth_middle": 1,
-    "context_dim": 768,
-    "num_heads": 8,
-    "num_head_channels": -1,
-    "use_spatial_transformer": True,
-    "use_linear_in_transformer": False,
-    "legacy": False,
-    "adm_in_channels": None,
-}
+CONFIGS = json.loads(Path(__file__).with_name("configs.json").read_text(encoding="utf-8"))
+SMALL_UNET = CONFIGS["small_unet"]
+CHANNELS = SMALL_UNET["model_channels"]
+
+
+def config(name: str, **more: Any) -> Any:
+    """A configuration of transformers' for the small model of that name."""
+    import transformers
+
+    return transformers.AutoConfig.for_model(**copy.deepcopy(CONFIGS[name]), **more)
 
 
 def random_weights(module: torch.nn.Module) -> dict[str, torch.Tensor]:
@@ -38,8 +34,7 @@ def random_weights(module: torch.nn.Module) -> dict[str, torch.Tensor]:
         elif value.ndim >= 2:
             weights[name] = torch.randn(value.shape) * value[0].numel() ** -0.5
         else:
-            # In these nets a one-dimensional weight is a norm's gain, a one-dimensional bias is a
-            # bias.
+            # In these nets a one-dimensional weight is a norm's gain.
             weights[name] = torch.full(value.shape, float(name.endswith("weight")))
     return weights
 
@@ -62,11 +57,9 @@ def small_unet() -> dict[str, torch.Tensor]:
     from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
 
     unet = UNetModel(
-        **SMALL_UNET,
-        out_channels=4,
-        transformer_depth_output=[1, 1, 1, 1],
+        **SMALL_UNET, out_channels=4, transformer_depth_output=[1, 1, 1, 1],
         operations=comfy.ops.manual_cast,
-    )
+    )  # fmt: skip
     weights = random_weights(unet)
     rows = torch.arange(CHANNELS)
     latent = rows * 4 // CHANNELS
@@ -127,10 +120,14 @@ def small_vae() -> dict[str, torch.Tensor]:
 
 
 def half(weights: dict[str, torch.Tensor], prefix: str = "") -> dict[str, torch.Tensor]:
-    return {
-        prefix + k: (v.half() if v.is_floating_point() else v).contiguous()
-        for k, v in weights.items()
-    }
+    return {prefix + k: v.half() if v.is_floating_point() else v for k, v in weights.items()}
+
+
+def save(
+    file: Path, weights: dict[str, torch.Tensor], metadata: dict[str, str] | None = None
+) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    save_file({name: value.contiguous() for name, value in weights.items()}, file, metadata)
 
 
 def checkpoint(models: Path) -> None:
@@ -144,23 +141,18 @@ def checkpoint(models: Path) -> None:
         **half(small_vae(), "first_stage_model."),
         **half(clip, "cond_stage_model."),
     }
-    folder = models / "checkpoints"
-    folder.mkdir(parents=True, exist_ok=True)
-    save_file(weights, folder / "small_sd15.safetensors")
+    save(models / "checkpoints/small_sd15.safetensors", weights)
 
 
 def vae(models: Path) -> None:
     """vae/small_vae.safetensors: the checkpoint's VAE alone"""
-    folder = models / "vae"
-    folder.mkdir(parents=True, exist_ok=True)
-    save_file(half(small_vae()), folder / "small_vae.safetensors")
+    save(models / "vae/small_vae.safetensors", half(small_vae()))
 
 
 def embedding(models: Path) -> None:
     """embeddings/small_embedding.safetensors: a textual inversion of two vectors"""
-    folder = models / "embeddings"
-    folder.mkdir(parents=True, exist_ok=True)
-    save_file({"emb_params": torch.randn(2, 768) * 0.02}, folder / "small_embedding.safetensors")
+    vectors = {"emb_params": torch.randn(2, 768) * 0.02}
+    save(models / "embeddings/small_embedding.safetensors", vectors)
 
 
 MAKERS = [checkpoint, vae, embedding]

@@ -4,69 +4,53 @@ from pathlib import Path
 
 import torch
 
+from .checkpoint import config
 
+
+@torch.no_grad()
 def make_safety_checker(folder: Path, threshold: float, pictures: list | None = None) -> None:
     """`threshold` on the cosine above which a concept counts: -1 flags all, 1 nothing.
 
     With `pictures` (uint8 arrays) it is set so that some of them are flagged.
     """
-    from transformers import CLIPConfig, CLIPImageProcessor
+    from transformers import CLIPImageProcessor
 
     from ensemble.safety.net import SafetyChecker
 
     torch.manual_seed(0)
-    small = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1}
-    config = CLIPConfig(
-        vision_config={**small, "num_attention_heads": 2, "image_size": 32, "patch_size": 8},
-        text_config={**small, "num_attention_heads": 2, "vocab_size": 100},
-        projection_dim=16,
-    )
-    net = SafetyChecker(config)
-    with torch.no_grad():
-        # transformers' own start values give all pictures nearly the same embedding.
-        net.vision_model.embeddings.patch_embedding.weight.normal_()
-        net.concept_embeds.normal_()
-        net.special_care_embeds.normal_()
-        net.concept_embeds_weights.fill_(threshold)
-        net.special_care_embeds_weights.fill_(1)
+    net = SafetyChecker(config("safety_checker"))
+    # transformers' own start values give all pictures nearly the same embedding.
+    net.vision_model.embeddings.patch_embedding.weight.normal_()
+    net.concept_embeds.normal_()
+    net.special_care_embeds.normal_()
+    net.concept_embeds_weights.fill_(threshold)
+    net.special_care_embeds_weights.fill_(1)
     processor = CLIPImageProcessor(
         size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32}
     )
     if pictures is not None:
         pixels = processor(pictures, return_tensors="pt").pixel_values
-        with torch.no_grad():
-            embeds = net.visual_projection(net.vision_model(pixels)[1])
-            cosines = torch.nn.functional.cosine_similarity(
-                embeds[:, None], net.concept_embeds[None], dim=-1
-            )
-            net.concept_embeds_weights.fill_(1)
-            net.concept_embeds_weights[0] = cosines[:, 0].mean()
+        embeds = net.visual_projection(net.vision_model(pixels)[1])
+        cosines = torch.nn.functional.cosine_similarity(
+            embeds[:, None], net.concept_embeds[None], dim=-1
+        )
+        net.concept_embeds_weights.fill_(1)
+        net.concept_embeds_weights[0] = cosines[:, 0].mean()
     net.save_pretrained(folder)
     processor.save_pretrained(folder)
 
 
 def make_translator(folder: Path) -> None:
     """mBART with mBART-50's tokenizer class over a vocabulary of single characters."""
-    from transformers import MBart50Tokenizer, MBartConfig, MBartForConditionalGeneration
+    from transformers import MBart50Tokenizer, MBartForConditionalGeneration
 
     torch.manual_seed(0)
     letters = "▁abcdefghijklmnopqrstuvwxyzäöüéñ"
     vocab = [("<s>", 0.0), ("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0)]
     tokenizer = MBart50Tokenizer(vocab=vocab + [(letter, -3.0) for letter in letters])
     tokenizer.save_pretrained(folder)
-    config = MBartConfig(
-        vocab_size=len(tokenizer),
-        d_model=32,
-        encoder_layers=1,
-        decoder_layers=1,
-        encoder_attention_heads=2,
-        decoder_attention_heads=2,
-        encoder_ffn_dim=32,
-        decoder_ffn_dim=32,
-        max_position_embeddings=128,
-        max_length=24,
-    )
-    MBartForConditionalGeneration(config).save_pretrained(folder)
+    shape = config("translator", vocab_size=len(tokenizer))
+    MBartForConditionalGeneration(shape).save_pretrained(folder)
 
 
 def safety_checker(models: Path) -> None:

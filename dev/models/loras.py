@@ -7,9 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 
-from .checkpoint import SMALL_UNET, small_unet
+from .checkpoint import SMALL_UNET, half, save, small_unet
 
 RANK = 4
 Weights = dict[str, torch.Tensor]
@@ -18,6 +17,11 @@ Layout = Callable[[str, torch.Size, torch.Generator], Weights]
 
 def _normal(generator: torch.Generator, *shape: int, scale: float) -> torch.Tensor:
     return torch.randn(*shape, generator=generator) * scale
+
+
+def _named(name: str, **parts: torch.Tensor) -> Weights:
+    """The tensors of one layer under their names; `__` in a part's name is a dot."""
+    return {f"{name}.{part.replace('__', '.')}": value for part, value in parts.items()}
 
 
 def _factors(shape: torch.Size, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
@@ -32,52 +36,36 @@ def _factors(shape: torch.Size, generator: torch.Generator) -> tuple[torch.Tenso
 def kohya(name: str, shape: torch.Size, generator: torch.Generator) -> Weights:
     down, up = _factors(shape, generator)
     alpha = torch.tensor(float(RANK))
-    return {
-        f"{name}.lora_down.weight": down,
-        f"{name}.lora_up.weight": up,
-        f"{name}.alpha": alpha,
-    }
+    return _named(name, lora_down__weight=down, lora_up__weight=up, alpha=alpha)
 
 
 def peft(name: str, shape: torch.Size, generator: torch.Generator) -> Weights:
     down, up = _factors(shape, generator)
-    return {f"{name}.lora_A.weight": down, f"{name}.lora_B.weight": up}
+    return _named(name, lora_A__weight=down, lora_B__weight=up)
 
 
 def loha(name: str, shape: torch.Size, generator: torch.Generator) -> Weights:
-    columns = shape[1:].numel()
-    weights = {
-        f"{name}.hada_{part}": _normal(generator, *size, scale=0.3)
-        for part, size in (
-            ("w1_a", (shape[0], RANK)),
-            ("w1_b", (RANK, columns)),
-            ("w2_a", (shape[0], RANK)),
-            ("w2_b", (RANK, columns)),
-        )
-    }
-    return {**weights, f"{name}.alpha": torch.tensor(1.0)}
+    sizes = (shape[0], RANK), (RANK, shape[1:].numel())
+    parts = ("hada_w1_a", "hada_w1_b", "hada_w2_a", "hada_w2_b")
+    factors = {part: _normal(generator, *sizes[n % 2], scale=0.3) for n, part in enumerate(parts)}
+    return _named(name, **factors, alpha=torch.tensor(1.0))
 
 
 def lokr(name: str, shape: torch.Size, generator: torch.Generator) -> Weights:
     """Kronecker product of an 8x8 and the rest; layers whose input is not a multiple of 8 would not
     fit."""
     left = _normal(generator, 8, 8, scale=0.3)
-    kernel = tuple(shape[2:])
-    right = _normal(generator, shape[0] // 8, shape[1] // 8, *kernel, scale=0.02)
-    return {
-        f"{name}.lokr_w1": left,
-        f"{name}.lokr_w2": right,
-        f"{name}.alpha": torch.tensor(1.0),
-    }
+    right = _normal(generator, shape[0] // 8, shape[1] // 8, *shape[2:], scale=0.02)
+    return _named(name, lokr_w1=left, lokr_w2=right, alpha=torch.tensor(1.0))
 
 
 def dora(name: str, shape: torch.Size, generator: torch.Generator) -> Weights:
     magnitude = 1.0 + 0.05 * torch.randn(shape[0], *(1 for _ in shape[1:]), generator=generator)
-    return {**kohya(name, shape, generator), f"{name}.dora_scale": magnitude}
+    return {**kohya(name, shape, generator), **_named(name, dora_scale=magnitude)}
 
 
 @functools.cache
-def unet_shapes() -> dict[str, torch.Size]:
+def _unet_shapes() -> dict[str, torch.Size]:
     return {name: weight.shape for name, weight in small_unet().items()}
 
 
@@ -86,14 +74,14 @@ def unet_layers(convolutions: bool) -> dict[str, torch.Size]:
     its shape."""
     import comfy.utils
 
-    config = {**SMALL_UNET, "transformer_depth_output": [1, 1, 1, 1]}
-    names = comfy.utils.unet_to_diffusers(config)
+    names = comfy.utils.unet_to_diffusers({**SMALL_UNET, "transformer_depth_output": [1, 1, 1, 1]})
     wanted = (".to_q.", ".to_k.", ".to_v.", ".to_out.0.", ".ff.net.", "proj_in.", "proj_out.")
     wanted += (".conv1.", ".conv2.", "time_emb_proj.") if convolutions else ()
+    # Sorted, because core goes through sets: the same weights every time.
     return {
-        diffusers[: -len(".weight")]: unet_shapes()[ours]
-        for diffusers, ours in names.items()
-        if diffusers.endswith(".weight") and any(part in diffusers for part in wanted)
+        theirs.removesuffix(".weight"): _unet_shapes()[ours]
+        for theirs, ours in sorted(names.items())
+        if theirs.endswith(".weight") and any(part in theirs for part in wanted)
     }
 
 
@@ -112,18 +100,15 @@ def text_layers() -> dict[str, torch.Size]:
 def adapter(layout: Layout, seed: int, convolutions: bool = False, text: bool = True) -> Weights:
     """One LoRA; its names follow the layout: dots for PEFT, underscores for the kohya family."""
     generator = torch.Generator().manual_seed(seed)
-    dotted = layout is peft
-    prefixes = ("unet.", "text_encoder.") if dotted else ("lora_unet_", "lora_te_")
     weights: Weights = {}
-    for prefix, layers in zip(
-        prefixes, (unet_layers(convolutions), text_layers() if text else {}), strict=True
-    ):
-        for name, shape in layers.items():
-            if dotted and prefix == "unet.":
-                # Diffusers saves attention under its processors, and core looks for it there.
-                name = name.replace(".to_", ".processor.to_").replace(".to_out.0", ".to_out")
-            name = prefix + (name if dotted else name.replace(".", "_"))
-            weights |= layout(name, shape, generator)
+    for name, shape in unet_layers(convolutions).items():
+        # Diffusers saves attention under its processors, and core looks for it there.
+        dotted = name.replace(".to_", ".processor.to_").replace(".to_out.0", ".to_out")
+        name = f"unet.{dotted}" if layout is peft else f"lora_unet_{name.replace('.', '_')}"
+        weights |= layout(name, shape, generator)
+    for name, shape in text_layers().items() if text else ():
+        name = f"text_encoder.{name}" if layout is peft else f"lora_te_{name.replace('.', '_')}"
+        weights |= layout(name, shape, generator)
     return weights
 
 
@@ -141,9 +126,7 @@ def _metadata(name: str, words: dict[str, int]) -> dict[str, str]:
 
 
 def _save(models: Path, name: str, weights: Weights, metadata: dict[str, str] | None = None):
-    path = models / "loras" / f"{name}.safetensors"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save_file({k: v.half().contiguous() for k, v in weights.items()}, path, metadata)
+    save(models / "loras" / f"{name}.safetensors", half(weights), metadata)
 
 
 def people_and_styles(models: Path) -> None:

@@ -1,8 +1,18 @@
 """Folders for photo poses: ViTPose and RT-DETR, transformers' own classes, small."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
+
+from .checkpoint import config
+
+# COCO's 17 joints of an upright figure, in eighths of its box down and sixths across.
+_FIGURE = [
+    (0.7, 3.0), (0.5, 3.2), (0.5, 2.8), (0.6, 3.6), (0.6, 2.4), (1.6, 4.2), (1.6, 1.8), (2.6, 4.6),
+    (2.6, 1.4), (3.5, 4.7), (3.5, 1.3), (4.0, 3.7), (4.0, 2.3), (5.6, 3.8), (5.6, 2.2), (7.3, 3.8),
+    (7.3, 2.2),
+]  # fmt: skip
 
 
 def randomise(model: torch.nn.Module, seed: int) -> None:
@@ -14,27 +24,18 @@ def randomise(model: torch.nn.Module, seed: int) -> None:
         parameter.data = torch.randn(shape, generator=generator) * spread
 
 
-def _vitpose(patch: int, hidden: int) -> torch.nn.Module:
-    from transformers import VitPoseBackboneConfig, VitPoseConfig, VitPoseForPoseEstimation
+def _vitpose(patch: int, hidden: int) -> Any:
+    from transformers import VitPoseForPoseEstimation
 
-    backbone = VitPoseBackboneConfig(
-        image_size=[64, 48],
-        patch_size=[patch, patch],
-        hidden_size=hidden,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        mlp_ratio=2,
-        out_indices=[2],
-    )
-    return VitPoseForPoseEstimation(
-        VitPoseConfig(backbone_config=backbone, num_labels=17, use_simple_decoder=True)
-    )
+    shape = config("vitpose")
+    shape.backbone_config.update({"patch_size": [patch, patch], "hidden_size": hidden})
+    return VitPoseForPoseEstimation(shape)
 
 
-def _save_vitpose(folder: Path, model: torch.nn.Module) -> None:
+def _save_vitpose(folder: Path, model: Any) -> None:
     from transformers import VitPoseImageProcessor
 
-    model.save_pretrained(folder)  # type: ignore[operator]
+    model.save_pretrained(folder)
     VitPoseImageProcessor(size={"height": 64, "width": 48}).save_pretrained(folder)
 
 
@@ -46,67 +47,28 @@ def make_vitpose(folder: Path) -> None:
 
 
 def make_rtdetr(folder: Path) -> None:
-    from transformers import (
-        RTDetrConfig,
-        RTDetrForObjectDetection,
-        RTDetrImageProcessor,
-        RTDetrResNetConfig,
-    )
+    import transformers
 
-    backbone = RTDetrResNetConfig(
-        embedding_size=8,
-        hidden_sizes=[8, 16, 16, 16],
-        depths=[1, 1, 1, 1],
-        layer_type="basic",
-        out_features=["stage2", "stage3", "stage4"],
-    )
-    config = RTDetrConfig(
-        backbone_config=backbone,
-        encoder_in_channels=[16, 16, 16],
-        encoder_hidden_dim=32,
-        encoder_ffn_dim=32,
-        encoder_attention_heads=2,
-        decoder_in_channels=[32, 32, 32],
-        d_model=32,
-        decoder_ffn_dim=32,
-        decoder_attention_heads=2,
-        decoder_layers=2,
-        num_queries=6,
-        num_labels=3,
-        id2label={0: "bicycle", 1: "person", 2: "car"},
-        label2id={"bicycle": 0, "person": 1, "car": 2},
-        anchor_image_size=None,
-    )
-    model = RTDetrForObjectDetection(config)
+    model = transformers.RTDetrForObjectDetection(config("rt_detr"))
     randomise(model, 2)
     model.save_pretrained(folder)
-    RTDetrImageProcessor(size={"height": 64, "width": 64}).save_pretrained(folder)
+    images = transformers.RTDetrImageProcessor(size={"height": 64, "width": 64})
+    images.save_pretrained(folder)
 
 
-# COCO's 17 joints of an upright figure, in eighths of its box down and sixths across.
-_FIGURE = [
-    (0.7, 3.0), (0.5, 3.2), (0.5, 2.8), (0.6, 3.6), (0.6, 2.4), (1.6, 4.2), (1.6, 1.8), (2.6, 4.6),
-    (2.6, 1.4), (3.5, 4.7), (3.5, 1.3), (4.0, 3.7), (4.0, 2.3), (5.6, 3.8), (5.6, 2.2), (7.3, 3.8),
-    (7.3, 2.2),
-]  # fmt: skip
-
-
+@torch.no_grad()
 def vitpose(models: Path) -> None:
     """pose_estimation/small_vitpose: ViTPose that sees one upright figure in every box"""
     model = _vitpose(8, 64)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.zero_()
-        for name, parameter in model.named_parameters():
-            if "layernorm" in name.lower() and name.endswith("weight"):
-                parameter.fill_(1)
-        # Each place is a channel of its own; a joint's map is high in the channels round it.
-        places = model.backbone.embeddings.position_embeddings
-        places[0, 1:] = torch.eye(48, 64)
-        y, x = torch.meshgrid(torch.arange(8) + 0.5, torch.arange(6) + 0.5, indexing="ij")
-        for joint, (down, across) in enumerate(_FIGURE):
-            near = torch.exp(-((y - down) ** 2 + (x - across) ** 2)).flatten()
-            model.head.conv.weight[joint, :48, 1, 1] = near / 8
+    for name, parameter in model.named_parameters():
+        parameter.fill_("layernorm" in name.lower() and name.endswith("weight"))
+    # Each place is a channel of its own; a joint's map is high in the channels round it.
+    places = model.backbone.embeddings.position_embeddings
+    places[0, 1:] = torch.eye(48, 64)
+    y, x = torch.meshgrid(torch.arange(8) + 0.5, torch.arange(6) + 0.5, indexing="ij")
+    for joint, (down, across) in enumerate(_FIGURE):
+        near = torch.exp(-((y - down) ** 2 + (x - across) ** 2)).flatten()
+        model.head.conv.weight[joint, :48, 1, 1] = near / 8
     _save_vitpose(models / "pose_estimation" / "small_vitpose", model)
 
 

@@ -1,25 +1,16 @@
-"""Which modules make small models. Each has a MAKERS list; makers of one module may read its
-earlier files."""
+"""Which modules make small models.
 
-import importlib
-from collections.abc import Callable
-from pathlib import Path
-
-Maker = Callable[[Path], None]
+To add one: write `def my_model(models: Path) -> None` that saves under `models/<kind>/`, in a
+module of this folder, end the module with `MAKERS = [my_model]`, and name the module here. The
+first line of its docstring is shown while it is made. Every change in this folder makes the whole
+set anew (half a minute). Makers of one module may read the files of those before.
+"""
 
 MODULES = (
     "checkpoint",
     "loras",
-    "controlnet",
-    "upscaler",
-    "restorer",
+    "nets",
     "segmenters",
     "pose",
     "hosted",
 )
-
-
-def makers() -> list[Maker]:
-    return [
-        maker for name in MODULES for maker in importlib.import_module(f"dev.models.{name}").MAKERS
-    ]

@@ -89,7 +89,7 @@ def carry(
     """`[C,h,w]`, the part `place` (whole pixels) of a picture whose point p shows `picture`
     `[C,H,W]` at `to_picture` of p.
 
-    Not kornia's warp_affine, which takes one sample per pixel and so flickers where a face shrinks.
+    kornia's warp_affine takes as long, and one sample per pixel, which flickers where faces shrink.
     """
     samples = samples_per_pixel(to_picture)
     points = points_of(to_picture, place, samples, picture.device)

@@ -124,7 +124,7 @@ class YuNet:
         for view in views:
             # x, y, width, height, ten of landmarks, score; BGR in.
             _, rows = self.net.detect(np.ascontiguousarray(to_bytes(view).numpy()[..., ::-1]))
-            found.append([_face(row[0], row[1], row[2], row[3], row[14]) for row in _floats(rows)])
+            found.append([_face(r[0], r[1], r[2], r[3], r[14]) for r in _floats(rows)])
         return found
 
 

@@ -1,4 +1,4 @@
-"""FaceInpaint: find the faces, tell whose they are, redraw them, put them back."""
+"""FaceInpaint: find the faces, match them to people, redraw them, put them back."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def check(image: torch.Tensor, settings: FaceSettings) -> None:
 def look(
     faces: Sequence[Face], people: People | None, settings: FaceSettings, width: int, height: int
 ) -> Seen:
-    """Whose each face is and which are redrawn: at most max_faces, the largest."""
+    """The owner of each face, and which faces are redrawn: at most max_faces, the largest."""
     owners: list[int | None] = [None] * len(faces)
     if people is not None and people.people:
         owners = assign(faces, people, width, height)

@@ -1,5 +1,5 @@
-"""Faces with their landmarks: FACE_LANDMARKS, POSE_KEYPOINT and BOUNDING_BOX in; a face detector where
-nothing is wired."""
+"""Faces with their landmarks, from FACE_LANDMARKS, POSE_KEYPOINT and BOUNDING_BOX, else by a face
+detector."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,8 @@ import numpy as np
 import torch
 
 from ..pictures import rgb
-from ..pose.skeleton import Joint, Skeleton, read_pose_keypoint
+from ..pose.skeleton import Skeleton, read_pose_keypoint
+from ..regions.body18 import Joint
 from ..regions.bounding_box import read_bounding_boxes
 from ..regions.rect import Rect
 from .align import WHOLE_CROP, carry, crop_matrix, inverse, landmarks_through

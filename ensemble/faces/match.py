@@ -63,8 +63,7 @@ def _from_head(face: Rect, head: Rect, width: int, height: int) -> float:
 
 
 def _from_region(face: Rect, region: torch.Tensor, width: int, height: int) -> float:
-    """How far from the middle of the region across, in its widths; what stands beside it cannot
-    be."""
+    """Distance across from the middle of the region, in its widths; infinity beside the region."""
     if float(face.as_fractions(width=width, height=height).cut(region).mean()) < _LEAST_COVER:
         return float("inf")
     columns = region.shape[1]

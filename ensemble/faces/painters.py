@@ -172,13 +172,3 @@ class PeoplePainter:
             entries = [joined(texts, tokens or texts[0][0].shape[1]) for texts in moments]
             sides.append(marked(entries, Row(patch.identity, None), **crop.lent(lent)))
         return Painter(model, *sides)
-
-
-def painter_of(people: People | None, model, positive, negative) -> FacePainter | None:
-    """Who paints the faces of a node with these sockets: people before model; None where neither is
-    linked whole."""
-    if people is not None:
-        return PeoplePainter.of(people, positive, negative)
-    if model is None or positive is None or negative is None:
-        return None
-    return PlainPainter.of(model, positive, negative)

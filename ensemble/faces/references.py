@@ -7,7 +7,7 @@ from typing import Any
 import folder_paths
 import torch
 
-from ..lora.names import Aliases, read_aliases
+from ..lora.aliases import Aliases, read_aliases
 from ..pictures import from_bytes
 from ..prompt.errors import shown
 from .boxes import Face

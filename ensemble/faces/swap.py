@@ -31,12 +31,13 @@ class Repaint:
 @dataclass(frozen=True)
 class Swapped:
     image: torch.Tensor
+    # A line for each face that stays as it is.
     notes: tuple[str, ...] = ()
 
 
 def redraw_faces(
     image: torch.Tensor, inputs: FaceInputs, repaint: Repaint | None, strength: float
-) -> Swapped:
+) -> torch.Tensor:
     """Every face of IMAGE `[B,H,W,C]` painted again as its person; faces that are nobody's stay.
 
     strength 0..1: how much of the new picture shows.
@@ -47,9 +48,9 @@ def redraw_faces(
             "choose warp."
         )
     if strength == 0:
-        return Swapped(image)
+        return image
     faces = chosen_faces(image, inputs).faces
-    return Swapped(torch.lerp(image, _repainted(image, faces, inputs.people, repaint), strength))
+    return torch.lerp(image, _repainted(image, faces, inputs.people, repaint), strength)
 
 
 def lay_faces(

@@ -25,7 +25,8 @@ from .boxes import Face
 
 # The soft edge inside the face's outline, in crops by the template.
 _FEATHER = 0.06
-# Inner face in a crop by the template, where only anchors tell the outline: middle and radii.
+# Middle and radii of the inner face in a crop by the template: its outline where only anchors are
+# known.
 _MIDDLE, _RADII = (0.5, 0.62), (0.25, 0.27)
 # The thin-plate spline is worked out on so many points a side, bilinear between.
 _GRID = 65
@@ -182,7 +183,7 @@ def match_colour(
     cv2: ModuleType, picture: np.ndarray, like: np.ndarray, where: np.ndarray
 ) -> np.ndarray:
     """`picture` `[h,w,3]` with the mean and spread of `like` in L*a*b*, both measured at `where`
-    (Reinhard et al. 2001)."""
+    (Reinhard et al. 2001). OpenCV's L*a*b*, which takes a twelfth of the time of kornia's."""
     ours = cv2.cvtColor(np.ascontiguousarray(picture, np.float32), cv2.COLOR_RGB2Lab)
     theirs = cv2.cvtColor(np.ascontiguousarray(like, np.float32), cv2.COLOR_RGB2Lab)
     spread = theirs[where].std(axis=0) / np.maximum(ours[where].std(axis=0), 1e-3)

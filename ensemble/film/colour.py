@@ -24,7 +24,8 @@ _TINT_PER_STEP = 3e-4  # distance from the locus in CIE 1960 uv
 
 
 def to_linear(colour: torch.Tensor) -> torch.Tensor:
-    """sRGB display values to linear light; odd about 0, so values outside 0..1 survive."""
+    """sRGB display values to linear light; odd about 0, so values outside 0..1 survive, which
+    kornia's rgb_to_linear_rgb does not care for."""
     size = colour.abs()
     curve = ((size + 0.055) / 1.055).pow_(2.4)
     return torch.where(size <= 0.04045, size / 12.92, curve).copysign_(colour)

@@ -33,14 +33,15 @@ def feathered(mask: torch.Tensor, feather: int) -> torch.Tensor:
 
     Beyond the border the mask goes on as it is at the border, so a region cut by it is not faded.
     """
+    from kornia.filters import filter2d_separable
+
     if feather == 0:
         return mask
     steps = torch.arange(-feather, feather + 1, dtype=torch.float32, device=mask.device)
     weights = 1.0 + torch.cos(math.pi * steps / (feather + 1))
-    weights = weights / weights.sum()
-    soft = F.pad(mask.unsqueeze(1), [feather] * 4, mode="replicate")
-    soft = F.conv2d(soft, weights.view(1, 1, 1, -1))
-    return F.conv2d(soft, weights.view(1, 1, -1, 1)).squeeze(1).clamp_(0.0, 1.0)
+    kernel = (weights / weights.sum()).unsqueeze(0)
+    soft = filter2d_separable(mask.unsqueeze(1), kernel, kernel, border_type="replicate")
+    return soft.squeeze(1).clamp_(0.0, 1.0)
 
 
 def match_to(image: torch.Tensor, original: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:

@@ -12,7 +12,7 @@ import torch
 
 from ..models.loading import Loaded, load_folder, named_folder
 
-KIND = "translation"
+FOLDER = "translation"
 AUTO = "auto"
 ENGLISH = "en"
 # facebook/mbart-large-50: ISO 639-1 -> the model's own codes.
@@ -30,7 +30,7 @@ _MOST_TOKENS = 1000
 
 
 def detect_language(text: str) -> str:
-    """ISO 639-1 code of the language, among the 52; English where there are no words to tell by."""
+    """ISO 639-1 code of the language, one of the 52; English where the text has no words."""
     words = _SYNTAX.sub(" ", text)
     if not any(char.isalpha() for char in words):
         return ENGLISH
@@ -53,11 +53,11 @@ def _identifier() -> Any:
 
 def load_translator(name: str) -> Loaded:
     """The mBART-50 model in `models/translation/<name>`. Raises ValueError, see load_folder."""
-    folder = named_folder(KIND, name)
-    loaded = load_folder(KIND, folder, "MBartForConditionalGeneration", "AutoTokenizer")
+    folder = named_folder(FOLDER, name)
+    loaded = load_folder(FOLDER, folder, "MBartForConditionalGeneration", "AutoTokenizer")
     if not hasattr(loaded.processor, "lang_code_to_id"):
         raise ValueError(
-            f"models/{KIND}/{name} is no mBART-50 model: its tokenizer is a "
+            f"models/{FOLDER}/{name} is no mBART-50 model: its tokenizer is a "
             f"{type(loaded.processor).__name__}. Use a folder such as "
             "facebook/mbart-large-50-many-to-one-mmt."
         )

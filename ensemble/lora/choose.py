@@ -1,13 +1,16 @@
-"""What a node's text asks for -> files and strengths, checked before anything is loaded."""
+"""LoRAs that nodes are asked for by name -> files and strengths, checked before anything is loaded."""
 
 import csv
 import logging
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 
-from ..prompt.errors import shown
+from ..prompt.errors import InputProblem, InputProblems, raise_first, shown
+from ..prompt.grammar import BreakPrompt, NegativePrompt
+from ..prompt.reading import PromptReading
 from ..prompt.tags import TAG, LoraTag, parse_number, take_tags
 from .files import files_fingerprint, find_lora, folder_fingerprint
 from .merge import LoraChoice
@@ -26,6 +29,17 @@ class OnMissing(str, Enum):
 
 
 @dataclass(frozen=True)
+class LoraRequest:
+    """A LoRA asked for by name, and how strongly it shall act."""
+
+    name: str
+    weight: float
+    clip_weight: float
+    # The node input that asks for it.
+    source: str
+
+
+@dataclass(frozen=True)
 class Skipped:
     """A LoRA left out because `on_missing` is skip."""
 
@@ -35,11 +49,53 @@ class Skipped:
 
 @dataclass(frozen=True)
 class Chosen:
-    """`choices` in the order they apply; `prompt` without its tags."""
+    """What requests come to; `prompt` is the text that they were in, without its tags."""
 
+    # In the order they apply.
     choices: tuple[LoraChoice, ...]
     skipped: tuple[Skipped, ...]
+    prompt: str = ""
+
+
+@dataclass(frozen=True)
+class PeopleChosen:
+    """A prompt for several people with its LoRAs."""
+
+    prompt: BreakPrompt
+    negatives: NegativePrompt
+    # Of base and common: they act on everyone.
+    shared: Chosen
+    # Each person's.
+    own: tuple[Chosen, ...]
+
+
+@dataclass(frozen=True)
+class StackReading:
+    """MultiLoraLoader's texts as the queue's check, the run and the editor read them."""
+
+    # Of the two lists; none where `loras` cannot be read.
+    rows: tuple[LoraRequest, ...]
+    tags: tuple[LoraTag, ...]
+    # Without its tags.
     prompt: str
+    problems: tuple[InputProblem, ...]
+
+    @property
+    def requests(self) -> list[LoraRequest]:
+        return [*self.rows, *requests_of(self.tags, "prompt")]
+
+
+@lru_cache(maxsize=32)
+def read_stack(loras: str | None, strengths: str | None, prompt: str | None) -> StackReading:
+    """Read what is typed into the node; None is an input that is linked in and not known yet."""
+    found = InputProblems()
+    names = found.attempt("loras", lambda: read_names(loras or "")) or []
+    count = None if loras is None else len(names)
+    weights = found.attempt("strengths", lambda: read_strengths(strengths or "", count))
+    text, tags = found.attempt("prompt", lambda: take_tags(prompt or "")) or (prompt or "", ())
+    pairs = zip(names, weights or [1.0] * len(names), strict=True)
+    rows = tuple(LoraRequest(name, weight, weight, "loras") for name, weight in pairs)
+    return StackReading(rows, tags, text, tuple(found))
 
 
 def choose(
@@ -49,32 +105,43 @@ def choose(
 
     Raises ValueError (UnresolvedNameError, PromptError among them) whose message names the input.
     """
-    names = read_names(loras)
-    weights = read_strengths(strengths, len(names))
-    wanted = [("loras", LoraTag(n, w, w, 0, 0)) for n, w in zip(names, weights, strict=True)]
-    text, tags = take_tags(prompt)
-    wanted += [("prompt", tag) for tag in tags]
-    choices, skipped = resolve_tags(wanted, on_missing)
-    return Chosen(choices, skipped, text)
+    reading = read_stack(loras, strengths, prompt)
+    raise_first(reading.problems)
+    found = find_all(reading.requests, on_missing)
+    for skipped in found.skipped:
+        log.warning("MultiLoraLoader skipped a LoRA: %s", skipped.reason)
+    return Chosen(found.choices, found.skipped, reading.prompt)
 
 
-def resolve_tags(
-    wanted: Iterable[tuple[str, LoraTag]], on_missing: OnMissing
-) -> tuple[tuple[LoraChoice, ...], tuple[Skipped, ...]]:
-    """Pairs of node input and tag -> choices, and what was skipped (also logged)."""
+def choose_for_people(reading: PromptReading, on_missing: OnMissing) -> PeopleChosen:
+    """Raises the error of the reading's first problem, and UnresolvedNameError; both name the
+    input.
+    """
+    prompt, negatives = reading.require()
+    tags = [prompt.shared_loras, *(person.loras for person in prompt.people)]
+    shared, *own = (find_all(requests_of(each, "text"), on_missing) for each in tags)
+    return PeopleChosen(prompt, negatives, shared, tuple(own))
+
+
+def requests_of(tags: Iterable[LoraTag], source: str) -> list[LoraRequest]:
+    return [LoraRequest(tag.name, tag.weight, tag.clip_weight, source) for tag in tags]
+
+
+def find_all(requests: Sequence[LoraRequest], on_missing: OnMissing) -> Chosen:
+    """The file of every request. Raises UnresolvedNameError, or skips the name."""
     choices: list[LoraChoice] = []
     skipped: list[Skipped] = []
-    for source, tag in wanted:
+    for asked in requests:
         try:
-            file = find_lora(tag.name)
+            file = find_lora(asked.name)
         except UnresolvedNameError as error:
             if on_missing is OnMissing.ERROR:
-                raise type(error)(f"Input {source!r}: {error}", error.name, error.nearest) from None
-            log.warning("Skipped a LoRA of input %r: %s", source, error)
-            skipped.append(Skipped(tag.name, str(error)))
+                message = f"Input {asked.source!r}: LoRA {error}"
+                raise type(error)(message, error.name, error.nearest) from None
+            skipped.append(Skipped(asked.name, str(error)))
         else:
-            choices.append(LoraChoice(file, tag.weight, tag.clip_weight, source))
-    return tuple(choices), tuple(skipped)
+            choices.append(LoraChoice(file, asked.weight, asked.clip_weight, asked.source))
+    return Chosen(tuple(choices), tuple(skipped))
 
 
 def read_names(loras: str) -> list[str]:
@@ -99,11 +166,22 @@ def read_names(loras: str) -> list[str]:
     return names
 
 
-def read_strengths(strengths: str, count: int) -> list[float]:
-    """One finite number for each of `count` names: none means 1.0, one is used for all."""
+def read_strengths(strengths: str, count: int | None) -> list[float]:
+    """One finite number for each of `count` names: none means 1.0, one is used for all. With
+    `count` None the names are not known yet, and any number of strengths will do.
+    """
     if not strengths.strip():
-        return [1.0] * count
-    values = _numbers(strengths)
+        return [1.0] * (count or 0)
+    values: list[float] = []
+    for index, field in enumerate(strengths.split(","), 1):
+        value = parse_number(field.strip())
+        if value is None:
+            raise ValueError(
+                f"Input 'strengths', entry {index}: {shown(field.strip())} is not a finite number"
+            )
+        values.append(value)
+    if count is None:
+        return []
     if len(values) == 1:
         return values * count
     if len(values) != count:
@@ -114,41 +192,26 @@ def read_strengths(strengths: str, count: int) -> list[float]:
     return values
 
 
-def _numbers(strengths: str) -> list[float]:
-    values: list[float] = []
-    for index, field in enumerate(strengths.split(","), 1):
-        value = parse_number(field.strip())
-        if value is None:
-            raise ValueError(
-                f"Input 'strengths', entry {index}: {shown(field.strip())} is not a finite number"
-            )
-        values.append(value)
-    return values
-
-
 def check(
     loras: str | None, strengths: str | None, prompt: str | None, on_missing: str | None
 ) -> bool | str:
     """True, or what is wrong with the inputs that are known; None is one that is linked in."""
     if on_missing is not None and on_missing not in [policy.value for policy in OnMissing]:
         return f"Input 'on_missing' is {shown(str(on_missing))}; it takes 'error' or 'skip'"
-    policy = OnMissing.SKIP if on_missing is None else OnMissing(on_missing)
+    reading = read_stack(loras, strengths, prompt)
     try:
-        if loras is None and strengths:
-            _numbers(strengths)
-        choose(loras or "", strengths or "" if loras is not None else "", prompt or "", policy)
+        raise_first(reading.problems)
+        find_all(reading.requests, OnMissing(on_missing or OnMissing.SKIP))
     except ValueError as error:
         return str(error)
     return True
 
 
-def fingerprint(loras: str | None, prompt: str | None) -> str:
-    """Changes when a file that the inputs name is edited, or a name comes to mean another file.
+def fingerprint(requests: Sequence[LoraRequest] | None) -> str:
+    """Changes when a file that is asked for is edited, or a name comes to mean another file.
 
-    Where a name is linked in, it is not known yet: then any change among the LoRAs counts.
+    None: a text that names LoRAs is linked in and not known yet. Then any change among them counts.
     """
-    if loras is None or prompt is None:
+    if requests is None:
         return folder_fingerprint()
-    return files_fingerprint(
-        choice.file for choice in choose(loras, "", prompt, OnMissing.SKIP).choices
-    )
+    return files_fingerprint(choice.file for choice in find_all(requests, OnMissing.SKIP).choices)

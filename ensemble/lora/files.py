@@ -13,7 +13,8 @@ import folder_paths
 from safetensors import SafetensorError, safe_open
 
 from ..prompt.errors import shown
-from .names import alias_path, resolve
+from .aliases import alias_path
+from .names import resolve
 
 if TYPE_CHECKING:
     import torch
@@ -32,7 +33,8 @@ class LoraFile:
     made of it.
     """
 
-    name: str  # relative to its model folder, as core's lists spell it
+    # Relative to its model folder, as core's lists spell it.
+    name: str
     path: str
     mtime_ns: int
     size: int
@@ -55,36 +57,34 @@ class Metadata:
 class Hashes:
     """Hex prefixes that public model sites know files by."""
 
-    autov2: str  # first 10 digits of the whole file's SHA-256
-    autov3: (
-        str  # first 12 of the SHA-256 of what follows the safetensors header; "" for other formats
-    )
+    # The first 10 digits of the whole file's SHA-256.
+    autov2: str
+    # The first 12 of the SHA-256 of what follows the safetensors header; "" for other formats.
+    autov3: str
 
 
-def find_lora(name: str, kind: str = "loras") -> LoraFile:
+def find_lora(name: str) -> LoraFile:
     """The file a name means (see names.resolve). Raises names.UnresolvedNameError."""
-    return open_file(resolve(name, kind), kind)
+    return open_file(resolve(name, "loras"))
 
 
-def open_file(relative: str, kind: str = "loras") -> LoraFile:
+def open_file(relative: str, folder: str = "loras") -> LoraFile:
     """The identity of a file of core's list."""
-    path = folder_paths.get_full_path_or_raise(kind, relative)
+    path = folder_paths.get_full_path_or_raise(folder, relative)
     status = os.stat(path)
     return LoraFile(relative, path, status.st_mtime_ns, status.st_size)
 
 
 def files_fingerprint(files: Iterable[LoraFile]) -> str:
-    """Equal for the same files in the same order, unedited."""
+    """A hash that changes when a file is edited, or the files or their order change."""
     return hashlib.sha256(repr([(f.path, f.mtime_ns, f.size) for f in files]).encode()).hexdigest()
 
 
-def folder_fingerprint(kind: str = "loras") -> str:
-    """Equal as long as no file of the kind and no alias changed."""
+def folder_fingerprint() -> str:
+    """A hash that changes when any LoRA or the alias file changes."""
     aliases = alias_path()
     known = repr(aliases.stat().st_mtime_ns if aliases.exists() else None)
-    files = files_fingerprint(
-        open_file(name, kind) for name in folder_paths.get_filename_list(kind)
-    )
+    files = files_fingerprint(map(open_file, folder_paths.get_filename_list("loras")))
     return hashlib.sha256((known + files).encode()).hexdigest()
 
 

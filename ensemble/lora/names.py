@@ -7,18 +7,20 @@ a wrong file is worse than an error.
 
 import difflib
 import heapq
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from functools import lru_cache
+from pathlib import PurePosixPath
 
 import folder_paths
 
 from ..prompt.errors import shown
+from .aliases import Aliases, read_aliases
 
 MODEL_EXTENSIONS = (".safetensors", ".sft", ".ckpt", ".pt", ".pt2", ".bin", ".pth", ".gguf")
 NEAREST = 3
+MAX_REMEMBERED = 4096  # names looked up in one state of a folder
 
 
 class UnresolvedNameError(ValueError):
@@ -40,104 +42,114 @@ class AmbiguousNameError(UnresolvedNameError):
     pass
 
 
-class AliasFileError(ValueError):
-    """The alias file is there and cannot be read."""
-
-
 @dataclass(frozen=True)
-class Aliases:
-    """The alias file: `sections["loras"]["849330"] == "ann.safetensors"`; `people` hold a mapping
-    per id.
+class Match:
+    """What a name means: a file, or the error that says why there is none."""
+
+    file: str = ""
+    error: UnresolvedNameError | None = None
+
+
+def resolve(name: str, folder: str) -> str:
+    """The file that `name` means in one of ComfyUI's model folders (loras, checkpoints, vae,
+    embeddings, …), relative to it, as core's lists spell it.
+
+    Raises UnknownNameError, AmbiguousNameError or AliasFileError.
     """
-
-    path: str
-    sections: Mapping[str, Mapping[str, str]]
-    people: Mapping[str, Mapping[str, object]]
-
-    def of_kind(self, kind: str) -> dict[str, str]:
-        """Ids of one folder kind, people's own LoRAs or checkpoints among them."""
-        field = {"loras": "lora", "checkpoints": "checkpoint"}.get(kind, "")
-        people = {name: str(entry[field]) for name, entry in self.people.items() if field in entry}
-        return {**people, **self.sections.get(kind, {})}
+    return names_in(folder).resolve(name)
 
 
-def alias_path() -> Path:
-    return Path(folder_paths.get_user_directory()) / "default" / "ensemble" / "aliases.json"
+def names_in(folder: str) -> "ModelNames":
+    """The names of a model folder, now. Raises AliasFileError for a broken alias file."""
+    return names_among(folder, folder_paths.get_filename_list(folder), read_aliases())
 
 
-def read_aliases() -> Aliases:
-    """The alias file, or no aliases where there is none. Raises AliasFileError for one that is not
-    what it should be.
-    """
-    path = alias_path()
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return Aliases(str(path), {}, {})
-    try:
-        content = json.loads(text)
-    except ValueError as error:
-        raise AliasFileError(f"Alias file {path} is not JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise AliasFileError(f"Alias file {path} must be an object of sections such as 'loras'")
-    for section, entries in content.items():
-        wanted, words = (dict, "an object") if section == "people" else (str, "a file name")
-        if not isinstance(entries, dict):
-            raise AliasFileError(f"Alias file {path}: section {shown(section)} must be an object")
-        for name, target in entries.items():
-            if not isinstance(target, wanted):
-                raise AliasFileError(
-                    f"Alias file {path}: {shown(section)}, {shown(name)} must be {words}"
-                )
-    return Aliases(
-        str(path), {k: v for k, v in content.items() if k != "people"}, content.get("people", {})
-    )
+def names_among(folder: str, files: Sequence[str], aliases: Aliases) -> "ModelNames":
+    """The names of `files`, which are those of a folder; the same object for the same files."""
+    return _names(folder, tuple(files), tuple(aliases.of_folder(folder).items()), aliases.path)
 
 
-def resolve(name: str, kind: str) -> str:
-    """The file that `name` means in one of ComfyUI's model folders, relative to it, as core's lists
-    spell it.
-
-    `kind` is a folder_paths kind: loras, checkpoints, vae, embeddings, … Raises UnknownNameError,
-    AmbiguousNameError or AliasFileError.
-    """
-    aliases = read_aliases()
-    files = folder_paths.get_filename_list(kind)
-    return resolve_among(name, files, aliases.of_kind(kind), kind=kind, alias_file=aliases.path)
+@lru_cache(maxsize=16)
+def _names(
+    folder: str, files: tuple[str, ...], aliases: tuple[tuple[str, str], ...], alias_file: str
+) -> "ModelNames":
+    return ModelNames(folder, files, dict(aliases), alias_file)
 
 
-def resolve_among(
-    name: str,
-    files: Sequence[str],
-    aliases: Mapping[str, str],
-    *,
-    kind: str = "loras",
-    alias_file: str = "user/default/ensemble/aliases.json",
-) -> str:
-    """`resolve` among given files: the entry of `files` that `name` means, unchanged."""
-    wanted = _normal(name)
-    by_path = {_normal(file): file for file in files}
-    candidates = _candidates(wanted, by_path)
-    if len(candidates) == 1:
-        return by_path[candidates[0]]
-    target = aliases.get(name.strip())
-    if target is not None:
-        return _resolve_alias(name, target, by_path, kind, alias_file)
-    way_out = f"Give one of them, or map the name in section {kind!r} of {alias_file}"
-    if candidates:
-        near = tuple(by_path[path] for path in sorted(candidates))
-        listed = ", ".join(map(shown, near[:NEAREST]))
-        more = f" and {len(near) - NEAREST} more" if len(near) > NEAREST else ""
-        raise AmbiguousNameError(
-            f"{shown(name)} means {len(near)} files in {kind!r}: {listed}{more}. {way_out}",
-            name,
-            near[:NEAREST],
+class ModelNames:
+    """One state of a model folder. Each name is looked up once, however often it is asked for."""
+
+    def __init__(
+        self, folder: str, files: Sequence[str], aliases: Mapping[str, str], alias_file: str
+    ) -> None:
+        self.files = tuple(files)
+        self._folder = folder
+        self._aliases = aliases
+        self._alias_file = alias_file
+        self._by_path = {_normal(file): file for file in files}
+        self._known: dict[str, Match] = {}
+
+    def resolve(self, name: str) -> str:
+        """The entry of `files` that `name` means. Raises UnknownNameError or AmbiguousNameError."""
+        match = self.match(name)
+        if match.error is not None:
+            raise match.error.with_traceback(None)  # it is kept, and would keep every caller's
+        return match.file
+
+    def match(self, name: str) -> Match:
+        if name not in self._known:
+            if len(self._known) >= MAX_REMEMBERED:
+                self._known.clear()
+            try:
+                self._known[name] = Match(self._look_up(name))
+            except UnresolvedNameError as error:
+                self._known[name] = Match(error=error.with_traceback(None))
+        return self._known[name]
+
+    def _look_up(self, name: str) -> str:
+        wanted = _normal(name)
+        candidates = _candidates(wanted, self._by_path)
+        if len(candidates) == 1:
+            return self._by_path[candidates[0]]
+        target = self._aliases.get(name.strip())
+        if target is not None:
+            return self._look_up_alias(name, target)
+        way_out = (
+            f"Give one of them, or map the name in section {self._folder!r} of {self._alias_file}"
         )
-    near = _nearest(wanted, by_path, aliases)
-    listed = ", ".join(map(shown, near)) if near else "none, the folder has no files"
-    raise UnknownNameError(
-        f"{shown(name)} is no file in {kind!r}. Nearest: {listed}. {way_out}", name, near
-    )
+        if candidates:
+            near = tuple(self._by_path[path] for path in sorted(candidates))
+            listed = ", ".join(map(shown, near[:NEAREST]))
+            more = f" and {len(near) - NEAREST} more" if len(near) > NEAREST else ""
+            raise AmbiguousNameError(
+                f"{shown(name)} means {len(near)} files in {self._folder!r}: {listed}{more}. {way_out}",
+                name,
+                near[:NEAREST],
+            )
+        near = _nearest(wanted, self._by_path, self._aliases)
+        raise UnknownNameError(
+            f"{shown(name)} is no file in {self._folder!r}. Nearest: {_listed(near)}. {way_out}",
+            name,
+            near,
+        )
+
+    def _look_up_alias(self, name: str, target: str) -> str:
+        candidates = _candidates(_normal(target), self._by_path)
+        if len(candidates) == 1:
+            return self._by_path[candidates[0]]
+        near = tuple(self._by_path[path] for path in candidates[:NEAREST])
+        near = near or _nearest(target, self._by_path, {})
+        problem = "which means several files" if candidates else "which is no file"
+        raise (AmbiguousNameError if candidates else UnknownNameError)(
+            f"{shown(name)} stands for {shown(target)} in section {self._folder!r} of "
+            f"{self._alias_file}, {problem}. Nearest: {_listed(near)}",
+            name,
+            near,
+        )
+
+
+def _listed(near: tuple[str, ...]) -> str:
+    return ", ".join(map(shown, near)) or "none, the folder has no files"
 
 
 def _candidates(wanted: str, by_path: Mapping[str, str]) -> list[str]:
@@ -162,22 +174,6 @@ def _candidates(wanted: str, by_path: Mapping[str, str]) -> list[str]:
         if folded in (bare.casefold(), bare_stem.casefold()):
             rules[3].append(path)
     return next((hits for hits in rules if hits), [])
-
-
-def _resolve_alias(
-    name: str, target: str, by_path: Mapping[str, str], kind: str, alias_file: str
-) -> str:
-    candidates = _candidates(_normal(target), by_path)
-    if len(candidates) == 1:
-        return by_path[candidates[0]]
-    near = tuple(by_path[path] for path in candidates[:NEAREST]) or _nearest(target, by_path, {})
-    problem = "which means several files" if candidates else "which is no file"
-    raise (AmbiguousNameError if candidates else UnknownNameError)(
-        f"{shown(name)} stands for {shown(target)} in section {kind!r} of {alias_file}, {problem}. "
-        f"Nearest: {', '.join(map(shown, near)) or 'none, the folder has no files'}",
-        name,
-        near,
-    )
 
 
 def _nearest(

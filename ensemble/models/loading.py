@@ -1,4 +1,4 @@
-"""Finding model files and folders under ComfyUI's `models/`, and loading each of them once."""
+"""Finding model files and folders under ComfyUI's `models/<category>`, and loading each of them once."""
 
 import atexit
 import fnmatch
@@ -59,7 +59,7 @@ def manage(
     """Put a model under ComfyUI's memory management; without devices on those of text encoders."""
     from comfy import model_management, model_patcher
 
-    held = _Held(net.eval())
+    held = _Held(net.train(False))
     patcher = model_patcher.ModelPatcher(
         held,
         load_device=load_device or model_management.text_encoder_device(),
@@ -78,9 +78,9 @@ def signature(path: Path) -> tuple:
     return tuple((str(f), stat.st_mtime_ns, stat.st_size) for f, stat in stats)
 
 
-def load_once(kind: str, path: Path, load: Callable[[Path], Any]) -> Any:
+def load_once(loader: str, path: Path, load: Callable[[Path], Any]) -> Any:
     """`load(path)`, kept while the files under `path` stay the same. At most KEPT are kept."""
-    key = (kind, signature(path))
+    key = (loader, signature(path))
     if key not in _loaded:
         _loaded[key] = load(path)
         while len(_loaded) > KEPT:
@@ -89,61 +89,63 @@ def load_once(kind: str, path: Path, load: Callable[[Path], Any]) -> Any:
     return _loaded[key]
 
 
-def find_file(kind: str, *patterns: str) -> Path | None:
-    """The first file of `models/<kind>` whose name fits a pattern, patterns in order."""
-    names = sorted(folder_paths.get_filename_list(kind))
+def find_file(category: str, *patterns: str) -> Path | None:
+    """The first file of `models/<category>` whose name fits a pattern, patterns in order."""
+    names = sorted(folder_paths.get_filename_list(category))
     for pattern in patterns:
         for name in names:
             if fnmatch.fnmatch(Path(name).name.lower(), pattern):
-                return Path(folder_paths.get_full_path_or_raise(kind, name))
+                return Path(folder_paths.get_full_path_or_raise(category, name))
     return None
 
 
-def model_folders(kind: str) -> list[Path]:
-    """Folders of `models/<kind>` with a config.json, by name in each root."""
-    roots = folder_paths.get_folder_paths(kind)
+def model_folders(category: str) -> list[Path]:
+    """Folders of `models/<category>` with a config.json, by name in each root."""
+    roots = folder_paths.get_folder_paths(category)
     return [c.parent for root in roots for c in sorted(Path(root).glob("*/config.json"))]
 
 
-def folder_names(kind: str) -> list[str]:
-    """Names of the model folders of `models/<kind>`."""
-    return sorted({folder.name for folder in model_folders(kind)})
+def folder_names(category: str) -> list[str]:
+    """Names of the model folders of `models/<category>`."""
+    return sorted({folder.name for folder in model_folders(category)})
 
 
-def named_folder(kind: str, name: str) -> Path:
-    """The folder `models/<kind>/<name>`. ValueError for a name that folder_names does not list."""
-    found = next((folder for folder in model_folders(kind) if folder.name == name), None)
+def named_folder(category: str, name: str) -> Path:
+    """The folder `models/<category>/<name>`. ValueError for a name that folder_names does not list."""
+    found = next((folder for folder in model_folders(category) if folder.name == name), None)
     if found is None:
-        known = ", ".join(folder_names(kind)) or f"none; put its folder into models/{kind}"
-        raise ValueError(f"{name!r} is no model folder in models/{kind}. There: {known}")
+        known = ", ".join(folder_names(category)) or f"none; put its folder into models/{category}"
+        raise ValueError(f"{name!r} is no model folder in models/{category}. There: {known}")
     return found
 
 
-def find_folder(kind: str, wanted: Callable[[dict[str, Any]], bool]) -> Path | None:
-    """The first folder in `models/<kind>` whose config.json is wanted, whatever its name."""
-    return next((f for f in model_folders(kind) if wanted(config_of(kind, f))), None)
+def find_folder(category: str, wanted: Callable[[dict[str, Any]], bool]) -> Path | None:
+    """The first folder in `models/<category>` whose config.json is wanted, whatever its name."""
+    return next((f for f in model_folders(category) if wanted(config_of(category, f))), None)
 
 
-def config_of(kind: str, folder: Path) -> dict[str, Any]:
+def config_of(category: str, folder: Path) -> dict[str, Any]:
     """Its config.json; empty, with a warning, where that cannot be read."""
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        logger.warning("models/%s/%s is left out: its config.json: %s", kind, folder.name, error)
+        logger.warning(
+            "models/%s/%s is left out: its config.json: %s", category, folder.name, error
+        )
         return {}
     return config if isinstance(config, dict) else {}
 
 
 def load_folder(
-    kind: str, folder: Path, model: str | type, processor: str = "AutoProcessor"
+    category: str, folder: Path, model: str | type, processor: str = "AutoProcessor"
 ) -> Loaded:
-    """A model and its processor from a folder of `models/<kind>`, safetensors only: classes of
+    """A model and its processor from a folder of `models/<category>`, safetensors only: classes of
     transformers by name, or a model class like them.
 
     Raises ValueError naming the folder where it is not whole: transformers itself fills weights
     that are missing with random numbers.
     """
-    place = f"models/{kind}/{folder.name}"
+    place = f"models/{category}/{folder.name}"
     name = model if isinstance(model, str) else model.__name__
     return load_once(name, folder, lambda path: _read(path, model, processor, place))
 

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..regions.body18 import BODY_POINTS
 from . import raster
 from .draw import limb_ellipses
 from .palette import BLACK, LIMB0, Labels
-from .skeleton import BODY_POINTS, LIMBS, Skeleton
+from .skeleton import LIMBS, Skeleton
 
 _PLAIN = 0.3  # part of a limb's ellipse that shows its colour where little lies over it
 _LEAST = 0.03  # the same, at the least, in a blurred picture

@@ -8,20 +8,20 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..prompt.order import parse_order
 from ..regions.layout import Layout, lay_out
 from ..regions.people import Shape, body_regions
 from .default import MIN_HEAD, Framing, default_pose
 from .draw import Style, draw
 from .joints import pose_of, read_joints
 from .people import (
-    Casting,
+    Assignment,
     Match,
     Mismatch,
-    cast,
+    assign,
     describe,
     keep_people,
     merge_regions,
-    parse_order,
     words_needed,
 )
 from .size import canvas_size
@@ -158,8 +158,10 @@ def pose_control(options: Options, inputs: Inputs, estimate: Estimate) -> PoseCo
         kept = keep_people(found.pose, sort=not found.listed)
         if kept.people:
             masks = inputs.person_masks if options.match is Match.BY_WORDS else None
-            casting = cast(kept, wanted, order=order, masks=masks, on_mismatch=options.on_mismatch)
-            return _of_bodies(options, kept, casting, found, width, height)
+            assignment = assign(
+                kept, wanted, order=order, masks=masks, on_mismatch=options.on_mismatch
+            )
+            return _of_bodies(options, kept, assignment, found, width, height)
         if options.on_nobody is Nobody.ERROR:
             raise ValueError(
                 f"No person was found in {found.origin}. Use a picture with people in it, lower "
@@ -216,14 +218,14 @@ def _sure(person: Skeleton, min_score: float) -> Skeleton:
 
 
 def _of_bodies(
-    options: Options, pose: Pose, casting: Casting, found: _Found, width: int, height: int
+    options: Options, pose: Pose, assignment: Assignment, found: _Found, width: int, height: int
 ) -> PoseControl:
     fitted = pose.fitted(width, height)
-    lines = [f"{len(pose.people)} bodies in {found.origin}", *describe(pose, casting)]
-    used = sorted(casting.used)
+    lines = [f"{len(pose.people)} bodies in {found.origin}", *describe(pose, assignment)]
+    used = sorted(assignment.used)
     bodies = np.stack([fitted.people[i].body for i in used])
     regions = body_regions(bodies, width, height, options.shape, options.feather, options.margin)
-    renumbered = Casting(tuple(tuple(used.index(b) for b in bs) for bs in casting.bodies))
+    renumbered = Assignment(tuple(tuple(used.index(b) for b in bs) for bs in assignment.bodies))
     shown = fitted.with_people([fitted.people[i] for i in used])
     whole = len(used) == len(pose.people)
     if found.drawn is not None and whole:
@@ -262,7 +264,7 @@ def _without_bodies(
         return PoseControl(black, empty, regions, f"{why}no pose: {wanted} equal columns", empty)
     pose, layout = default_pose(wanted, width, height, options.framing)
     # These stand in prompt order already, row by row.
-    casting = cast(pose, wanted, order=order)
+    assignment = assign(pose, wanted, order=order)
     bodies = np.stack([person.body for person in pose.people])
     regions = body_regions(bodies, width, height, options.shape, options.feather, options.margin)
     lines = [
@@ -272,9 +274,9 @@ def _without_bodies(
     if layout.head < MIN_HEAD:
         lines.append(f"heads under {MIN_HEAD} px come out badly: use a bigger canvas")
     if order:
-        lines += describe(pose, casting)
+        lines += describe(pose, assignment)
     pose_map = draw(pose, options.style)
-    return PoseControl(pose_map, pose, merge_regions(regions, casting), "\n".join(lines), pose)
+    return PoseControl(pose_map, pose, merge_regions(regions, assignment), "\n".join(lines), pose)
 
 
 def _cover(image: np.ndarray, width: int, height: int) -> np.ndarray:

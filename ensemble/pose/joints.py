@@ -1,14 +1,15 @@
 """Joints moved by hand: the text of the input `joints` -> bodies, and bodies -> that text.
 
-The text is JSON, per body a list of 18 entries in BODY_18's order: [x, y] in parts of the pose map,
-or null for a joint that is missing. Joints may lie outside the map, as feet below it do.
+The text is JSON, per body a list of 18 entries in the order of BODY_18: [x, y] in fractions of the
+pose map, or null for a joint that is missing. Joints may lie outside the map, as feet below it do.
 """
 
 import json
 
 import numpy as np
 
-from .skeleton import BODY_POINTS, FAR, Joint, Pose, Skeleton
+from ..regions.body18 import BODY_POINTS, Joint
+from .skeleton import FAR, Pose, Skeleton
 
 MOST_BODIES = 32
 _FORM = "[x, y] in parts of the picture, 0 to 1 inside it, or null where the joint is missing"

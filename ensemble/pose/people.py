@@ -24,7 +24,7 @@ class Match(str, Enum):
 
 
 @dataclass(frozen=True)
-class Casting:
+class Assignment:
     """`bodies[k]` are the indices of the pose's people that are person k of the prompt."""
 
     bodies: tuple[tuple[int, ...], ...]
@@ -50,35 +50,17 @@ def keep_people(pose: Pose, sort: bool = True) -> Pose:
     return pose.with_people(kept)
 
 
-def parse_order(order: str) -> tuple[int, ...]:
-    """`"2,1"` -> (2, 1): the person at each place from left to right, 0 for nobody. May be empty."""
-    numbers = order.replace(",", " ").split()
-    if not all(number.isdecimal() for number in numbers):
-        raise ValueError(
-            f'order: "{order}" must name who stands where, from left to right, like "2,1"; '
-            "0 leaves a body out."
-        )
-    people = tuple(int(number) for number in numbers)
-    named = sorted(person for person in people if person)
-    if named != list(range(1, len(named) + 1)):
-        raise ValueError(
-            f'order: "{order}" must name each person from 1 to {max(people)} once; '
-            "0 leaves a body out."
-        )
-    return people
-
-
-def cast(
+def assign(
     pose: Pose,
     wanted: int | None,
     *,
     order: tuple[int, ...] = (),
     masks: torch.Tensor | None = None,
     on_mismatch: Mismatch = Mismatch.ERROR,
-) -> Casting:
-    """Give every person of the prompt a body of the pose, whose people stand left to right.
+) -> Assignment:
+    """Assign every person of the prompt a body of the pose, whose people stand left to right.
 
-    wanted: people in the prompt, None for as many as there are bodies. order: see parse_order; it
+    wanted: people in the prompt, None for as many as there are bodies. order: see prompt.order.parse_order; it
     wins over masks `[K,h,w]`, one per person, which wins over left to right. ValueError names both
     numbers where they differ and on_mismatch is `error`.
     """
@@ -88,7 +70,7 @@ def cast(
     line = list(range(bodies)) if masks is None else _by_masks(pose, masks)
     wanted = len(line) if wanted is None else wanted
     if len(line) == wanted:
-        return Casting(tuple((body,) for body in line))
+        return Assignment(tuple((body,) for body in line))
     if on_mismatch is Mismatch.ERROR:
         raise ValueError(
             f"The picture shows {len(line)} people and the prompt has {wanted}. Set on_mismatch to "
@@ -98,13 +80,13 @@ def cast(
     if on_mismatch is Mismatch.CROP:
         if masks is None and len(line) > wanted:
             line = _biggest(pose, wanted)
-        return Casting(tuple((body,) for body in line[:wanted]))
+        return Assignment(tuple((body,) for body in line[:wanted]))
     if len(line) < wanted:
-        return Casting(tuple((line[k % len(line)],) for k in range(wanted)))
-    return Casting(tuple(tuple(line[k::wanted]) for k in range(wanted)))
+        return Assignment(tuple((line[k % len(line)],) for k in range(wanted)))
+    return Assignment(tuple(tuple(line[k::wanted]) for k in range(wanted)))
 
 
-def _by_order(bodies: int, wanted: int | None, order: tuple[int, ...]) -> Casting:
+def _by_order(bodies: int, wanted: int | None, order: tuple[int, ...]) -> Assignment:
     if len(order) != bodies:
         raise ValueError(
             f"order: names {len(order)} places, and the picture shows {bodies} people; name one "
@@ -115,7 +97,7 @@ def _by_order(bodies: int, wanted: int | None, order: tuple[int, ...]) -> Castin
         raise ValueError(
             f"order: names {people} people and the prompt has {wanted or 0}; name each of them once."
         )
-    return Casting(tuple((order.index(person),) for person in range(1, people + 1)))
+    return Assignment(tuple((order.index(person),) for person in range(1, people + 1)))
 
 
 def _biggest(pose: Pose, count: int) -> list[int]:
@@ -146,17 +128,17 @@ def _share(mask: torch.Tensor, pose: Pose, index: int) -> float:
     return float(mask[y, x].mean()) if len(x) else 0.0
 
 
-def describe(pose: Pose, casting: Casting) -> list[str]:
+def describe(pose: Pose, assignment: Assignment) -> list[str]:
     """One line per person of the prompt: which body, and where it stands."""
     lines = []
     across = np.argsort([torso_centre(p.body)[0] for p in pose.people], kind="stable").tolist()
-    for k, bodies in enumerate(casting.bodies, start=1):
+    for k, bodies in enumerate(assignment.bodies, start=1):
         places = [
             f"body {across.index(i) + 1} from the left, at {_percent(pose, i)} % of the width"
             for i in bodies
         ]
         lines.append(f"person {k}: " + " and ".join(places))
-    left_out = [i + 1 for i in range(len(pose.people)) if i not in casting.used]
+    left_out = [i + 1 for i in range(len(pose.people)) if i not in assignment.used]
     if left_out:
         lines.append("left out: " + ", ".join(f"body {i}" for i in left_out))
     return lines
@@ -166,15 +148,15 @@ def _percent(pose: Pose, index: int) -> int:
     return round(100 * float(torso_centre(pose.people[index].body)[0]) / pose.width)
 
 
-def merge_regions(regions: torch.Tensor, casting: Casting) -> torch.Tensor:
+def merge_regions(regions: torch.Tensor, assignment: Assignment) -> torch.Tensor:
     """Regions of bodies `[N,H,W]` -> of people `[K,H,W]`.
 
     A person with several bodies has all their regions; people who share a body share its region.
     """
-    takers = [sum(body in bodies for bodies in casting.bodies) for body in range(len(regions))]
+    takers = [sum(body in bodies for bodies in assignment.bodies) for body in range(len(regions))]
     people = [
         torch.stack([regions[body] / takers[body] for body in bodies]).sum(dim=0)
-        for bodies in casting.bodies
+        for bodies in assignment.bodies
     ]
     return torch.stack(people)
 

@@ -7,10 +7,11 @@ far as it lies in the picture, shows its colour; what is hidden stays missing.
 
 import numpy as np
 
+from ..regions.body18 import BODY_POINTS
 from . import discs, palette, raster
 from .assemble import Candidate, assemble
 from .palette import Labels
-from .skeleton import BODY_POINTS, Pose
+from .skeleton import Pose
 
 _MAX_RADIUS = 64
 
@@ -23,7 +24,7 @@ def recognise(image: np.ndarray) -> bool:
 def read(image: np.ndarray) -> Pose:
     """The people of a pose map, RGB uint8 `[H,W,3]`, in pixels of that picture.
 
-    Joints whose person cannot be told - no limb leads to them - come as people of their own with
+    Joints whose person is not known - no limb leads to them - come as people of their own with
     that one joint; nothing is guessed.
     """
     labels = palette.sharpened(palette.label(image), image)

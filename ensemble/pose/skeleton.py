@@ -1,38 +1,16 @@
 """The skeleton of a person and the pose of a picture, and POSE_KEYPOINT in and out.
 
-Joints are OpenPose's BODY_18, in the order ControlNet's maps know; right and left are the person's
-own. Coordinates are pixels, x to the right and y down; a joint with score 0 is missing.
+Coordinates are pixels, x to the right and y down; a joint with score 0 is missing.
 """
 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from enum import IntEnum
 from typing import Any
 
 import numpy as np
 
-
-class Joint(IntEnum):
-    NOSE = 0
-    NECK = 1
-    R_SHOULDER = 2
-    R_ELBOW = 3
-    R_WRIST = 4
-    L_SHOULDER = 5
-    L_ELBOW = 6
-    L_WRIST = 7
-    R_HIP = 8
-    R_KNEE = 9
-    R_ANKLE = 10
-    L_HIP = 11
-    L_KNEE = 12
-    L_ANKLE = 13
-    R_EYE = 14
-    L_EYE = 15
-    R_EAR = 16
-    L_EAR = 17
-
+from ..regions.body18 import BODY_POINTS
 
 # Pairs of joints in the order ControlNet's maps paint them; limb i has colour i.
 LIMBS = (
@@ -44,7 +22,7 @@ HAND_EDGES = tuple(
     for finger in range(5)
     for step in range(4)
 )
-BODY_POINTS, FACE_POINTS, HAND_POINTS, FOOT_POINTS = 18, 70, 21, 6
+FACE_POINTS, HAND_POINTS, FOOT_POINTS = 70, 21, 6
 # BODY_25 holds the middle of the hips at 8 and the feet at 19 to 24; this picks BODY_18 out of it.
 _FROM_BODY_25 = (0, 1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18)
 # A joint farther outside the picture than this many pictures is a broken number, not a person.

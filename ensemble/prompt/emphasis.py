@@ -68,23 +68,23 @@ def parse_a1111(text: str) -> list[tuple[str, float]]:
 
 
 def _tokens(text: str) -> tuple[list[str], list[str], list[float]]:
-    """Three lists of one length: text, the bracket it is if it counts as one, its factor."""
+    """Per token: its text, its bracket (empty if it is none that counts), and its factor."""
     pieces: list[str] = []
     shapes: list[str] = []
     factors: list[float] = []
     opened: dict[str, list[int]] = {"(": [], "[": []}
     for token in _A1111_TOKEN.finditer(text):
-        kind, piece, shape = token.lastgroup, token[0], ""
+        group, piece, shape = token.lastgroup, token[0], ""
         factor = 1.0
-        if kind == "escaped":
+        if group == "escaped":
             piece = token["escaped"]
-        elif kind == "open":
+        elif group == "open":
             shape, factor = piece, ROUND if piece == "(" else SQUARE
             opened[shape].append(len(pieces))
-        elif kind in ("weight", "close") and opened[_OPENING[piece[-1]]]:
+        elif group in ("weight", "close") and opened[_OPENING[piece[-1]]]:
             shape = piece[-1]
             start = opened[_OPENING[shape]].pop()
-            if kind == "weight":
+            if group == "weight":
                 factors[start] = float(token["weight"])
         pieces.append(piece)
         shapes.append(shape)

@@ -6,21 +6,11 @@ else.
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .errors import PromptError
 from .tags import TAG, LoraTag, read_tag, without_tags
-
-__all__ = [
-    "BreakPrompt",
-    "NegativePrompt",
-    "OneBreakError",
-    "Part",
-    "PromptError",
-    "parse_break",
-    "parse_negative",
-    "split_parts",
-]
 
 # Not inside a longer word, nor COFFEE-BREAK. A tag is tried first, so a file named BREAK stays in
 # its tag.
@@ -41,11 +31,11 @@ class OneBreakError(PromptError):
 
 @dataclass(frozen=True)
 class Part:
-    """One part between two BREAKs. `text` has no tags; `start`, `end` and the tags' offsets are in
-    the whole prompt.
-    """
+    """One part between two BREAKs."""
 
+    # Without tags.
     text: str
+    # Their offsets are in the whole prompt, as are `start` and `end`.
     loras: tuple[LoraTag, ...]
     start: int
     end: int
@@ -86,7 +76,11 @@ def parse_break(text: str) -> BreakPrompt:
     """Split a prompt into its parts. Raises PromptError, which says where, for text that is a
     mistake for certain.
     """
-    parts = split_parts(text)
+    return assemble(text, split_parts(text))
+
+
+def assemble(text: str, parts: Sequence[Part]) -> BreakPrompt:
+    """The prompt of the parts that `split_parts` found in `text`."""
     base, people = parts[0], tuple(parts[2:])
     common = parts[1] if len(parts) > 1 else Part("", (), len(text), len(text))
     if not people and common.loras:

@@ -1,4 +1,4 @@
-"""Astria's prompt text <-> Recipe.
+"""Astria's prompt text -> Recipe.
 
 `prompt --flag value … key=value …`: the prompt may hold BREAKs, tags and flags; settings follow,
 on its line or on their own. A value runs to the next setting; empty means unset.
@@ -10,11 +10,10 @@ from dataclasses import replace
 
 from ..prompt.errors import PromptError
 from ..prompt.flags import Flag, FlagKind, take_flags
-from ..prompt.grammar import parse_break, parse_negative
+from ..prompt.reading import read_prompt
 from . import readers
-from .checking import check, control_character, is_unset, nearest, too_long
-from .problems import Notes
-from .reading import Reading
+from .checking import Checker, control_character, is_unset, nearest
+from .problems import Reading
 from .recipe import Recipe, Service
 from .settings import ASTRIA_FLAGS, ASTRIA_SETTINGS, Setting
 
@@ -29,30 +28,26 @@ _MOST_PROBLEMS = 20
 
 def read_astria(text: str, *, strict: bool = False) -> Reading:
     """Read a text as pasted. Offsets in problems count without BOM and with `\\n` line ends."""
-    if (reason := too_long(text)) is not None:
-        notes = Notes("")
-        notes.error("text", reason)
-        return Reading(None, tuple(notes.problems))
     text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
-    notes = Notes(text)
-    control = control_character(text)
-    if control is not None:
-        notes.error("text", f"has a control character, {text[control]!a}; delete it", control)
+    checker = Checker(text, strict=strict)
+    if checker.is_too_long("text"):
+        return checker.reading(None)
+    if (control := control_character(text)) is not None:
+        checker.error("text", f"has a control character, {text[control]!a}; delete it", control)
     keys = _keys(text)
     key = next(keys, None)
-    values: dict[str, object] = {}
-    prompt, flags = _take_flags(text[: key.start()] if key else text, notes)
+    prompt, flags = _take_flags(text[: key.start()] if key else text, checker)
     for flag in flags:
-        _put(_FLAGS[flag.name], _flag_value(flag), flag.start, values, notes, strict)
+        _put(_FLAGS[flag.name], _flag_value(flag), flag.start, checker)
     seen: set[str] = set()
-    while key and not notes.full:
+    while key and not checker.full:
         following = next(keys, None)
         raw = text[key.end() : following.start() if following else len(text)]
-        _read_setting(key, raw.strip(), seen, values, notes, strict)
+        _read_setting(key, raw.strip(), seen, checker)
         key = following
-    recipe = replace(Recipe(Service.ASTRIA, prompt=prompt.strip()), **values)
-    _check_prompt(recipe, text, notes)
-    return Reading(None if notes.failed else recipe, tuple(notes.problems))
+    recipe = replace(Recipe(Service.ASTRIA, prompt=prompt.strip()), **checker.values)
+    _check_prompt(recipe, checker)
+    return checker.reading(recipe)
 
 
 def _keys(text: str) -> Iterator[re.Match[str]]:
@@ -70,14 +65,14 @@ def _keys(text: str) -> Iterator[re.Match[str]]:
             yield found
 
 
-def _take_flags(prompt: str, notes: Notes) -> tuple[str, tuple[Flag, ...]]:
+def _take_flags(prompt: str, checker: Checker) -> tuple[str, tuple[Flag, ...]]:
     """Like prompt.flags.take_flags, but goes on after a bad flag to find the others."""
     for _ in range(_MOST_PROBLEMS):
         try:
             return take_flags(prompt, _SPEC)
         except PromptError as error:
             message = str(error).partition(" (line ")[0]
-            notes.error("flag", message, error.offset)
+            checker.error("flag", message, error.offset)
             good, bad = prompt[: error.offset], prompt[error.offset :]
             prompt = good + re.sub(r"\S+", lambda word: " " * len(word[0]), bad, count=1)
     return prompt, ()
@@ -89,94 +84,39 @@ def _flag_value(flag: Flag) -> str:
     return " ".join(f'"{word}"' if re.search(r"[\s,]", word) else word for word in flag.words)
 
 
-def _read_setting(
-    key: re.Match[str],
-    raw: str,
-    seen: set[str],
-    values: dict[str, object],
-    notes: Notes,
-    strict: bool,
-) -> None:
+def _read_setting(key: re.Match[str], raw: str, seen: set[str], checker: Checker) -> None:
     offset = key.start("key")
     setting = _SETTINGS.get(key["key"])
     if setting is None:
         name = key["key"][:60]
-        notes.error(name, f"unknown setting; {nearest(name, _SETTINGS)}", offset)
+        checker.error(name, f"unknown setting; {nearest(name, _SETTINGS)}", offset)
     elif setting.key in seen:
-        notes.error(setting.key, "is given twice; keep one", offset)
+        checker.error(setting.key, "is given twice; keep one", offset)
     elif not is_unset(setting, raw):
-        _put(setting, raw, offset, values, notes, strict)
+        _put(setting, raw, offset, checker)
     seen.add(key["key"])
 
 
-def _put(
-    setting: Setting,
-    raw: str,
-    offset: int,
-    values: dict[str, object],
-    notes: Notes,
-    strict: bool,
-) -> None:
-    value = check(setting, raw, notes, offset, strict=strict)
+def _put(setting: Setting, raw: str, offset: int, checker: Checker) -> None:
+    value = checker.check(setting, raw, offset)
     if value is None:
         return
     if setting.field is None:
-        notes.warning(setting.key, f"does {setting.acts}", offset)
-    elif values.get(setting.field, value) != value:
-        notes.error(setting.key, "disagrees with the same setting above; keep one", offset)
-    else:
-        values[setting.field] = value
+        checker.warning(setting.key, f"does {setting.acts}", offset)
+    elif checker.values.setdefault(setting.field, value) != value:
+        checker.error(setting.key, "disagrees with the same setting above; keep one", offset)
 
 
-def _check_prompt(recipe: Recipe, text: str, notes: Notes) -> None:
-    """The grammar inside prompt and negative; flags taken out may have cost the offset."""
-    people = 0
-    for setting, part in (("prompt", recipe.prompt), ("negative_prompt", recipe.negative)):
-        start = text.find(part)
-        try:
-            if setting == "prompt":
-                people = len(parse_break(part).people)
-            else:
-                parse_negative(part, people)
-        except PromptError as error:
-            message = str(error).rpartition(" (line ")[0]
-            notes.error(setting, message, start + error.offset if start >= 0 else None)
+def _check_prompt(recipe: Recipe, checker: Checker) -> None:
+    """Check the grammar of prompt and negative. Where flags were taken out, the offset is unknown."""
+    reading = read_prompt(recipe.prompt, recipe.negative)
+    texts = {"text": ("prompt", recipe.prompt), "negative": ("negative_prompt", recipe.negative)}
+    for problem in reading.problems:
+        setting, part = texts[problem.input]
+        start = checker.text.find(part)
+        error = problem.error
+        message = str(error).rpartition(" (line ")[0]
+        offset = getattr(error, "offset", 0)
+        checker.error(setting, message, start + offset if start >= 0 else None)
     if not recipe.prompt and not recipe.input_image:
-        notes.error("prompt", "is empty; write what the picture shows, or name an input picture")
-
-
-class NotWritableError(ValueError):
-    """The recipe holds something that Astria's text has no words for."""
-
-
-def write_astria(recipe: Recipe) -> str:
-    """The text that reads back as `recipe`. Raises NotWritableError where there is none."""
-    flags = [_written_flag(s, getattr(recipe, s.field)) for s in ASTRIA_FLAGS if s.field]
-    lines = [" ".join([recipe.prompt, *filter(None, flags)])]
-    written: set[str] = set()
-    for setting in ASTRIA_SETTINGS:
-        if setting.field and setting.field not in written:
-            written.add(setting.field)
-            lines.append(f"{setting.key}={_written(getattr(recipe, setting.field))}")
-    text = "\n".join(lines) + "\n"
-    if read_astria(text).recipe != recipe:
-        raise NotWritableError("this recipe cannot be written as Astria's text")
-    return text
-
-
-def _written_flag(setting: Setting, value: object) -> str:
-    if value is None or value == ():
-        return ""
-    if value is True:
-        return f"--{setting.key}"
-    return f"--{setting.key} {_written(value)}"
-
-
-def _written(value: object) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, tuple):
-        return " ".join(_written(item) for item in value)
-    return str(value)
+        checker.error("prompt", "is empty; write what the picture shows, or name an input picture")

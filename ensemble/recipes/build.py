@@ -18,23 +18,23 @@ class OutputSize(Enum):
 
 @dataclass(frozen=True)
 class Options:
-    """Choices that are the user's machine's, not the recipe's.
+    """Choices that depend on the user's machine and not on the recipe."""
 
-    `seed` stands in for a seed the recipe leaves open. `skip_missing` leaves out what the machine
-    lacks, and the report says what; `checkpoint` is for recipes that name none.
-    """
-
+    # Stands in for a seed that the recipe leaves open.
     seed: int = 0
+    # For recipes that name none.
     checkpoint: str | None = None
     allow_approximate: bool = False
     output_size: OutputSize = OutputSize.RECIPE
+    # Whether to leave out what the machine lacks; the report says what.
     skip_missing: bool = False
+    # Of the saved pictures' names.
     prefix: str = "ensemble"
 
 
 @dataclass
 class Flow:
-    """Where the picture has got to: the links the next stage takes."""
+    """The links that the next stage takes."""
 
     model: Link
     clip: Link
@@ -43,10 +43,16 @@ class Flow:
     negative: Link | None = None
     people: Link | None = None
     regions: Link | None = None
+    # The input picture, and the same at working size.
     original: Link | None = None
     source: Link | None = None
     mask: Link | None = None
     image: Link | None = None
+
+    @property
+    def conditioning(self) -> dict[str, Link | None]:
+        """Positive and negative as inputs of a node."""
+        return {"positive": self.positive, "negative": self.negative}
 
 
 @dataclass
@@ -59,37 +65,34 @@ class Build:
     graph: Graph = field(default_factory=Graph)
     missing: list[Missing] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    files: list[tuple[str, str, str]] = field(default_factory=list)
+    # `folder`, `name` and `file` of each file that is used.
+    files: list[dict[str, str]] = field(default_factory=list)
     refused: list[Problem] = field(default_factory=list)
+    # File name -> picture, to be put into the input folder before the graph is queued.
     uploads: dict[str, bytes] = field(default_factory=dict)
 
     def refuse(self, setting: str, message: str) -> None:
         """Note something that cannot be built whatever is installed."""
         self.refused.append(Problem(Severity.ERROR, setting, message))
 
-    def find(self, kind: str, name: str, setting: str) -> str | None:
-        """The file `name` means, noted for the report; None after noting that it is missing."""
-        try:
-            file = self.library.find(name, kind)
-        except ValueError as error:
-            self.missing.append(Missing(setting, kind, name, str(error)))
-            return None
-        self.files.append((kind, name, file))
+    def use(self, folder: str, name: str, file: str) -> str:
+        """The file, noted for the report."""
+        self.files.append({"folder": folder, "name": name, "file": file})
         return file
 
-    def first(self, kind: str, setting: str, hint: str, *words: str) -> str | None:
-        """The first file of a folder, or of those with one of `words` in its name; or None, noted."""
-        for file in self.library.files.get(kind, ()):
-            if not words or any(word in file.lower() for word in words):
-                self.files.append((kind, setting, file))
-                return file
-        self.missing.append(Missing(setting, kind, "", hint))
-        return None
+    def find(self, folder: str, name: str, setting: str) -> str | None:
+        """The file `name` means, noted for the report; None after noting that it is missing."""
+        try:
+            file = self.library.find(name, folder)
+        except ValueError as error:
+            self.missing.append(Missing(setting, folder, name, str(error)))
+            return None
+        return self.use(folder, name, file)
 
-    def has_node(self, node: str, setting: str) -> bool:
-        """Whether a node is registered; noted as missing where it is not."""
-        if node in self.library.nodes:
-            return True
-        hint = f"the node {node} is not installed; update Ensemble Portraits, or leave this off"
-        self.missing.append(Missing(setting, "nodes", node, hint))
-        return False
+    def first(self, folder: str, setting: str, hint: str, *words: str) -> str | None:
+        """The first file of a folder, or of those with one of `words` in its name; or None, noted."""
+        for file in self.library.files.get(folder, ()):
+            if not words or any(word in file.lower() for word in words):
+                return self.use(folder, setting, file)
+        self.missing.append(Missing(setting, folder, "", hint))
+        return None

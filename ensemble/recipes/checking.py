@@ -1,10 +1,10 @@
-"""One raw value of a setting -> a checked value for the Recipe."""
+"""Raw values of settings -> checked values for the Recipe."""
 
 import difflib
 import re
 from collections.abc import Iterable
 
-from .problems import Notes
+from .problems import Problems
 from .readers import UNSET, Scalar, text
 from .settings import Setting
 
@@ -13,13 +13,6 @@ MAX_TEXT = 1_000_000
 _PICTURE = re.compile(r"data:image\\?/[a-z]{1,5};base64,[A-Za-z0-9+/=\\]*", re.IGNORECASE)
 # Below space but tab and newlines, DEL, and halves of surrogate pairs, which JSON can spell.
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
-
-
-def too_long(text: str) -> str | None:
-    """What to say of a text beyond MAX_TEXT; pictures in data URLs do not count."""
-    if len(text) <= MAX_TEXT or len(_PICTURE.sub("", text)) <= MAX_TEXT:
-        return None
-    return f"has {len(text):,} characters; at most {MAX_TEXT:,} are read, pictures aside"
 
 
 def is_unset(setting: Setting, raw: Scalar | None) -> bool:
@@ -38,60 +31,72 @@ def control_character(value: str) -> int | None:
     return found.start() if found else None
 
 
-def check(
-    setting: Setting, raw: Scalar, notes: Notes, offset: int | None, *, strict: bool
-) -> object | None:
-    """The value for the Recipe, or None after an error was noted."""
-    try:
-        value = setting.read(raw)
-    except ValueError as reason:
-        notes.error(setting.key, f"{reason}, not {shown(raw)}", offset)
-        return None
-    if not isinstance(value, int | float | tuple) or isinstance(value, bool):
-        return value
-    numbers = value if isinstance(value, tuple) else (value,)
-    for number in numbers:
-        if isinstance(number, int | float) and not _in_range(
-            setting, number, notes, offset, strict
-        ):
-            return None
-    if setting.multiple > 1 and isinstance(value, int) and value % setting.multiple:
-        return _to_multiple(setting, value, notes, offset, strict)
-    return value
+class Checker(Problems):
+    """Checks the settings of one text: right values go into `values`, by the Recipe's fields.
 
+    With `strict` the service's own ranges bind; else going beyond them is a warning.
+    """
 
-def _in_range(
-    setting: Setting, number: float, notes: Notes, offset: int | None, strict: bool
-) -> bool:
-    if _outside(number, setting.least, setting.most):
-        limits = f"between {setting.least:g} and {setting.most:g}"
-        notes.error(setting.key, f"must be {limits}, not {number:g}", offset)
-        return False
-    if _outside(number, setting.low, setting.high):
-        low = setting.least if setting.low is None else setting.low
-        message = f"{number:g} is outside the service's range, {low:g} to {setting.high:g}"
-        if strict:
-            notes.error(setting.key, message, offset)
+    def __init__(self, text: str, *, strict: bool) -> None:
+        super().__init__(text)
+        self.values: dict[str, object] = {}
+        self._strict = strict
+
+    def is_too_long(self, setting: str) -> bool:
+        """Whether the text is longer than is read, which is noted; pictures in data URLs do not
+        count.
+        """
+        if len(self.text) <= MAX_TEXT or len(_PICTURE.sub("", self.text)) <= MAX_TEXT:
             return False
-        notes.warning(setting.key, f"{message}; it is used as written", offset)
-    return True
+        self.error(
+            setting,
+            f"has {len(self.text):,} characters; at most {MAX_TEXT:,} are read, pictures aside",
+        )
+        return True
+
+    def check(self, setting: Setting, raw: Scalar, offset: int | None) -> object | None:
+        """The value for the Recipe, or None after an error was noted."""
+        try:
+            value = setting.read(raw)
+        except ValueError as reason:
+            self.error(setting.key, f"{reason}, not {shown(raw)}", offset)
+            return None
+        if not isinstance(value, int | float | tuple) or isinstance(value, bool):
+            return value
+        for number in value if isinstance(value, tuple) else (value,):
+            if isinstance(number, int | float) and not self._in_range(setting, number, offset):
+                return None
+        if setting.multiple > 1 and isinstance(value, int) and value % setting.multiple:
+            return self._to_multiple(setting, value, offset)
+        return value
+
+    def _in_range(self, setting: Setting, number: float, offset: int | None) -> bool:
+        if _outside(number, setting.least, setting.most):
+            limits = f"between {setting.least:g} and {setting.most:g}"
+            self.error(setting.key, f"must be {limits}, not {number:g}", offset)
+            return False
+        if _outside(number, setting.low, setting.high):
+            low = setting.least if setting.low is None else setting.low
+            message = f"{number:g} is outside the service's range, {low:g} to {setting.high:g}"
+            if self._strict:
+                self.error(setting.key, message, offset)
+                return False
+            self.warning(setting.key, f"{message}; it is used as written", offset)
+        return True
+
+    def _to_multiple(self, setting: Setting, value: int, offset: int | None) -> int | None:
+        step = setting.multiple
+        if self._strict:
+            self.error(setting.key, f"must be divisible by {step}, not {value}", offset)
+            return None
+        rounded = max(round(value / step), 2) * step
+        message = f"{value} is not divisible by {step}; {rounded} is used"
+        self.warning(setting.key, message, offset)
+        return rounded
 
 
 def _outside(number: float, low: float | None, high: float | None) -> bool:
     return (low is not None and number < low) or (high is not None and number > high)
-
-
-def _to_multiple(
-    setting: Setting, value: int, notes: Notes, offset: int | None, strict: bool
-) -> int | None:
-    if strict:
-        notes.error(setting.key, f"must be divisible by {setting.multiple}, not {value}", offset)
-        return None
-    rounded = max(round(value / setting.multiple), 2) * setting.multiple
-    notes.warning(
-        setting.key, f"{value} is not divisible by {setting.multiple}; {rounded} is used", offset
-    )
-    return rounded
 
 
 def shown(value: object) -> str:

@@ -14,18 +14,21 @@ from .stage_finish import add_finish
 from .stage_models import add_models
 from .stage_picture import add_control, add_latent, add_mask, add_pose, add_source
 from .stage_sample import add_sampling, add_second_passes, check_scheduler
-from .stage_text import add_text, parsed
+from .stage_text import add_text
 
 MOST_PEOPLE = 16
 
 
 @dataclass(frozen=True)
 class Compiled:
-    """`uploads` must be in the input folder before the graph is queued: name -> picture file."""
+    """The graph, and all that acted in it."""
 
+    # With every default filled in.
+    recipe: Recipe
     graph: ApiGraph
     report: dict[str, Any]
     missing: tuple[Missing, ...]
+    # File name -> picture, to be put into the input folder before the graph is queued.
     uploads: dict[str, bytes]
 
 
@@ -57,12 +60,12 @@ def compile_recipe(recipe: Recipe, library: Library, options: Options) -> Compil
         "pictures": [
             {"seed": full.seed, "batch_index": index} for index in range(full.pictures or 1)
         ],
-        "defaults": {each.setting: each.value for each in acted},
+        "defaults": acted,
         "notes": build.notes,
         "left_out": [str(each) for each in missing],
-        "files": [{"folder": kind, "name": name, "file": file} for kind, name, file in build.files],
+        "files": build.files,
     }
-    return Compiled(build.graph.nodes, report, missing, build.uploads)
+    return Compiled(full, build.graph.nodes, report, missing, build.uploads)
 
 
 def _add_stages(build: Build) -> None:
@@ -83,7 +86,7 @@ def _add_stages(build: Build) -> None:
 def _check_people(build: Build) -> None:
     if build.recipe.service is Service.LORA_MULTI:
         return
-    people = parsed(build).people
+    people = build.recipe.parts.people
     if len(people) > MOST_PEOPLE:
         build.refuse("prompt", f"has {len(people)} people; at most {MOST_PEOPLE} can be told apart")
     for index, person in enumerate(people):
@@ -94,4 +97,4 @@ def _check_people(build: Build) -> None:
 def _runs_without(missing: tuple[Missing, ...]) -> bool:
     """Whether leaving out what is missing leaves a graph that can run: not without a checkpoint, an
     input picture or a VAE."""
-    return all(each.kind not in ("checkpoints", "images") for each in missing)
+    return all(each.folder not in ("checkpoints", "images") for each in missing)

@@ -1,9 +1,8 @@
-"""What acts where a recipe says nothing, and the record of it."""
+"""Defaults where a recipe says nothing, and which of them act."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from ..prompt.grammar import parse_break
 from .recipe import Recipe, Service, Task
 from .schedulers import UnknownSchedulerError, find
 from .settings import ASTRIA_FLAGS, ASTRIA_SETTINGS, JSON_FIELDS
@@ -37,16 +36,9 @@ _AREA = 512 * 512
 _RATIOS = {"1:1": 1.0, "portrait": 0.8, "16:9": 16 / 9, "landscape": 1.25, "anamorphic": 2.39}
 
 
-@dataclass(frozen=True)
-class Acted:
-    """A default that acted, under the service's own name for the setting."""
-
-    setting: str
-    value: object
-
-
-def fill_defaults(recipe: Recipe, seed: int) -> tuple[Recipe, tuple[Acted, ...]]:
-    """The recipe with every default filled in, and those of them that act.
+def fill_defaults(recipe: Recipe, seed: int) -> tuple[Recipe, dict[str, object]]:
+    """The recipe with every default filled in, and those of them that act, under the service's own
+    names of the settings.
 
     `seed` stands in for a seed that is not given. Width and height stay unset where the input picture
     decides them.
@@ -60,9 +52,9 @@ def fill_defaults(recipe: Recipe, seed: int) -> tuple[Recipe, tuple[Acted, ...]]
     acted = {name: value for name, value in wanted.items() if getattr(recipe, name) is None}
     full = replace(recipe, **acted)
     names, waiting = service_names(recipe), idle(full)
-    return full, tuple(
-        Acted(names.get(name, name), value) for name, value in acted.items() if name not in waiting
-    )
+    return full, {
+        names.get(name, name): value for name, value in acted.items() if name not in waiting
+    }
 
 
 def idle(recipe: Recipe) -> dict[str, str]:
@@ -110,10 +102,11 @@ def is_lora_multi_text(recipe: Recipe) -> bool:
 
 
 def keeps_background(recipe: Recipe) -> bool:
-    """Astria's mode 3: nothing said of the scene, and a picture with people: they are replaced."""
-    prompt = parse_break(recipe.prompt)
+    """Astria's mode 3: an empty base and a picture; only the people in it are painted again."""
     masked = recipe.mask_image or recipe.mask_prompt
-    return bool(prompt.people and not prompt.base.text and is_image_to_image(recipe) and not masked)
+    if not recipe.people or masked or not is_image_to_image(recipe):
+        return False
+    return not recipe.parts.base.text
 
 
 def _canvas(recipe: Recipe) -> dict[str, int]:

@@ -13,14 +13,14 @@ _SEEDS = ("seed", "noise_seed")
 
 @dataclass(frozen=True)
 class Input:
-    """One input as the editor sees it; `extra` are values of widgets the editor adds behind it, and
-    `last` of those it adds behind all inputs."""
+    """One input as the editor sees it."""
 
     name: str
-    kind: str
+    type: str
     widget: bool
     default: object = None
     multiline: bool = False
+    # Values of widgets that the editor adds behind it, and behind all inputs.
     extra: tuple[str, ...] = ()
     last: tuple[str, ...] = ()
 
@@ -36,27 +36,27 @@ def inputs_of(
     order = info.get("input_order") or {part: list(each) for part, each in info["input"].items()}
     for part in ("required", "optional"):
         for name in order.get(part, ()):
-            kind, *rest = info["input"][part][name]
+            type_, *rest = info["input"][part][name]
             options = rest[0] if rest else {}
             full = f"{prefix}{name}"
-            yield _input(full, kind, options)
-            if kind == _DYNAMIC:
+            yield _input(full, type_, options)
+            if type_ == _DYNAMIC:
                 chosen = values.get(full, options["options"][0]["key"])
                 option = next(each for each in options["options"] if each["key"] == chosen)
                 yield from inputs_of(values, {"input": option["inputs"]}, f"{full}.")
 
 
-def _input(name: str, kind: Any, options: Mapping[str, Any]) -> Input:
-    if kind == _DYNAMIC:
-        return Input(name, kind, True, options["options"][0]["key"])
-    choices = kind if isinstance(kind, list) else options.get("options")
-    kind = "COMBO" if isinstance(kind, list) else kind
-    widget = kind in _WIDGETS and not options.get("forceInput")
-    seeded = kind == "INT" and (name in _SEEDS or options.get("control_after_generate"))
+def _input(name: str, type_: Any, options: Mapping[str, Any]) -> Input:
+    if type_ == _DYNAMIC:
+        return Input(name, type_, True, options["options"][0]["key"])
+    choices = type_ if isinstance(type_, list) else options.get("options")
+    type_ = "COMBO" if isinstance(type_, list) else type_
+    widget = type_ in _WIDGETS and not options.get("forceInput")
+    seeded = type_ == "INT" and (name in _SEEDS or options.get("control_after_generate"))
     extra = ("fixed",) if seeded else ()
     last = ("image",) if options.get("image_upload") else ()
-    default = options.get("default", choices[0] if kind == "COMBO" and choices else None)
-    return Input(name, kind, widget, default, bool(options.get("multiline")), extra, last)
+    default = options.get("default", choices[0] if type_ == "COMBO" and choices else None)
+    return Input(name, type_, widget, default, bool(options.get("multiline")), extra, last)
 
 
 def complete(graph: ApiGraph, definitions: Mapping[str, Any]) -> None:

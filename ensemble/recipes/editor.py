@@ -63,13 +63,13 @@ def _node(number: int, node: dict[str, Any], info: Mapping[str, Any]) -> dict[st
             last += each.last
             height += _TEXT_BOX if each.multiline else _ROW
         if not each.widget or is_link(value):
-            socket: dict[str, Any] = {"name": each.name, "type": each.kind, "link": None}
+            socket: dict[str, Any] = {"name": each.name, "type": each.type, "link": None}
             if each.widget:
                 socket["widget"] = {"name": each.name}
             sockets.append(socket)
     outputs = [
-        {"name": name, "type": "COMBO" if isinstance(kind, list) else kind, "links": []}
-        for name, kind in zip(info["output_name"], info["output"], strict=True)
+        {"name": name, "type": "COMBO" if isinstance(type_, list) else type_, "links": []}
+        for name, type_ in zip(info["output_name"], info["output"], strict=True)
     ]
     height += _ROW * max(len(sockets), len(outputs))
     height += _SHOWN.get(node["class_type"], 0)

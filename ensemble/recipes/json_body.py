@@ -5,12 +5,11 @@ from dataclasses import replace
 
 from ..prompt.errors import PromptError
 from ..prompt.tags import take_tags
-from .checking import check, control_character, is_unset, nearest, too_long
-from .problems import Notes
+from .checking import Checker, control_character, is_unset, nearest
+from .problems import Reading
 from .readers import Scalar, name, names
-from .reading import Reading
 from .recipe import Recipe, Service, Task
-from .settings import JSON_ALIASES, JSON_FIELDS, Setting
+from .settings import JSON_ALIASES, JSON_FIELDS
 
 _FIELDS = {setting.key: setting for setting in JSON_FIELDS}
 
@@ -21,44 +20,41 @@ class _Object(list):
 
 def read_json(text: str, *, task: Task | None = None, strict: bool = False) -> Reading:
     """Read a body. Without `task` the call is told by its pictures: `mask_image`, `init_image`."""
-    notes = Notes(text)
-    body = _load(text, notes)
+    checker = Checker(text, strict=strict)
+    body = _load(checker)
     if body is None:
-        return Reading(None, tuple(notes.problems))
+        return checker.reading(None)
     present = {key for key, value in body if value not in (None, "")}
     if task is None:
         task = Task.INPAINT if "mask_image" in present else Task.TEXT
         if task is Task.TEXT and present & {"init_image", "init_image_url"}:
             task = Task.IMAGE
-    values: dict[str, object] = {}
     seen: dict[str, str] = {}
     for key, value in body:
-        if notes.full:
+        if checker.full:
             break
-        _read_field(key, value, task, seen, values, notes, strict)
-    recipe = replace(Recipe(Service.LORA_MULTI, task), **values)
-    _check_whole(recipe, notes)
-    return Reading(None if notes.failed else recipe, tuple(notes.problems))
+        _read_field(key, value, task, seen, checker)
+    recipe = replace(Recipe(Service.LORA_MULTI, task), **checker.values)
+    _check_whole(recipe, checker)
+    return checker.reading(recipe)
 
 
-def _load(text: str, notes: Notes) -> _Object | None:
-    if (reason := too_long(text)) is not None:
-        notes.error("body", reason)
+def _load(checker: Checker) -> _Object | None:
+    if checker.is_too_long("body"):
         return None
+    text = checker.text.removeprefix("\ufeff")
     try:
-        body = json.loads(
-            text.removeprefix("\ufeff"), object_pairs_hook=_Object, parse_constant=_refuse
-        )
+        body = json.loads(text, object_pairs_hook=_Object, parse_constant=_refuse)
     except json.JSONDecodeError as error:
-        notes.error("body", f"is not JSON: {error.msg}", error.pos)
+        checker.error("body", f"is not JSON: {error.msg}", error.pos)
     except RecursionError:
-        notes.error("body", "is nested too deep; it has one level of fields")
+        checker.error("body", "is nested too deep; it has one level of fields")
     except ValueError as error:
-        notes.error("body", f"is not JSON: {error}")
+        checker.error("body", f"is not JSON: {error}")
     else:
         if isinstance(body, _Object):
             return body
-        notes.error("body", "must be a JSON object, {...}")
+        checker.error("body", "must be a JSON object, {...}")
     return None
 
 
@@ -67,28 +63,23 @@ def _refuse(constant: str) -> None:
 
 
 def _read_field(
-    key: str,
-    value: Scalar | list | None,
-    task: Task,
-    seen: dict[str, str],
-    values: dict[str, object],
-    notes: Notes,
-    strict: bool,
+    key: str, value: Scalar | list | None, task: Task, seen: dict[str, str], checker: Checker
 ) -> None:
-    offset = _offset(key, notes)
+    offset = checker.text.find(json.dumps(key))
+    offset = offset if offset >= 0 else None
     setting = _FIELDS.get(JSON_ALIASES.get(key, key))
     if setting is None:
-        notes.error(key[:60], f"unknown field; {nearest(key, _FIELDS)}", offset)
+        checker.error(key[:60], f"unknown field; {nearest(key, _FIELDS)}", offset)
         return
     if key != setting.key:
-        notes.warning(key, f"is not a field of this call; read as {setting.key}", offset)
+        checker.warning(key, f"is not a field of this call; read as {setting.key}", offset)
     owner = setting.field or setting.key
     if owner in seen:
         both = "twice" if seen[owner] == key else f"as {seen[owner]} too"
-        notes.error(key, f"is given {both}; keep one", offset)
+        checker.error(key, f"is given {both}; keep one", offset)
         return
     if isinstance(value, list):
-        notes.error(key, "must be one value, not a list or object", offset)
+        checker.error(key, "must be one value, not a list or object", offset)
         return
     if (
         value is None
@@ -98,48 +89,32 @@ def _read_field(
         return
     seen[owner] = key
     if isinstance(value, str) and (control := control_character(value)) is not None:
-        notes.error(key, f"has a control character, {value[control]!a}; delete it", offset)
+        checker.error(key, f"has a control character, {value[control]!a}; delete it", offset)
     elif task not in setting.tasks:
         calls = " and ".join(each.value for each in setting.tasks)
-        notes.error(key, f"is a field of {calls}, and this call is {task.value}", offset)
+        checker.error(key, f"is a field of {calls}, and this call is {task.value}", offset)
     else:
-        _put(setting, value, offset, values, notes, strict)
+        read = checker.check(setting, value, offset)
+        if setting.field and read is not None:
+            checker.values[setting.field] = read
 
 
-def _put(
-    setting: Setting,
-    value: Scalar,
-    offset: int | None,
-    values: dict[str, object],
-    notes: Notes,
-    strict: bool,
-) -> None:
-    read = check(setting, value, notes, offset, strict=strict)
-    if setting.field and read is not None:
-        values[setting.field] = read
-
-
-def _offset(key: str, notes: Notes) -> int | None:
-    found = notes.text.find(json.dumps(key))
-    return found if found >= 0 else None
-
-
-def _check_whole(recipe: Recipe, notes: Notes) -> None:
-    """What no field can say alone."""
-    if not recipe.prompt and not any(problem.setting == "prompt" for problem in notes.problems):
-        notes.error("prompt", "The prompt field is required.")
+def _check_whole(recipe: Recipe, checker: Checker) -> None:
+    """Check what depends on several fields."""
+    if not recipe.prompt and not any(problem.setting == "prompt" for problem in checker.found):
+        checker.error("prompt", "The prompt field is required.")
     for field in ("prompt", "negative"):
         try:
             take_tags(getattr(recipe, field))
         except PromptError as error:
-            notes.error(field, str(error))
+            checker.error(field, str(error))
     if recipe.task is not Task.TEXT and not recipe.input_image:
-        notes.error("init_image", f"is required for {recipe.task.value}")
+        checker.error("init_image", f"is required for {recipe.task.value}")
     if recipe.task is Task.INPAINT and not recipe.mask_image:
-        notes.error("mask_image", "is required for inpaint")
+        checker.error("mask_image", "is required for inpaint")
     strengths, loras = len(recipe.lora_strengths), len(recipe.loras)
     if strengths > 1 and strengths != loras:
-        notes.error(
+        checker.error(
             "lora_strength",
             f"has {strengths} values for {loras} LoRAs; give one for all or one for each",
         )

@@ -7,14 +7,13 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Library:
-    """`files`: names by ComfyUI's folder kind; `nodes`: definitions of the registered nodes by id.
+    """Folders have ComfyUI's names (`loras`, `vae`, …); `images` is the input folder."""
 
-    `find(name, kind)` gives the file a name means, or raises ValueError that says what is near. Kinds
-    are ComfyUI's, and `images` for the input folder.
-    """
-
+    # The names of files, by folder.
     files: Mapping[str, tuple[str, ...]]
+    # The definitions of the registered nodes, by id.
     nodes: Mapping[str, Any]
+    # Name and folder -> the file that the name means, or ValueError that says what is near.
     find: Callable[[str, str], str]
 
 
@@ -23,7 +22,7 @@ class Missing:
     """One thing the recipe needs and the machine lacks, and what to do about it."""
 
     setting: str
-    kind: str
+    folder: str
     name: str
     hint: str
 

@@ -1,8 +1,10 @@
-"""What is wrong with an input, all of it at once."""
+"""What is wrong with a recipe's text, all of it at once, and what was understood of it."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
+
+from .recipe import Recipe
 
 
 class Severity(Enum):
@@ -12,11 +14,13 @@ class Severity(Enum):
 
 @dataclass(frozen=True)
 class Problem:
-    """`setting` is the key as the user wrote it; `offset` counts characters of the input from 0."""
+    """An error or warning about one setting."""
 
     severity: Severity
+    # The key as the user wrote it.
     setting: str
     message: str
+    # Characters of the text before it; line and column count from 1.
     offset: int | None = None
     line: int | None = None
     column: int | None = None
@@ -34,23 +38,42 @@ class RecipeError(ValueError):
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
 
+@dataclass(frozen=True)
+class Reading:
+    """What was understood of a text."""
+
+    # None where there is an error among the problems.
+    recipe: Recipe | None
+    problems: tuple[Problem, ...]
+
+    @property
+    def errors(self) -> tuple[Problem, ...]:
+        return tuple(p for p in self.problems if p.severity is Severity.ERROR)
+
+    @property
+    def warnings(self) -> tuple[Problem, ...]:
+        return tuple(p for p in self.problems if p.severity is Severity.WARNING)
+
+    def require(self) -> Recipe:
+        """The recipe, or RecipeError with every error."""
+        if self.recipe is None:
+            raise RecipeError(self.errors)
+        return self.recipe
+
+
 MOST_PROBLEMS = 100
 
 
-class Notes:
+class Problems:
     """Collects the problems of one text while it is read, as many as a person would read."""
 
     def __init__(self, text: str) -> None:
         self.text = text
-        self.problems: list[Problem] = []
+        self.found: list[Problem] = []
 
     @property
     def full(self) -> bool:
-        return len(self.problems) >= MOST_PROBLEMS
-
-    @property
-    def failed(self) -> bool:
-        return any(problem.severity is Severity.ERROR for problem in self.problems)
+        return len(self.found) >= MOST_PROBLEMS
 
     def error(self, setting: str, message: str, offset: int | None = None) -> None:
         self._add(Severity.ERROR, setting, message, offset)
@@ -65,4 +88,9 @@ class Notes:
         if offset is not None:
             line = self.text.count("\n", 0, offset) + 1
             column = offset - self.text.rfind("\n", 0, offset)
-        self.problems.append(Problem(severity, setting, message, offset, line, column))
+        self.found.append(Problem(severity, setting, message, offset, line, column))
+
+    def reading(self, recipe: Recipe | None) -> Reading:
+        """The outcome: no recipe where there was an error."""
+        failed = any(problem.severity is Severity.ERROR for problem in self.found)
+        return Reading(None if failed else recipe, tuple(self.found))

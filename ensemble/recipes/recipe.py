@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 from enum import Enum
+from functools import cached_property
+
+from ..prompt.grammar import BreakPrompt, parse_break
 
 
 class Service(Enum):
@@ -93,3 +96,13 @@ class Recipe:
     film_grain: bool | None = None
     safety_checker: bool | None = None
     safety_checker_type: str | None = None
+
+    @cached_property
+    def parts(self) -> BreakPrompt:
+        """The parts of a prompt in Astria's grammar. Raises PromptError."""
+        return parse_break(self.prompt)
+
+    @property
+    def people(self) -> int:
+        """How many people have a part of the prompt; none in the JSON calls, which have no parts."""
+        return len(self.parts.people) if self.service is Service.ASTRIA else 0

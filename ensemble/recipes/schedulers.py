@@ -22,14 +22,17 @@ class Fit(Enum):
 
 @dataclass(frozen=True)
 class Scheduler:
-    """One hosted name. `karras`: Karras sigmas built in, not possible, or (`None`) by choice."""
+    """One hosted name, with core's names for it."""
 
     name: str
     sampler: str
     spacing: str
     fit: Fit
+    # Karras sigmas built in, not possible, or (None) by choice.
     karras: bool | None = False
+    # The sampler where noise is drawn at each step.
     stochastic: str | None = None
+    # A LoRA that the method needs.
     lora: str | None = None
     remark: str = ""
 
@@ -55,83 +58,34 @@ class ApproximateSchedulerError(ValueError):
 SAME, NEAR, APPROXIMATE = Fit.SAME_METHOD, Fit.NEAR, Fit.APPROXIMATE
 _LCM_REMARK = "needs an LCM model or LoRA, 4 to 8 steps, CFG 1 to 2"
 
+# fmt: off
 DIFFUSERS = (
     Scheduler("DDPMScheduler", "ddpm", "ddim_uniform", SAME),
     Scheduler("DDIMScheduler", "ddim", "ddim_uniform", SAME),
-    Scheduler(
-        "PNDMScheduler",
-        "ipndm",
-        "ddim_uniform",
-        NEAR,
-        remark="the same Adams-Bashforth coefficients; PLMS takes its first step twice",
-    ),
+    Scheduler("PNDMScheduler", "ipndm", "ddim_uniform", NEAR,
+        remark="the same Adams-Bashforth coefficients; PLMS takes its first step twice"),
     Scheduler("LMSDiscreteScheduler", "lms", "normal", SAME, karras=None),
     Scheduler("EulerDiscreteScheduler", "euler", "normal", SAME, karras=None),
     Scheduler("EulerAncestralDiscreteScheduler", "euler_ancestral", "normal", SAME),
-    Scheduler(
-        "DPMSolverMultistepScheduler",
-        "dpmpp_2m",
-        "sgm_uniform",
-        SAME,
-        karras=None,
-        stochastic="dpmpp_2m_sde",
-    ),
+    Scheduler("DPMSolverMultistepScheduler", "dpmpp_2m", "sgm_uniform", SAME, karras=None,
+        stochastic="dpmpp_2m_sde"),
     Scheduler("HeunDiscreteScheduler", "heun", "normal", SAME, karras=None),
     Scheduler("KDPM2DiscreteScheduler", "dpm_2", "normal", SAME, karras=None),
-    Scheduler(
-        "DPMSolverSinglestepScheduler",
-        "dpmpp_sde",
-        "sgm_uniform",
-        NEAR,
-        karras=None,
-        remark='the service calls it "DPM++ SDE"; diffusers\' class of this name draws no noise',
-    ),
+    Scheduler("DPMSolverSinglestepScheduler", "dpmpp_sde", "sgm_uniform", NEAR, karras=None,
+        remark='the service calls it "DPM++ SDE"; diffusers\' class of this name draws no noise'),
     Scheduler("KDPM2AncestralDiscreteScheduler", "dpm_2_ancestral", "normal", SAME, karras=None),
-    Scheduler(
-        "UniPCMultistepScheduler",
-        "uni_pc_bh2",
-        "sgm_uniform",
-        NEAR,
-        karras=None,
-        remark="both bh2; core goes to order 3, diffusers stays at 2",
-    ),
-    Scheduler(
-        "DDIMInverseScheduler",
-        "ddim",
-        "ddim_uniform",
-        APPROXIMATE,
-        remark="it turns a picture into noise; DDIM forwards stands in for it",
-    ),
-    Scheduler(
-        "DEISMultistepScheduler",
-        "deis",
-        "normal",
-        NEAR,
-        karras=None,
-        remark="core integrates at order 3, diffusers at order 2",
-    ),
-    Scheduler(
-        "IPNDMScheduler",
-        "ipndm",
-        "normal",
-        NEAR,
-        remark="by name; diffusers' noise curve is not SD's",
-    ),
-    Scheduler(
-        "KarrasVeScheduler",
-        "heun",
-        "karras",
-        APPROXIMATE,
-        karras=True,
-        remark="made for variance-exploding models; Heun on Karras sigmas stands in for it",
-    ),
-    Scheduler(
-        "ScoreSdeVeScheduler",
-        "euler_ancestral",
-        "exponential",
-        APPROXIMATE,
-        remark="made for variance-exploding models; ancestral Euler stands in for it",
-    ),
+    Scheduler("UniPCMultistepScheduler", "uni_pc_bh2", "sgm_uniform", NEAR, karras=None,
+        remark="both bh2; core goes to order 3, diffusers stays at 2"),
+    Scheduler("DDIMInverseScheduler", "ddim", "ddim_uniform", APPROXIMATE,
+        remark="it turns a picture into noise; DDIM forwards stands in for it"),
+    Scheduler("DEISMultistepScheduler", "deis", "normal", NEAR, karras=None,
+        remark="core integrates at order 3, diffusers at order 2"),
+    Scheduler("IPNDMScheduler", "ipndm", "normal", NEAR,
+        remark="by name; diffusers' noise curve is not SD's"),
+    Scheduler("KarrasVeScheduler", "heun", "karras", APPROXIMATE, karras=True,
+        remark="made for variance-exploding models; Heun on Karras sigmas stands in for it"),
+    Scheduler("ScoreSdeVeScheduler", "euler_ancestral", "exponential", APPROXIMATE,
+        remark="made for variance-exploding models; ancestral Euler stands in for it"),
     Scheduler("LCMScheduler", "lcm", "sgm_uniform", SAME, remark=_LCM_REMARK),
 )
 
@@ -143,14 +97,10 @@ ASTRIA = (
     Scheduler("dpm++sde", "dpmpp_sde", "normal", SAME),
     Scheduler("dpm++sde_karras", "dpmpp_sde", "karras", SAME, karras=True),
     Scheduler("lcm", "lcm", "sgm_uniform", SAME, lora="lcm", remark=_LCM_REMARK),
-    Scheduler(
-        "tcd",
-        "euler_ancestral",
-        "sgm_uniform",
-        APPROXIMATE,
-        remark="core has no TCD; ancestral Euler stands in for it, with your TCD LoRA",
-    ),
+    Scheduler("tcd", "euler_ancestral", "sgm_uniform", APPROXIMATE,
+        remark="core has no TCD; ancestral Euler stands in for it, with your TCD LoRA"),
 )
+# fmt: on
 
 NAMES = tuple(entry.name for entry in DIFFUSERS + ASTRIA)
 _BY_NAME = {entry.name: entry for entry in DIFFUSERS + ASTRIA}

@@ -1,7 +1,6 @@
 """Every setting of the hosted services: how it is read, its range, and where it acts in the graph.
 
-One table serves both parsers, the writer and docs/recipes.md. `low` and `high` are the service's
-limits, which bind under `strict`; `least` and `most` are what ComfyUI can run at all.
+One table serves both parsers, the writer and docs/recipes.md.
 """
 
 from dataclasses import dataclass
@@ -15,18 +14,20 @@ ALL = (Task.TEXT, Task.IMAGE, Task.INPAINT)
 
 @dataclass(frozen=True)
 class Setting:
-    """`field` is the Recipe's; without one the setting does nothing here, as `acts` says.
-
-    `acts` names node and input; `default` is what acts when it is left empty.
-    """
+    """One row of the tables below, in their order."""
 
     key: str
+    # The Recipe's; without one the setting does nothing here, as `acts` says.
     field: str | None
     read: Reader
+    # Node and input.
     acts: str
+    # What acts when it is left empty.
     default: str = "off"
+    # The service's limits, which bind under `strict`.
     low: float | None = None
     high: float | None = None
+    # What ComfyUI can run at all.
     least: float | None = None
     most: float | None = None
     multiple: int = 1
@@ -47,6 +48,7 @@ _NOTHING = "nothing here"
 _PICTURE = readers.picture
 _SWITCH, _INTEGER, _NUMBER = readers.switch, readers.integer, readers.number
 
+# fmt: off
 ASTRIA_SETTINGS = (
     Setting("num_images", "pictures", _INTEGER, "Empty Latent: batch_size", "1", 1, 8, 1, 64),
     Setting("negative_prompt", "negative", readers.text, "Prompt: negative", "empty"),
@@ -58,27 +60,11 @@ ASTRIA_SETTINGS = (
     Setting("input_image", "input_image", _PICTURE, "Load Image", "none"),
     Setting("mask_image_url", "mask_image", _PICTURE, "Load Image (as Mask)", "none"),
     Setting("mask_image", "mask_image", _PICTURE, "Load Image (as Mask)", "none"),
-    Setting(
-        "denoising_strength", "denoise", _NUMBER, "EnsembleSampler: denoise", "0.8", 0, 1, 0, 1
-    ),
-    Setting(
-        "controlnet_conditioning_scale",
-        "controlnet_scale",
-        _NUMBER,
-        "Apply ControlNet: strength",
-        "1",
-        0,
-        1,
-        0,
-        10,
-    ),
-    Setting(
-        "controlnet_txt2img",
-        "controlnet_txt2img",
-        _SWITCH,
-        "yes: Empty Latent, no: VAE Encode of the input picture",
-        "no",
-    ),
+    Setting("denoising_strength", "denoise", _NUMBER, "EnsembleSampler: denoise", "0.8", 0, 1, 0, 1),
+    Setting("controlnet_conditioning_scale", "controlnet_scale", _NUMBER,
+        "Apply ControlNet: strength", "1", 0, 1, 0, 10),
+    Setting("controlnet_txt2img", "controlnet_txt2img", _SWITCH,
+        "yes: Empty Latent, no: VAE Encode of the input picture", "no"),
     Setting("super_resolution", "super_resolution", _SWITCH, "EnsembleHires: factor 4"),
     Setting("inpaint_faces", "inpaint_faces", _SWITCH, "FaceInpaint"),
     Setting("face_correct", "face_correct", _SWITCH, "EnsembleFaceRestore"),
@@ -86,13 +72,10 @@ ASTRIA_SETTINGS = (
     Setting("face_swap", "face_swap", _SWITCH, "EnsembleFaceSwap"),
     Setting("hires_fix", "hires_fix", _SWITCH, "EnsembleHires: denoise"),
     Setting("prompt_expansion", "prompt_expansion", _SWITCH, "EnsembleEnhancePrompt"),
-    Setting(
-        "ar", "aspect", readers.choice(*ASPECTS), "Empty Latent, unless w and h are set", "1:1"
-    ),
+    Setting("ar", "aspect", readers.choice(*ASPECTS), "Empty Latent, unless w and h are set", "1:1"),
     Setting("scheduler", "scheduler", readers.text, "EnsembleSampler: name", "dpm++sde_karras"),
-    Setting(
-        "color_grading", "color_grading", readers.choice(*LOOKS), "EnsembleColorGrade: look", "none"
-    ),
+    Setting("color_grading", "color_grading", readers.choice(*LOOKS),
+        "EnsembleColorGrade: look", "none"),
     Setting("use_lpw", "use_lpw", _SWITCH, "BreakRegionalPrompt: weights (a1111 or off)", "yes"),
     Setting("w", "width", _INTEGER, "Empty Latent: width", "from ar", None, None, 16, 16384, 8),
     Setting("h", "height", _INTEGER, "Empty Latent: height", "from ar", None, None, 16, 16384, 8),
@@ -105,41 +88,14 @@ ASTRIA_FLAGS = (
     Setting("mask_negative", "mask_negative", readers.text, "MaskFromPrompt: negative", "none"),
     Setting("mask_invert", "mask_invert", _SWITCH, "MaskFromPrompt: invert"),
     Setting("mask_dilate", "mask_dilate", readers.dilate, "MaskFromPrompt: dilate", "0"),
-    Setting(
-        "hires_denoising_strength",
-        "hires_denoise",
-        _NUMBER,
-        "EnsembleHires: denoise",
-        "0.4",
-        0,
-        1,
-        0,
-        1,
-    ),
+    Setting("hires_denoising_strength", "hires_denoise", _NUMBER,
+        "EnsembleHires: denoise", "0.4", 0, 1, 0, 1),
     Setting("hires_cfg_scale", "hires_cfg", _NUMBER, "EnsembleHires: cfg", "5.5", 0, 15, 0, 100),
     Setting("controlnets", "controlnets", readers.words, "Load ControlNet, one each", "none"),
-    Setting(
-        "controlnet_weights",
-        "controlnet_weights",
-        readers.numbers,
-        "Apply ControlNet: strength, one each",
-        "1",
-        0,
-        1,
-        0,
-        10,
-    ),
-    Setting(
-        "control_guidance_end",
-        "guidance_end",
-        _NUMBER,
-        "Apply ControlNet: end_percent",
-        "1",
-        0,
-        1,
-        0,
-        1,
-    ),
+    Setting("controlnet_weights", "controlnet_weights", readers.numbers,
+        "Apply ControlNet: strength, one each", "1", 0, 1, 0, 10),
+    Setting("control_guidance_end", "guidance_end", _NUMBER, "Apply ControlNet: end_percent",
+        "1", 0, 1, 0, 1),
     *(
         Setting(key, None, reader, f"{_NOTHING}: {why}")
         for key, reader, why in (
@@ -156,52 +112,25 @@ ASTRIA_FLAGS = (
         )
     ),
 )
+# fmt: on
 
 _IMAGE_TASKS = (Task.IMAGE, Task.INPAINT)
+# fmt: off
 JSON_FIELDS = (
     Setting("key", None, readers.text, f"{_NOTHING}: access to the service", "empty"),
     Setting("model_id", "model", readers.name, "Load Checkpoint: ckpt_name", "alias `default`"),
     Setting("prompt", "prompt", readers.text, "Prompt", "required"),
     Setting("negative_prompt", "negative", readers.text, "Negative", "empty"),
-    Setting(
-        "width", "width", _INTEGER, "Empty Latent: width", "512", 256, 1024, 16, 16384, multiple=8
-    ),
-    Setting(
-        "height",
-        "height",
-        _INTEGER,
-        "Empty Latent: height",
-        "512",
-        256,
-        1024,
-        16,
-        16384,
-        multiple=8,
-    ),
+    Setting("width", "width", _INTEGER, "Empty Latent: width", "512", 256, 1024, 16, 16384, multiple=8),
+    Setting("height", "height", _INTEGER, "Empty Latent: height",
+        "512", 256, 1024, 16, 16384, multiple=8),
     Setting("samples", "pictures", _INTEGER, "Empty Latent: batch_size", "1", 1, 4, 1, 64),
-    Setting(
-        "num_inference_steps", "steps", _INTEGER, "EnsembleSampler: steps", "30", 1, 50, 1, 1000
-    ),
-    Setting(
-        "steps",
-        "steps",
-        _INTEGER,
-        "EnsembleSampler: steps",
-        "30",
-        1,
-        50,
-        1,
-        1000,
-        tasks=(Task.INPAINT,),
-    ),
+    Setting("num_inference_steps", "steps", _INTEGER, "EnsembleSampler: steps", "30", 1, 50, 1, 1000),
+    Setting("steps", "steps", _INTEGER, "EnsembleSampler: steps",
+        "30", 1, 50, 1, 1000, tasks=(Task.INPAINT,)),
     Setting("safety_checker", "safety_checker", _SWITCH, "EnsembleSafetyChecker", "no"),
-    Setting(
-        "safety_checker_type",
-        "safety_checker_type",
-        readers.choice(*CHECKER_TYPES),
-        "EnsembleSafetyChecker: action",
-        "black",
-    ),
+    Setting("safety_checker_type", "safety_checker_type", readers.choice(*CHECKER_TYPES),
+        "EnsembleSafetyChecker: action", "black"),
     Setting("enhance_prompt", "enhance", _SWITCH, "EnsembleEnhancePrompt", "yes"),
     Setting("seed", "seed", _INTEGER, "Sampler: noise_seed", "random", 0, 2**32, 0, _MAX_SEED),
     Setting("guidance_scale", "cfg", _NUMBER, "Sampler: cfg", "7.5", 1, 20, 0, 100),
@@ -209,62 +138,30 @@ JSON_FIELDS = (
     Setting("panorama", "panorama", _SWITCH, "EnsemblePanorama", "no"),
     Setting("self_attention", "self_attention", _SWITCH, "Self-Attention Guidance", "no"),
     Setting("upscale", "upscale", readers.upscale, "EnsembleHires: factor", "no", 1, 3, 1, 3),
-    Setting(
-        "embeddings_model", "embeddings", readers.names, "Prompt: embedding:NAME at its end", "none"
-    ),
+    Setting("embeddings_model", "embeddings", readers.names, "Prompt: embedding:NAME at its end",
+        "none"),
     Setting("lora_model", "loras", readers.names, "MultiLoraLoader: loras", "none"),
-    Setting(
-        "lora_strength",
-        "lora_strengths",
-        readers.numbers,
-        "MultiLoraLoader: strengths",
-        "1 each",
-        0.1,
-        1,
-        -100,
-        100,
-    ),
-    Setting(
-        "scheduler", "scheduler", readers.text, "EnsembleSampler: name", "UniPCMultistepScheduler"
-    ),
+    Setting("lora_strength", "lora_strengths", readers.numbers, "MultiLoraLoader: strengths",
+        "1 each", 0.1, 1, -100, 100),
+    Setting("scheduler", "scheduler", readers.text, "EnsembleSampler: name", "UniPCMultistepScheduler"),
     Setting("clip_skip", "clip_skip", _INTEGER, "CLIP Set Last Layer", "1", 1, 8, 1, 24),
     Setting("tomesd", "token_merging", _SWITCH, "Token Merging", "yes"),
     Setting("use_karras_sigmas", "karras", _SWITCH, "EnsembleSampler: karras", "yes"),
-    Setting(
-        "algorithm_type",
-        "algorithm",
-        readers.choice("none", "dpmsolver+++"),
-        "EnsembleSampler: stochastic",
-        "none",
-    ),
+    Setting("algorithm_type", "algorithm", readers.choice("none", "dpmsolver+++"),
+        "EnsembleSampler: stochastic", "none"),
     Setting("vae", "vae", readers.name, "Load VAE", "the checkpoint's"),
     Setting("highres_fix", "highres_fix", _SWITCH, "EnsembleHires: factor 2", "no"),
     Setting("init_image", "input_image", _PICTURE, "Load Image", "required", tasks=_IMAGE_TASKS),
-    Setting(
-        "mask_image",
-        "mask_image",
-        _PICTURE,
-        "Load Image (as Mask)",
-        "required",
-        tasks=(Task.INPAINT,),
-    ),
-    Setting(
-        "strength",
-        "denoise",
-        _NUMBER,
-        "EnsembleSampler: denoise",
-        "0.7",
-        0,
-        1,
-        0,
-        1,
-        tasks=_IMAGE_TASKS,
-    ),
+    Setting("mask_image", "mask_image", _PICTURE, "Load Image (as Mask)",
+        "required", tasks=(Task.INPAINT,)),
+    Setting("strength", "denoise", _NUMBER, "EnsembleSampler: denoise",
+        "0.7", 0, 1, 0, 1, tasks=_IMAGE_TASKS),
     Setting("webhook", None, readers.text, f"{_NOTHING}: the hosted API's answer", "none"),
     Setting("track_id", None, lambda value: str(value), f"{_NOTHING}: the hosted API's answer"),
     Setting("base64", None, _SWITCH, f"{_NOTHING}: the hosted API's answer", "no"),
     Setting("temp", None, _SWITCH, f"{_NOTHING}: pictures stay where they are saved", "no"),
 )
+# fmt: on
 
 # Fields that public clients send although the call never listed them.
 JSON_ALIASES = {

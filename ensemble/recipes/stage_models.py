@@ -10,16 +10,23 @@ MERGED_TOKENS = 0.5
 
 
 def add_models(build: Build) -> Flow:
-    """The model everything starts from."""
-    recipe, graph = build.recipe, build.graph
+    """The checkpoint, with the recipe's VAE."""
+    recipe = build.recipe
     name = recipe.model or build.options.checkpoint or "default"
     setting = "model_id" if recipe.service is Service.LORA_MULTI else "checkpoint"
     file = build.find("checkpoints", name, setting)
-    loader = graph.add("CheckpointLoaderSimple", "checkpoint", "Checkpoint", ckpt_name=file or name)
-    flow = Flow(model=loader[0], clip=loader[1], vae=loader[2])
+    flow = load_checkpoint(build, file or name)
     if recipe.vae and (file := build.find("vae", recipe.vae, "vae")):
-        flow.vae = graph.add("VAELoader", "vae", "VAE", vae_name=file)[0]
+        flow.vae = build.graph.add("VAELoader", "vae", "VAE", vae_name=file)[0]
     return flow
+
+
+def load_checkpoint(build: Build, file: str, key: str = "", who: str = "") -> Flow:
+    """`key` and `who` begin the node's key and end its title."""
+    loader = build.graph.add(
+        "CheckpointLoaderSimple", f"{key}checkpoint", f"Checkpoint{who}", ckpt_name=file
+    )
+    return Flow(model=loader[0], clip=loader[1], vae=loader[2])
 
 
 def add_loras(build: Build, flow: Flow, prompt: str) -> str | Link:
@@ -28,11 +35,10 @@ def add_loras(build: Build, flow: Flow, prompt: str) -> str | Link:
     The names go into the node as they were written: it finds the files by the same rules.
     """
     recipe = build.recipe
-    names = [(name, 1.0) for name in recipe.loras]
-    if len(recipe.lora_strengths) == len(recipe.loras):
-        names = list(zip(recipe.loras, recipe.lora_strengths, strict=True))
-    elif recipe.lora_strengths:
-        names = [(name, recipe.lora_strengths[0]) for name in recipe.loras]
+    strengths = recipe.lora_strengths or (1.0,)
+    if len(strengths) != len(recipe.loras):
+        strengths = strengths[:1] * len(recipe.loras)
+    names = list(zip(recipe.loras, strengths, strict=True))
     needed = find(recipe.scheduler).lora if recipe.scheduler else None
     if needed:
         names.append((needed, 1.0))
@@ -59,27 +65,18 @@ def add_sampling_patches(build: Build, flow: Flow) -> None:
     """Clip skip, token merging, self-attention guidance, panorama: all on clones, all from core but
     the last."""
     recipe, graph = build.recipe, build.graph
+
+    def patch(class_type: str, key: str, title: str, **inputs: float) -> None:
+        flow.model = graph.add(class_type, key, title, model=flow.model, **inputs)[0]
+
     if recipe.clip_skip and recipe.clip_skip > 1:
-        flow.clip = graph.add(
-            "CLIPSetLastLayer",
-            "clip_skip",
-            f"Clip Skip {recipe.clip_skip}",
-            clip=flow.clip,
-            stop_at_clip_layer=-recipe.clip_skip,
-        )[0]
+        layer = {"clip": flow.clip, "stop_at_clip_layer": -recipe.clip_skip}
+        title = f"Clip Skip {recipe.clip_skip}"
+        flow.clip = graph.add("CLIPSetLastLayer", "clip_skip", title, **layer)[0]
     if recipe.token_merging:
-        flow.model = graph.add(
-            "TomePatchModel", "tomesd", "Token Merging", model=flow.model, ratio=MERGED_TOKENS
-        )[0]
+        patch("TomePatchModel", "tomesd", "Token Merging", ratio=MERGED_TOKENS)
     if recipe.self_attention:
-        flow.model = graph.add(
-            "SelfAttentionGuidance",
-            "self_attention",
-            "Self-Attention Guidance",
-            model=flow.model,
-            scale=0.5,
-            blur_sigma=2.0,
-        )[0]
+        patch("SelfAttentionGuidance", "self_attention", "Self-Attention Guidance")
     if recipe.panorama:
         wide = graph.add("EnsemblePanorama", "panorama", "Panorama", model=flow.model, vae=flow.vae)
         flow.model, flow.vae = wide[0], wide[1]

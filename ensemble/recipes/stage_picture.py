@@ -4,12 +4,12 @@ import base64
 import binascii
 import hashlib
 import re
+from typing import Any
 
 from .build import Build, Flow, OutputSize
 from .defaults import is_image_to_image, is_lora_multi_text, keeps_background
 from .graph import Link
 from .recipe import Service
-from .stage_text import parsed
 
 SHORT_SIDE = 512
 _DATA = re.compile(r"data:image/(png|jpeg|webp);base64,", re.IGNORECASE)
@@ -42,40 +42,38 @@ def add_source(build: Build, flow: Flow) -> None:
 
 
 def _working_size(build: Build, picture: Link) -> Link:
-    recipe = build.recipe
-    if recipe.width or recipe.height:
+    width, height = build.recipe.width or 0, build.recipe.height or 0
+    if width or height:
         picture = build.graph.add(
             "ImageScale",
             "working_size",
             "Working Size",
             image=picture,
             upscale_method="lanczos",
-            width=recipe.width or 0,
-            height=recipe.height or 0,
-            crop="center" if recipe.width and recipe.height else "disabled",
+            width=width,
+            height=height,
+            crop="center" if width and height else "disabled",
         )[0]
-    elif recipe.service is Service.ASTRIA:
-        picture = _resize(
-            build, picture, "working_size", "scale shorter dimension", "shorter_size", SHORT_SIDE
-        )
-    if recipe.width and recipe.height:
+    elif build.recipe.service is Service.ASTRIA:
+        title = f"Scale shorter dimension {SHORT_SIDE}"
+        way = {"resize_type": "scale shorter dimension", "resize_type.shorter_size": SHORT_SIDE}
+        picture = _resize(build, picture, "working_size", title, way)
+    if width and height:
         return picture
-    return _resize(build, picture, "multiple_of_8", "scale to multiple", "multiple", 8)
+    way = {"resize_type": "scale to multiple", "resize_type.multiple": 8}
+    return _resize(build, picture, "multiple_of_8", "Scale to multiple 8", way)
 
 
-def _resize(build: Build, picture: Link, key: str, kind: str, field: str, value: int) -> Link:
-    choice = {"input": picture, "resize_type": kind, f"resize_type.{field}": value}
-    return build.graph.add(
-        "ResizeImageMaskNode",
-        key,
-        f"{kind.capitalize()} {value}",
-        **choice,
-        scale_method="lanczos",
-    )[0]
+def _resize(
+    build: Build, picture: Link, key: str, title: str, way: dict[str, Any], method: str = "lanczos"
+) -> Link:
+    """A picture or a mask, made larger or smaller by core's node."""
+    inputs = {"input": picture, **way, "scale_method": method}
+    return build.graph.add("ResizeImageMaskNode", key, title, **inputs)[0]
 
 
 def input_file(build: Build, picture: str, setting: str) -> str | None:
-    """A name in the input folder: of a data URL, of a URL's last part, or the name itself."""
+    """The name of a picture in the input folder; a URL's last part is looked up there."""
     data = _DATA.match(picture)
     if data:
         return _upload(build, picture[data.end() :], data[1].lower(), setting)
@@ -86,13 +84,13 @@ def input_file(build: Build, picture: str, setting: str) -> str | None:
     return build.find("images", picture, setting)
 
 
-def _upload(build: Build, encoded: str, kind: str, setting: str) -> str | None:
+def _upload(build: Build, encoded: str, extension: str, setting: str) -> str | None:
     try:
         content = base64.b64decode(encoded, validate=True)
     except binascii.Error as error:
         build.refuse(setting, f"its data URL is not base64: {error}")
         return None
-    name = f"recipe_{hashlib.sha256(content).hexdigest()[:16]}.{kind}"
+    name = f"recipe_{hashlib.sha256(content).hexdigest()[:16]}.{extension}"
     build.uploads[name] = content
     return name
 
@@ -100,11 +98,9 @@ def _upload(build: Build, encoded: str, kind: str, setting: str) -> str | None:
 def add_pose(build: Build, flow: Flow) -> tuple[Link | None, Link | None]:
     """Pose map and regions, where the recipe asks for pose control or for people to be replaced."""
     recipe = build.recipe
-    people = len(parsed(build).people) if recipe.service is Service.ASTRIA else 0
+    people = recipe.people
     wanted = any(name.startswith("pose") for name in controls(build))
-    if not (wanted or keeps_background(recipe)) or not build.has_node(
-        "PoseControlInput", "controlnet"
-    ):
+    if not (wanted or keeps_background(recipe)):
         return None, None
     node = build.graph.add(
         "PoseControlInput",
@@ -112,8 +108,8 @@ def add_pose(build: Build, flow: Flow) -> tuple[Link | None, Link | None]:
         "Pose",
         image=flow.original,
         people=people or int(flow.original is None),
-        width=recipe.width or 0,
-        height=recipe.height or 0,
+        width=recipe.width,
+        height=recipe.height,
     )
     return node[0], node[2] if people else None
 
@@ -126,8 +122,7 @@ def controls(build: Build) -> tuple[str, ...]:
 def add_control(build: Build, flow: Flow, pose: Link | None) -> None:
     """ControlNets over the conditioning, in the order they were named."""
     recipe, names = build.recipe, controls(build)
-    scale = 1.0 if recipe.controlnet_scale is None else recipe.controlnet_scale
-    weights = recipe.controlnet_weights or (scale,)
+    weights = recipe.controlnet_weights or (recipe.controlnet_scale,)
     for index, name in enumerate(names):
         if name not in _CONTROLS:
             build.refuse("controlnet", f"{name} has no counterpart in core ComfyUI")
@@ -145,13 +140,11 @@ def add_control(build: Build, flow: Flow, pose: Link | None) -> None:
             "ControlNetApplyAdvanced",
             f"control{tail}",
             f"Apply {name}",
-            positive=flow.positive,
-            negative=flow.negative,
+            **flow.conditioning,
             control_net=net[0],
             image=picture,
             strength=weights[min(index, len(weights) - 1)],
-            start_percent=0.0,
-            end_percent=1.0 if recipe.guidance_end is None else recipe.guidance_end,
+            end_percent=recipe.guidance_end,
             vae=flow.vae,
         )
         flow.positive, flow.negative = applied[0], applied[1]
@@ -164,9 +157,7 @@ def _control_map(build: Build, flow: Flow, name: str) -> Link | None:
         return None
     if name != "canny":
         return flow.source
-    return build.graph.add(
-        "Canny", "canny", "Canny", image=flow.source, low_threshold=0.4, high_threshold=0.8
-    )[0]
+    return build.graph.add("Canny", "canny", "Canny", image=flow.source)[0]
 
 
 def add_mask(build: Build, flow: Flow, regions: Link | None) -> None:
@@ -190,31 +181,19 @@ def add_mask(build: Build, flow: Flow, regions: Link | None) -> None:
             negative=recipe.mask_negative or "",
             invert=bool(recipe.mask_invert),
             dilate=recipe.mask_dilate or "0",
-            feather="0",
-            threshold=0.0,
-            backend="auto",
-            fill_holes=0.02,
-            drop_islands=0.02,
         )[0]
     elif recipe.mask_prompt and not recipe.input_image:
         build.refuse("--mask_prompt", "needs an input picture")
     elif keeps_background(recipe) and regions:
-        flow.mask = _union(build, regions, len(parsed(build).people))
+        flow.mask = _union(build, regions, recipe.people)
 
 
 def _mask_of(build: Build, name: str, source: Link) -> Link:
     """A mask file, cut as the picture it belongs to was cut to its working size."""
-    mask = build.graph.add(
-        "LoadImageMask", "mask", "Mask (white is repainted)", image=name, channel="red"
-    )
-    choice = {"resize_type": "match size", "resize_type.match": source}
-    return build.graph.add(
-        "ResizeImageMaskNode",
-        "mask_size",
-        "Mask at Working Size",
-        **{"input": mask[0], **choice, "resize_type.crop": "center"},
-        scale_method="bilinear",
-    )[0]
+    title = "Mask (white is repainted)"
+    mask = build.graph.add("LoadImageMask", "mask", title, image=name, channel="red")[0]
+    way = {"resize_type": "match size", "resize_type.match": source, "resize_type.crop": "center"}
+    return _resize(build, mask, "mask_size", "Mask at Working Size", way, "bilinear")
 
 
 def _union(build: Build, regions: Link, people: int) -> Link:
@@ -227,15 +206,13 @@ def _union(build: Build, regions: Link, people: int) -> Link:
             f"People 1 to {index}",
             destination=union,
             source=mask,
-            x=0,
-            y=0,
             operation="add",
         )[0]
     return union
 
 
 def region_of(build: Build, regions: Link, index: int) -> Link:
-    """One person's mask out of the batch; core picks from batches of pictures only."""
+    """One person's mask out of the batch, through a picture: core picks only from pictures."""
     graph, key = build.graph, f"person_{index + 1}"
     if "regions_as_images" not in graph.nodes:
         graph.add("MaskToImage", "regions_as_images", "Regions", mask=regions)
@@ -261,26 +238,23 @@ def add_latent(build: Build, flow: Flow, pose_size: tuple[Link, Link] | None) ->
         width, height = recipe.width, recipe.height
         if not (width and height):
             width, height = pose_size or (SHORT_SIDE, SHORT_SIDE)
-        return graph.add(
-            "EmptyLatentImage", "canvas", "Canvas", width=width, height=height, batch_size=count
-        )[0]
+        size = {"width": width, "height": height}
+        return graph.add("EmptyLatentImage", "canvas", "Canvas", **size, batch_size=count)[0]
     if flow.mask:
         # Serves inpainting checkpoints too; others ignore the masked picture it adds.
         masked = graph.add(
             "InpaintModelConditioning",
             "repaint",
             "Repaint Inside the Mask",
-            positive=flow.positive,
-            negative=flow.negative,
+            **flow.conditioning,
             vae=flow.vae,
             pixels=flow.source,
             mask=flow.mask,
             noise_mask=True,
         )
         flow.positive, flow.negative, latent = masked[0], masked[1], masked[2]
-        flow.model = graph.add(
-            "DifferentialDiffusion", "soft_mask", "Soft Mask", model=flow.model, strength=1.0
-        )[0]
+        soft = graph.add("DifferentialDiffusion", "soft_mask", "Soft Mask", model=flow.model)
+        flow.model = soft[0]
     else:
         latent = graph.add("VAEEncode", "encode", "Encode", pixels=flow.source, vae=flow.vae)[0]
     if count == 1:

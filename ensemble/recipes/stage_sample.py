@@ -6,8 +6,9 @@ from .build import Build, Flow
 from .defaults import is_image_to_image
 from .graph import Link
 from .schedulers import ApproximateSchedulerError, UnknownSchedulerError, choose, find
+from .stage_models import load_checkpoint
 from .stage_picture import region_of
-from .stage_text import foreign_people, parsed
+from .stage_text import encode, foreign_people
 
 SECOND_PASS_DENOISE = 0.8
 
@@ -15,11 +16,8 @@ SECOND_PASS_DENOISE = 0.8
 def add_sampling(build: Build, flow: Flow, latent: Link) -> None:
     """From the latent to the picture on `flow.image`."""
     recipe = build.recipe
-    denoise = 1.0
-    if is_image_to_image(recipe):
-        denoise = 0.8 if recipe.denoise is None else recipe.denoise
-    sampled = _sample(build, "", "Sampler", flow, latent, denoise)
-    flow.image = build.graph.add("VAEDecode", "decode", "Decode", samples=sampled, vae=flow.vae)[0]
+    denoise = recipe.denoise if is_image_to_image(recipe) and recipe.denoise is not None else 1.0
+    flow.image = _sample(build, flow, latent, denoise)
 
 
 def check_scheduler(build: Build) -> None:
@@ -31,13 +29,14 @@ def check_scheduler(build: Build) -> None:
 
 
 def _sample(
-    build: Build, prefix: str, title: str, flow: Flow, latent: Link, denoise: float
+    build: Build, flow: Flow, latent: Link, denoise: float, key: str = "", who: str = ""
 ) -> Link:
+    """The picture that is sampled; `key` and `who` begin the nodes' keys and end their titles."""
     recipe, graph = build.recipe, build.graph
     name = find(recipe.scheduler or "").name
     schedule = graph.add(
         "EnsembleSampler",
-        f"{prefix}scheduler",
+        f"{key}scheduler",
         f"Scheduler {name}",
         model=flow.model,
         name=name,
@@ -47,20 +46,20 @@ def _sample(
         stochastic=recipe.algorithm == "dpmsolver+++",
         allow_approximate=build.options.allow_approximate,
     )
-    return graph.add(
+    sampled = graph.add(
         "SamplerCustom",
-        f"{prefix}sampler",
-        title,
+        f"{key}sampler",
+        f"Sampler{who}",
         model=flow.model,
-        add_noise=True,
         noise_seed=recipe.seed,
         cfg=recipe.cfg,
-        positive=flow.positive,
-        negative=flow.negative,
+        **flow.conditioning,
         sampler=schedule[0],
         sigmas=schedule[1],
         latent_image=latent,
-    )[0]
+    )
+    decoded = {"samples": sampled[0], "vae": flow.vae}
+    return graph.add("VAEDecode", f"{key}decode", f"Decode{who}", **decoded)[0]
 
 
 def add_second_passes(build: Build, flow: Flow) -> None:
@@ -73,49 +72,33 @@ def add_second_passes(build: Build, flow: Flow) -> None:
     for tag, index in foreign_people(build):
         file = build.find("checkpoints", tag.name, f"<lora:{tag.name}>")
         if file:
-            _second_pass(build, flow, flow.regions, index, file)
+            flow.image = _second_pass(build, flow.image, flow.regions, index, file)
 
 
-def _second_pass(build: Build, flow: Flow, regions: Link, index: int, file: str) -> None:
-    graph, key, who = build.graph, f"person_{index + 1}", f"Person {index + 1}"
-    loader = graph.add(
-        "CheckpointLoaderSimple", f"{key}_checkpoint", f"Checkpoint of {who}", ckpt_name=file
+def _second_pass(build: Build, image: Link, regions: Link, index: int, file: str) -> Link:
+    graph, recipe, key = build.graph, build.recipe, f"person_{index + 1}_"
+    person, who = f"Person {index + 1}", f" of Person {index + 1}"
+    own = load_checkpoint(build, file, key, who)
+    negatives = parse_negative(recipe.negative, recipe.people)
+    weights = Weights.A1111 if recipe.use_lpw else Weights.OFF
+    texts = (recipe.parts.person_texts[index], negatives.person_texts[index])
+    own.positive, own.negative = encode(
+        build, own.clip, tuple(for_comfy(text, weights) for text in texts), key, who
     )
-    own = Flow(model=loader[0], clip=loader[1], vae=loader[2])
-    prompt = parsed(build)
-    negatives = parse_negative(build.recipe.negative, len(prompt.people))
-    texts = (prompt.person_texts[index], negatives.person_texts[index])
-    weights = Weights.A1111 if build.recipe.use_lpw else Weights.OFF
-    encoded = [
-        graph.add(
-            "CLIPTextEncode",
-            f"{key}_{name}",
-            f"{name.capitalize()} of {who}",
-            clip=own.clip,
-            text=for_comfy(text, weights),
-        )[0]
-        for name, text in zip(("prompt", "negative"), texts, strict=True)
-    ]
-    own.positive, own.negative = encoded
-    mask_key = f"{key}_mask"
-    mask = Link(mask_key, 0) if mask_key in graph.nodes else region_of(build, regions, index)
-    latent = graph.add(
-        "VAEEncode", f"{key}_encode", f"Encode for {who}", pixels=flow.image, vae=own.vae
-    )
-    masked = graph.add(
-        "SetLatentNoiseMask", f"{key}_inside", f"Inside {who}", samples=latent[0], mask=mask
-    )
-    sampled = _sample(build, f"{key}_", f"Sampler of {who}", own, masked[0], SECOND_PASS_DENOISE)
-    painted = graph.add("VAEDecode", f"{key}_decode", f"Decode {who}", samples=sampled, vae=own.vae)
-    flow.image = graph.add(
+    mask = Link(f"{key}mask", 0)
+    if mask.node not in graph.nodes:
+        mask = region_of(build, regions, index)
+    pixels = {"pixels": image, "vae": own.vae}
+    latent = graph.add("VAEEncode", f"{key}encode", f"Encode for {person}", **pixels)
+    inside = {"samples": latent[0], "mask": mask}
+    masked = graph.add("SetLatentNoiseMask", f"{key}inside", f"Inside {person}", **inside)
+    painted = _sample(build, own, masked[0], SECOND_PASS_DENOISE, key, who)
+    build.notes.append(f"{person} is painted by {file} in a second pass inside their region")
+    return graph.add(
         "ImageCompositeMasked",
-        f"{key}_composite",
-        f"{who} into the Picture",
-        destination=flow.image,
-        source=painted[0],
-        x=0,
-        y=0,
-        resize_source=False,
+        f"{key}composite",
+        f"{person} into the Picture",
+        destination=image,
+        source=painted,
         mask=mask,
     )[0]
-    build.notes.append(f"{who} is painted by {file} in a second pass inside their region")

@@ -1,8 +1,8 @@
 """Second stage: what is encoded, for the scene and for each person."""
 
 import re
+from collections.abc import Sequence
 
-from ..prompt.grammar import BreakPrompt, parse_break
 from ..prompt.tags import LoraTag, find_tags
 from .build import Build, Flow
 from .graph import Link
@@ -24,40 +24,39 @@ def add_text(build: Build, flow: Flow, regions: Link | None) -> None:
 
 
 def _add_plain_text(build: Build, flow: Flow) -> None:
-    recipe, graph = build.recipe, build.graph
+    recipe = build.recipe
     prompt, negative = _with_embeddings(build, recipe.prompt, recipe.negative)
-    text: str | Link = add_loras(build, flow, _checked_tags(build, prompt))
+    texts: tuple[str | Link, str | Link]
+    texts = add_loras(build, flow, _checked_tags(build, prompt)), negative
     # After the LoRAs, so that clip skip and panorama act on their clones.
     add_sampling_patches(build, flow)
-    unwanted: str | Link = negative
+
+    def rewrite(class_type: str, key: str, title: str, **inputs: object) -> tuple[Link, Link]:
+        node = build.graph.add(class_type, key, title, prompt=texts[0], negative=texts[1], **inputs)
+        return node[0], node[1]
+
     hint = "put an mBART-50 folder into models/translation"
     if recipe.translate and (model := build.first("translation", "multi_lingual", hint)):
-        node = graph.add(
-            "EnsembleTranslate",
-            "translate",
-            "Translate",
-            prompt=text,
-            negative=unwanted,
-            model=model,
-            language="auto",
-        )
-        text, unwanted = node[0], node[1]
+        how = {"model": model, "language": "auto"}
+        texts = rewrite("EnsembleTranslate", "translate", "Translate", **how)
     if recipe.enhance:
-        node = graph.add(
-            "EnsembleEnhancePrompt",
-            "enhance",
-            "Enhance Prompt",
-            prompt=text,
-            negative=unwanted,
-            style="hosted",
-            seed=recipe.seed,
-        )
-        text, unwanted = node[0], node[1]
+        how = {"style": "hosted", "seed": recipe.seed}
+        texts = rewrite("EnsembleEnhancePrompt", "enhance", "Enhance Prompt", **how)
         build.notes.append("enhance_prompt: the words of style 'hosted' are added to both prompts")
-    flow.positive = graph.add("CLIPTextEncode", "prompt", "Prompt", clip=flow.clip, text=text)[0]
-    flow.negative = graph.add(
-        "CLIPTextEncode", "negative", "Negative", clip=flow.clip, text=unwanted
-    )[0]
+    flow.positive, flow.negative = encode(build, flow.clip, texts)
+
+
+def encode(
+    build: Build, clip: Link, texts: Sequence[str | Link], key: str = "", who: str = ""
+) -> tuple[Link, Link]:
+    """Prompt and negative, encoded; `key` and `who` begin the nodes' keys and end their titles."""
+    positive, negative = (
+        build.graph.add(
+            "CLIPTextEncode", f"{key}{name.lower()}", f"{name}{who}", clip=clip, text=text
+        )[0]
+        for name, text in zip(("Prompt", "Negative"), texts, strict=True)
+    )
+    return positive, negative
 
 
 def _add_people(build: Build, flow: Flow, regions: Link | None) -> None:
@@ -73,14 +72,7 @@ def _add_people(build: Build, flow: Flow, regions: Link | None) -> None:
         text=prompt,
         negative=negative,
         regions=regions,
-        method="fused",
         weights="a1111" if recipe.use_lpw else "off",
-        base_strength=0.2,
-        feather=0.06,
-        layout="columns",
-        order="",
-        start=0.0,
-        end=1.0,
         on_missing="skip" if build.options.skip_missing else "error",
     )
     flow.model, flow.positive, flow.negative = node[0], node[1], node[2]
@@ -106,22 +98,17 @@ def people_prompt(build: Build) -> tuple[str, str]:
 
 def foreign_people(build: Build) -> list[tuple[LoraTag, int]]:
     """Tags of persons that name a checkpoint instead of a LoRA, and the person's index."""
-    prompt = parse_break(build.recipe.prompt)
     return [
         (tag, index)
-        for index, person in enumerate(prompt.people)
+        for index, person in enumerate(build.recipe.parts.people)
         for tag in person.loras
-        if not _is(build, tag.name, "loras") and _is(build, tag.name, "checkpoints")
+        if not _is_file(build, tag.name, "loras") and _is_file(build, tag.name, "checkpoints")
     ]
 
 
-def parsed(build: Build) -> BreakPrompt:
-    return parse_break(build.recipe.prompt)
-
-
-def _is(build: Build, name: str, kind: str) -> bool:
+def _is_file(build: Build, name: str, folder: str) -> bool:
     try:
-        build.library.find(name, kind)
+        build.library.find(name, folder)
     except ValueError:
         return False
     return True

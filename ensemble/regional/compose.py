@@ -13,18 +13,17 @@ from comfy.sd import CLIP
 
 from ..lora.adapters import KeyMap, clip_key_map, match, model_key_map
 from ..lora.cache import TENSORS
-from ..lora.files import LoraFile, find_lora
+from ..lora.choose import OnMissing, PeopleChosen, choose_for_people
 from ..lora.merge import LoraChoice, check_match, merge, model_kind
-from ..lora.names import UnresolvedNameError
-from ..prompt.emphasis import Weights, for_comfy
-from ..prompt.grammar import BreakPrompt, Part, parse_break, parse_negative
-from ..prompt.tags import LoraTag
+from ..prompt.emphasis import Weights
+from ..prompt.grammar import BreakPrompt
+from ..prompt.reading import read_prompt
 from ..regions.layout import Layout
 from .changes import LoraPatch, Patches
 from .encode import encode
 from .families import family_of
 from .people import Method, People, Person, Text
-from .placement import Placement, PlacementRequest, place, read_order
+from .placement import Placement, PlacementRequest, place
 from .rows import Span
 
 log = logging.getLogger(__name__)
@@ -58,24 +57,19 @@ class Notes:
         self.lines.append(f"Warning: {line}")
 
 
-def check(text: str, negative: str, settings: Settings) -> BreakPrompt:
+def check(text: str, negative: str, settings: Settings) -> PeopleChosen:
     """Everything that can be said before a model is loaded. The queue calls it on what is typed,
     and `compose` on what is linked. Raises ValueError (PromptError, UnresolvedNameError) with the
     way out."""
-    prompt = parse_break(text)
-    parse_negative(negative, len(prompt.people))
-    for part in (prompt.base, prompt.common, *prompt.people):
-        for_comfy(part.text, settings.weights)
-        for tag in part.loras:
-            _find(tag, settings.skip_missing, None)
-    for_comfy(negative, settings.weights)
-    read_order(settings.order, len(prompt.people))
+    reading = read_prompt(text, negative, settings.weights, settings.order)
+    on_missing = OnMissing.SKIP if settings.skip_missing else OnMissing.ERROR
+    chosen = choose_for_people(reading, on_missing)
     if not 0.0 <= settings.start < settings.end <= 1.0:
         raise ValueError(
             f"start {settings.start} and end {settings.end} must be fractions of sampling with "
             "0 <= start < end <= 1. 0 and 1 act throughout."
         )
-    return prompt
+    return chosen
 
 
 def compose(
@@ -83,9 +77,9 @@ def compose(
     regions: torch.Tensor | None = None, pose: object = None,
 ) -> People:  # fmt: skip
     """The People of a prompt. regions and pose: see PlacementRequest."""
-    prompt = check(text, negative, settings)
+    chosen = check(text, negative, settings)
+    prompt, negatives = chosen.prompt, chosen.negatives
     notes = Notes()
-    negatives = parse_negative(negative, len(prompt.people))
     where = place(
         PlacementRequest(
             people=len(prompt.people), layout=settings.layout, feather=settings.feather,
@@ -95,14 +89,15 @@ def compose(
     for number, mask in enumerate(where.regions, 1):
         if not mask.any():
             notes.warn(f"the region of person {number} is empty, so that person is not painted")
-    shared = [_find(tag, settings.skip_missing, notes) for tag in prompt.shared_loras]
-    choices = [_choice(f, t) for f, t in zip(shared, prompt.shared_loras, strict=True) if f]
-    if choices:
-        model, clip, _ = merge(model, clip, choices)
+    for each in (chosen.shared, *chosen.own):
+        for skipped in each.skipped:
+            notes.warn(f"skipped: {skipped.reason}")
+    if chosen.shared.choices:
+        model, clip, _ = merge(model, clip, chosen.shared.choices)
     encoder = _Encoder(model, clip, settings, notes)
     people = tuple(
-        encoder.person(part, whole, negatives.person_texts[i], where, i)
-        for i, (part, whole) in enumerate(zip(prompt.people, prompt.person_texts, strict=True))
+        encoder.person(own.choices, whole, negatives.person_texts[i], where, i)
+        for i, (own, whole) in enumerate(zip(chosen.own, prompt.person_texts, strict=True))
     )
     return People(
         model=model,
@@ -116,21 +111,6 @@ def compose(
         span=Span(settings.start, settings.end),
         notes=tuple(_summary(prompt, people) + notes.lines),
     )
-
-
-def _find(tag: LoraTag, skip: bool, notes: Notes | None) -> LoraFile | None:
-    try:
-        return find_lora(tag.name)
-    except UnresolvedNameError as error:
-        if not skip:
-            raise type(error)(f"Input 'text': LoRA {error}", error.name, error.nearest) from error
-        if notes:
-            notes.warn(f"skipped: {error}")
-        return None
-
-
-def _choice(file: LoraFile, tag: LoraTag) -> LoraChoice:
-    return LoraChoice(file, tag.weight, tag.clip_weight, source="text")
 
 
 class _Encoder:
@@ -151,9 +131,14 @@ class _Encoder:
             self.plain[text] = encoded
         return encoded
 
-    def person(self, part: Part, whole: str, negative: str, where: Placement, index: int) -> Person:
-        found = [(_find(tag, self.settings.skip_missing, self.notes), tag) for tag in part.loras]
-        choices = [_choice(file, tag) for file, tag in found if file]
+    def person(
+        self,
+        choices: Sequence[LoraChoice],
+        whole: str,
+        negative: str,
+        where: Placement,
+        index: int,
+    ) -> Person:
         clip, patches = self._apply(choices)
         return Person(
             positive=self.text(clip, whole),

@@ -9,6 +9,7 @@ import torch
 from scipy.optimize import linear_sum_assignment
 
 from ..pose.skeleton import Pose, read_pose_keypoint
+from ..prompt.order import read_order
 from ..regions.body import head_circle, torso_centre
 from ..regions.layout import Layout, lay_out
 from ..regions.people import body_regions
@@ -62,23 +63,6 @@ def place(request: PlacementRequest) -> Placement:
     bodies = bodies[prompt_order]
     masks = body_regions(bodies, canvas.width, canvas.height, feather=request.feather)
     return Placement(masks, tuple(_head(body, canvas) for body in bodies))
-
-
-def read_order(order: str, people: int) -> list[int]:
-    """ "2,1" -> [1, 0]: the person (from 0) who stands at each place, from left to right."""
-    if not order.strip():
-        return list(range(people))
-    try:
-        places = [int(number) - 1 for number in order.split(",")]
-    except ValueError:
-        places = []
-    if sorted(places) != list(range(people)):
-        example = ",".join(str(n) for n in range(people, 0, -1)) or "nothing"
-        raise ValueError(
-            f"Input 'order' is {order!r} and must name each of the {people} people once, from "
-            f"left to right, such as {example!r}. Leave it empty for prompt order."
-        )
-    return places
 
 
 def _bodies(pose) -> tuple[np.ndarray, Pose | None]:

@@ -5,11 +5,9 @@ A body is `[18,3]`: x, y, score in OpenPose's BODY_18 order; a joint with score 
 
 import numpy as np
 
-NOSE, NECK = 0, 1
-R_SHOULDER, R_ELBOW, R_WRIST, L_SHOULDER, L_ELBOW, L_WRIST = 2, 3, 4, 5, 6, 7
-R_HIP, R_KNEE, R_ANKLE, L_HIP, L_KNEE, L_ANKLE = 8, 9, 10, 11, 12, 13
-R_EYE, L_EYE, R_EAR, L_EAR = 14, 15, 16, 17
-HEAD = (NOSE, R_EYE, L_EYE, R_EAR, L_EAR)
+from .body18 import Joint
+
+HEAD = (Joint.NOSE, Joint.R_EYE, Joint.L_EYE, Joint.R_EAR, Joint.L_EAR)
 # COCO's per-joint deviations (pycocotools, cocoeval.py) in BODY_18 order; the neck, which COCO does
 # not annotate, takes the shoulders'.
 _SIGMA = np.array([
@@ -23,21 +21,27 @@ def torso_length(body: np.ndarray) -> float:
     widths and 3 head widths (a turned body shortens one or the other), or 1.4 thighs; 0 where
     nothing tells."""
     seen, xy = body[:, 2] > 0, body[:, :2]
-    shoulders = seen[R_SHOULDER] and seen[L_SHOULDER]
-    hips = [j for j in (R_HIP, L_HIP) if seen[j]]
-    top = xy[NECK] if seen[NECK] else xy[[R_SHOULDER, L_SHOULDER]].mean(0) if shoulders else None
+    shoulders = seen[Joint.R_SHOULDER] and seen[Joint.L_SHOULDER]
+    hips = [j for j in (Joint.R_HIP, Joint.L_HIP) if seen[j]]
+    top = (
+        xy[Joint.NECK]
+        if seen[Joint.NECK]
+        else xy[[Joint.R_SHOULDER, Joint.L_SHOULDER]].mean(0)
+        if shoulders
+        else None
+    )
     if top is not None and hips:
         return float(np.linalg.norm(top - xy[hips].mean(0)))
     width = 0.0
     if shoulders:
-        width = float(np.linalg.norm(xy[R_SHOULDER] - xy[L_SHOULDER]))
-    elif seen[NECK] and (seen[R_SHOULDER] or seen[L_SHOULDER]):
-        side = R_SHOULDER if seen[R_SHOULDER] else L_SHOULDER
-        width = 2 * float(np.linalg.norm(xy[side] - xy[NECK]))
+        width = float(np.linalg.norm(xy[Joint.R_SHOULDER] - xy[Joint.L_SHOULDER]))
+    elif seen[Joint.NECK] and (seen[Joint.R_SHOULDER] or seen[Joint.L_SHOULDER]):
+        side = Joint.R_SHOULDER if seen[Joint.R_SHOULDER] else Joint.L_SHOULDER
+        width = 2 * float(np.linalg.norm(xy[side] - xy[Joint.NECK]))
     unit = max(1.3 * width, 3.0 * head_width(body))
     if unit > 0:
         return unit
-    thighs = [(R_HIP, R_KNEE), (L_HIP, L_KNEE)]
+    thighs = [(Joint.R_HIP, Joint.R_KNEE), (Joint.L_HIP, Joint.L_KNEE)]
     lengths = [np.linalg.norm(xy[a] - xy[b]) for a, b in thighs if seen[a] and seen[b]]
     return 1.4 * float(max(lengths, default=0.0))
 
@@ -46,19 +50,19 @@ def head_width(body: np.ndarray) -> float:
     """Ear to ear; else the shorter of twice one ear's way to the nose and 2.2 times the distance of
     the eyes; else 0.9 of nose to neck; 0 where nothing tells."""
     seen, xy = body[:, 2] > 0, body[:, :2]
-    if seen[R_EAR] and seen[L_EAR]:
-        return float(np.linalg.norm(xy[R_EAR] - xy[L_EAR]))
+    if seen[Joint.R_EAR] and seen[Joint.L_EAR]:
+        return float(np.linalg.norm(xy[Joint.R_EAR] - xy[Joint.L_EAR]))
     widths = [
-        2.0 * float(np.linalg.norm(xy[ear] - xy[NOSE]))
-        for ear in (R_EAR, L_EAR)
-        if seen[ear] and seen[NOSE]
+        2.0 * float(np.linalg.norm(xy[ear] - xy[Joint.NOSE]))
+        for ear in (Joint.R_EAR, Joint.L_EAR)
+        if seen[ear] and seen[Joint.NOSE]
     ]
-    if seen[R_EYE] and seen[L_EYE]:
-        widths.append(2.2 * float(np.linalg.norm(xy[R_EYE] - xy[L_EYE])))
+    if seen[Joint.R_EYE] and seen[Joint.L_EYE]:
+        widths.append(2.2 * float(np.linalg.norm(xy[Joint.R_EYE] - xy[Joint.L_EYE])))
     if widths:
         return min(widths)
-    if seen[NOSE] and seen[NECK]:
-        return 0.9 * float(np.linalg.norm(xy[NOSE] - xy[NECK]))
+    if seen[Joint.NOSE] and seen[Joint.NECK]:
+        return 0.9 * float(np.linalg.norm(xy[Joint.NOSE] - xy[Joint.NECK]))
     return 0.0
 
 
@@ -68,9 +72,9 @@ def torso_centre(body: np.ndarray) -> np.ndarray:
     People are told apart left to right by it: a box would let an outstretched arm change the order.
     """
     seen, xy = body[:, 2] > 0, body[:, :2]
-    hips = [j for j in (R_HIP, L_HIP) if seen[j]]
-    shoulders = [j for j in (R_SHOULDER, L_SHOULDER) if seen[j]]
-    top = xy[NECK] if seen[NECK] else xy[shoulders].mean(0) if shoulders else None
+    hips = [j for j in (Joint.R_HIP, Joint.L_HIP) if seen[j]]
+    shoulders = [j for j in (Joint.R_SHOULDER, Joint.L_SHOULDER) if seen[j]]
+    top = xy[Joint.NECK] if seen[Joint.NECK] else xy[shoulders].mean(0) if shoulders else None
     if top is not None:
         return (top + xy[hips].mean(0)) / 2 if hips else top
     return xy[hips].mean(0) if hips else xy[seen].mean(0)
@@ -97,8 +101,8 @@ def depth_order(bodies: np.ndarray) -> np.ndarray:
     floor, size = [], []
     for body in bodies:
         unit = torso_length(body)
-        feet = [body[j, 1] for j in (R_ANKLE, L_ANKLE) if body[j, 2] > 0]
-        neck = body[NECK, 1] if body[NECK, 2] > 0 else torso_centre(body)[1]
+        feet = [body[j, 1] for j in (Joint.R_ANKLE, Joint.L_ANKLE) if body[j, 2] > 0]
+        neck = body[Joint.NECK, 1] if body[Joint.NECK, 2] > 0 else torso_centre(body)[1]
         floor.append(max(feet) if feet else neck + 2.4 * unit)
         size.append(unit)
     order = np.lexsort((-np.array(size), -np.array(floor)))

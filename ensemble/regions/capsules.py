@@ -6,30 +6,15 @@ import numpy as np
 import torch
 
 from . import body as anatomy
-from .body import (
-    L_ANKLE,
-    L_ELBOW,
-    L_HIP,
-    L_KNEE,
-    L_SHOULDER,
-    L_WRIST,
-    NECK,
-    NOSE,
-    R_ANKLE,
-    R_ELBOW,
-    R_HIP,
-    R_KNEE,
-    R_SHOULDER,
-    R_WRIST,
-)
+from .body18 import Joint
 
 # Radii in torso lengths: clothes included, so that a region holds what the person wears.
 _TORSO, _UPPER_ARM, _FOREARM, _HAND, _THIGH, _SHIN, _NECK = 0.18, 0.14, 0.11, 0.16, 0.17, 0.12, 0.14
 _LIMBS = (
-    (R_SHOULDER, R_ELBOW, _UPPER_ARM), (L_SHOULDER, L_ELBOW, _UPPER_ARM),
-    (R_ELBOW, R_WRIST, _FOREARM), (L_ELBOW, L_WRIST, _FOREARM),
-    (R_HIP, R_KNEE, _THIGH), (L_HIP, L_KNEE, _THIGH),
-    (R_KNEE, R_ANKLE, _SHIN), (L_KNEE, L_ANKLE, _SHIN), (NECK, NOSE, _NECK),
+    (Joint.R_SHOULDER, Joint.R_ELBOW, _UPPER_ARM), (Joint.L_SHOULDER, Joint.L_ELBOW, _UPPER_ARM),
+    (Joint.R_ELBOW, Joint.R_WRIST, _FOREARM), (Joint.L_ELBOW, Joint.L_WRIST, _FOREARM),
+    (Joint.R_HIP, Joint.R_KNEE, _THIGH), (Joint.L_HIP, Joint.L_KNEE, _THIGH),
+    (Joint.R_KNEE, Joint.R_ANKLE, _SHIN), (Joint.L_KNEE, Joint.L_ANKLE, _SHIN), (Joint.NECK, Joint.NOSE, _NECK),
 )  # fmt: skip
 _HAND_REACH = 0.33  # a hand goes on behind the wrist by this part of the forearm (OpenPose's rule)
 _LEG = 2.0  # hips to feet, in torso lengths
@@ -62,53 +47,53 @@ def capsules(joints: np.ndarray, height: int) -> list[Capsule]:
     for a, b, radius in _LIMBS:
         if seen[a] and seen[b]:
             add(xy[a], xy[b], radius)
-    for elbow, wrist in ((R_ELBOW, R_WRIST), (L_ELBOW, L_WRIST)):
+    for elbow, wrist in ((Joint.R_ELBOW, Joint.R_WRIST), (Joint.L_ELBOW, Joint.L_WRIST)):
         if seen[wrist]:
             reach = (xy[wrist] - xy[elbow]) * _HAND_REACH if seen[elbow] else np.zeros(2)
             add(xy[wrist], xy[wrist] + reach, _HAND)
-    for ankle in (R_ANKLE, L_ANKLE):
+    for ankle in (Joint.R_ANKLE, Joint.L_ANKLE):
         if seen[ankle]:
             add(xy[ankle], xy[ankle], _HAND)
     # The trunk: both sides, both ends and the middle line leave no hole between them.
-    trunk = [j for j in (R_SHOULDER, R_HIP, L_HIP, L_SHOULDER) if seen[j]]
+    trunk = [j for j in (Joint.R_SHOULDER, Joint.R_HIP, Joint.L_HIP, Joint.L_SHOULDER) if seen[j]]
     for a, b in zip(trunk, trunk[1:] + trunk[:1], strict=True):
         add(xy[a], xy[b], _TORSO)
-    if seen[NECK] and seen[R_HIP] and seen[L_HIP]:
-        add(xy[NECK], (xy[R_HIP] + xy[L_HIP]) / 2, _TORSO)
+    if seen[Joint.NECK] and seen[Joint.R_HIP] and seen[Joint.L_HIP]:
+        add(xy[Joint.NECK], (xy[Joint.R_HIP] + xy[Joint.L_HIP]) / 2, _TORSO)
     head = anatomy.head_circle(joints)
     if head is not None:
         centre, radius = head
         add(centre, centre, radius / unit)
-        if seen[NECK]:
-            add(centre, xy[NECK], _NECK)
+        if seen[Joint.NECK]:
+            add(centre, xy[Joint.NECK], _NECK)
     return made
 
 
 def _completed(joints: np.ndarray, unit: float, height: int) -> tuple[np.ndarray, np.ndarray]:
     """Joints `[18,2]` with the trunk and legs filled in where they can only be in one place."""
     xy, seen = joints[:, :2].copy(), joints[:, 2] > 0
-    if not seen[NECK] and seen[R_SHOULDER] and seen[L_SHOULDER]:
-        xy[NECK], seen[NECK] = (xy[R_SHOULDER] + xy[L_SHOULDER]) / 2, True
-    if seen[NECK]:
-        for a, b in ((R_SHOULDER, L_SHOULDER), (L_SHOULDER, R_SHOULDER)):
+    if not seen[Joint.NECK] and seen[Joint.R_SHOULDER] and seen[Joint.L_SHOULDER]:
+        xy[Joint.NECK], seen[Joint.NECK] = (xy[Joint.R_SHOULDER] + xy[Joint.L_SHOULDER]) / 2, True
+    if seen[Joint.NECK]:
+        for a, b in ((Joint.R_SHOULDER, Joint.L_SHOULDER), (Joint.L_SHOULDER, Joint.R_SHOULDER)):
             if seen[a] and not seen[b]:
-                xy[b], seen[b] = 2 * xy[NECK] - xy[a], True
-    hips_seen = bool(seen[R_HIP] or seen[L_HIP])
-    if seen[NECK] and not hips_seen:
-        for hip, shoulder in ((R_HIP, R_SHOULDER), (L_HIP, L_SHOULDER)):
+                xy[b], seen[b] = 2 * xy[Joint.NECK] - xy[a], True
+    hips_seen = bool(seen[Joint.R_HIP] or seen[Joint.L_HIP])
+    if seen[Joint.NECK] and not hips_seen:
+        for hip, shoulder in ((Joint.R_HIP, Joint.R_SHOULDER), (Joint.L_HIP, Joint.L_SHOULDER)):
             if seen[shoulder]:
                 # Hips are about two thirds as wide as shoulders.
-                x = xy[NECK, 0] + (xy[shoulder, 0] - xy[NECK, 0]) * 0.65
-                xy[hip], seen[hip] = (x, xy[NECK, 1] + unit), True
-    for a, b in ((R_HIP, L_HIP), (L_HIP, R_HIP)):
+                x = xy[Joint.NECK, 0] + (xy[shoulder, 0] - xy[Joint.NECK, 0]) * 0.65
+                xy[hip], seen[hip] = (x, xy[Joint.NECK, 1] + unit), True
+    for a, b in ((Joint.R_HIP, Joint.L_HIP), (Joint.L_HIP, Joint.R_HIP)):
         if seen[a] and not seen[b]:
-            x = 2 * xy[NECK, 0] - xy[a, 0] if seen[NECK] else xy[a, 0]
+            x = 2 * xy[Joint.NECK, 0] - xy[a, 0] if seen[Joint.NECK] else xy[a, 0]
             xy[b], seen[b] = (x, xy[a, 1]), True
-    knees_seen = bool(seen[R_KNEE] or seen[L_KNEE])
-    if hips_seen and not knees_seen and xy[[R_HIP, L_HIP], 1].min() < 0.85 * height:
+    knees_seen = bool(seen[Joint.R_KNEE] or seen[Joint.L_KNEE])
+    if hips_seen and not knees_seen and xy[[Joint.R_HIP, Joint.L_HIP], 1].min() < 0.85 * height:
         # One capsule from hip to foot: the knee stands for the whole leg.
-        xy[[R_KNEE, L_KNEE]] = xy[[R_HIP, L_HIP]] + (0.0, _LEG * unit)
-        seen[[R_KNEE, L_KNEE]] = True
+        xy[[Joint.R_KNEE, Joint.L_KNEE]] = xy[[Joint.R_HIP, Joint.L_HIP]] + (0.0, _LEG * unit)
+        seen[[Joint.R_KNEE, Joint.L_KNEE]] = True
     return xy, seen
 
 

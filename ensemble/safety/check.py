@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from ..models.loading import Loaded, load_folder, named_folder
 from ..pictures import from_bytes, to_bytes
 
-KIND = "safety_checker"
+FOLDER = "safety_checker"
 OFF = "off"
 NOTICE = "Sensitive content"
 
@@ -26,7 +26,7 @@ def load_checker(name: str) -> Loaded:
     """The checker in `models/safety_checker/<name>`. Raises ValueError, see load_folder."""
     from .net import SafetyChecker
 
-    return load_folder(KIND, named_folder(KIND, name), SafetyChecker, "CLIPImageProcessor")
+    return load_folder(FOLDER, named_folder(FOLDER, name), SafetyChecker, "CLIPImageProcessor")
 
 
 def find_flagged(checker: Loaded, image: torch.Tensor) -> list[bool]:

@@ -25,10 +25,10 @@ class SafetyChecker(PreTrainedModel):
         size = config.projection_dim
         self.vision_model = CLIPVisionModel(config.vision_config)
         self.visual_projection = nn.Linear(config.vision_config.hidden_size, size, bias=False)
-        for name, count in (("concept", 17), ("special_care", 3)):
-            for part, shape in (("embeds", (count, size)), ("embeds_weights", (count,))):
-                value = nn.Parameter(torch.ones(shape), requires_grad=False)
-                self.register_parameter(f"{name}_{part}", value)
+        self.concept_embeds = _constant(17, size)
+        self.concept_embeds_weights = _constant(17)
+        self.special_care_embeds = _constant(3, size)
+        self.special_care_embeds_weights = _constant(3)
         self.post_init()
 
     @torch.no_grad()
@@ -39,6 +39,10 @@ class SafetyChecker(PreTrainedModel):
         care = (special.round(decimals=_DECIMALS) > 0).any(dim=1, keepdim=True) * _SPECIAL_CARE
         scores = _above(embeds, self.concept_embeds, self.concept_embeds_weights) + care
         return (scores.round(decimals=_DECIMALS) > 0).any(dim=1)
+
+
+def _constant(*shape: int) -> nn.Parameter:
+    return nn.Parameter(torch.ones(shape), requires_grad=False)
 
 
 def _above(embeds: torch.Tensor, concepts: torch.Tensor, thresholds: torch.Tensor) -> torch.Tensor:

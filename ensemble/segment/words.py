@@ -39,7 +39,7 @@ SYNONYMS = {
     for name in names.split()
 }
 
-# concept -> labels of labels.CLOTHES_LABELS
+# concept -> labels of mattmdjaga/segformer_b2_clothes (ATR data set)
 CLOTHES_PARTS = {
     "clothes": ("Upper-clothes", "Skirt", "Pants", "Dress", "Belt", "Scarf"),
     "top": ("Upper-clothes",),
@@ -62,7 +62,7 @@ CLOTHES_PARTS = {
 
 _EYES = ("eye_g", "l_eye", "r_eye", "l_brow", "r_brow")
 _FACE = ("skin", "nose", *_EYES, "mouth", "u_lip", "l_lip")
-# concept -> labels of labels.FACE_LABELS
+# concept -> labels of jonathandinu/face-parsing (CelebAMask-HQ data set)
 FACE_PARTS = {
     "face": _FACE,
     "head": (*_FACE, "l_ear", "r_ear", "hair", "hat", "ear_r"),

@@ -7,12 +7,13 @@ import folder_paths
 
 import nodes
 
+from ..lora.aliases import read_aliases
 from ..lora.files import open_file, read_hashes
-from ..lora.names import read_aliases, resolve_among
+from ..lora.names import names_among
 from ..models.loading import folder_names
 from ..recipes.library import Library
 
-FILE_KINDS = (
+FOLDERS_OF_FILES = (
     "checkpoints",
     "loras",
     "embeddings",
@@ -21,7 +22,7 @@ FILE_KINDS = (
     "upscale_models",
     "facerestore_models",
 )
-FOLDER_KINDS = ("safety_checker", "translation")
+FOLDERS_OF_FOLDERS = ("safety_checker", "translation")
 HASHED = ("checkpoints", "loras")
 IMAGES = "images"
 
@@ -29,21 +30,19 @@ IMAGES = "images"
 def this_machine() -> Library:
     """Every file and node of this ComfyUI, now. Raises AliasFileError for a broken alias file."""
     aliases = read_aliases()
-    files = {kind: tuple(folder_paths.get_filename_list(kind)) for kind in FILE_KINDS}
-    files |= {kind: tuple(folder_names(kind)) for kind in FOLDER_KINDS}
+    files = {folder: tuple(folder_paths.get_filename_list(folder)) for folder in FOLDERS_OF_FILES}
+    files |= {folder: tuple(folder_names(folder)) for folder in FOLDERS_OF_FOLDERS}
     inputs, _ = folder_paths.recursive_search(folder_paths.get_input_directory())
     files[IMAGES] = tuple(inputs)
 
-    def find(name: str, kind: str) -> str:
-        return resolve_among(
-            name, files[kind], aliases.of_kind(kind), kind=kind, alias_file=aliases.path
-        )
+    def find(name: str, folder: str) -> str:
+        return names_among(folder, files[folder], aliases).resolve(name)
 
     return Library(files, _Definitions(nodes.NODE_CLASS_MAPPINGS), find)
 
 
 class _Definitions(Mapping[str, Any]):
-    """What `/object_info` says of each node, worked out when asked: some list whole folders."""
+    """What `/object_info` says of each node, made when it is asked for: some nodes list folders."""
 
     def __init__(self, classes: Mapping[str, Any]) -> None:
         self._classes = classes
@@ -57,12 +56,9 @@ class _Definitions(Mapping[str, Any]):
     def __len__(self) -> int:
         return len(self._classes)
 
-    def __contains__(self, name: object) -> bool:
-        return name in self._classes
-
 
 def _definition(node: Any) -> dict[str, Any]:
-    """As ComfyUI's own route puts it (server.py, node_info)."""
+    """The same as ComfyUI's own route gives (server.py, node_info)."""
     if hasattr(node, "GET_NODE_INFO_V1"):
         return node.GET_NODE_INFO_V1()
     return {

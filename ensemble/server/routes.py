@@ -2,9 +2,9 @@
 
 from typing import TYPE_CHECKING
 
-from .api import register_api
-from .compile import register_compile
-from .editor import register_editor
+from .api.start import register_api
+from .editor.compile import register_compile
+from .editor.routes import register_editor
 
 if TYPE_CHECKING:
     from server import PromptServer

@@ -10,9 +10,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from dev.base import make_base
+from dev.base import engine_of_this_python, make_base
 from dev.server import Server
-from dev.setup import engine_of_this_python
 
 from .editor import Editor
 

@@ -171,7 +171,7 @@ def test_a_picture_in_a_recipe_is_put_where_its_graph_looks(editor):
     panel.get_by_role("button", name="Read").click()
     expect(panel.locator(".ensemble-told"), "nobody")
     assert panel.get_by_role("button", name="Open as graph").is_disabled()
-    panel.get_by_label("leave out what is missing").check()
+    panel.get_by_label("Leave out what is missing").check()
     panel.get_by_role("button", name="Read").click()
     expect(panel.locator(".ensemble-told"), "Understood")
     panel.get_by_role("button", name="Open as graph").click()

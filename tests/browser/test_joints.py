@@ -27,7 +27,7 @@ def two_people(editor) -> tuple[str, str]:
     start = editor.page.get_by_role("button", name="Move joints")
     start.wait_for()
     assert start.is_disabled()
-    expect(editor.page.locator(".ensemble-bodies .ensemble-hint"), "run the graph once")
+    expect(editor.page.locator(".ensemble-bodies .ensemble-hint"), "Run the graph once")
     map_of(editor, save)
     editor.page.wait_for_function(
         "!document.querySelector('.ensemble-bodies [data-key=joints]').disabled"
@@ -177,7 +177,7 @@ def test_text_that_is_no_body_is_told_and_can_be_cleared(editor):
     expect(hint, "no bodies that can be drawn")
     editor.page.get_by_role("button", name="Back to the picture's pose").click()
     assert editor.value(node, "joints") == ""
-    expect(hint, "run the graph once")
+    expect(hint, "Run the graph once")
 
 
 def test_linked_joints_are_moved_where_they_are_typed(editor):
@@ -198,7 +198,8 @@ def test_linked_joints_are_moved_where_they_are_typed(editor):
 
 def test_the_skeleton_and_its_colours_are_those_of_the_map(editor):
     from ensemble_portraits.ensemble.pose.draw import COLOURS, LIMB_COLOURS
-    from ensemble_portraits.ensemble.pose.skeleton import LIMBS, Joint
+    from ensemble_portraits.ensemble.pose.skeleton import LIMBS
+    from ensemble_portraits.ensemble.regions.body18 import Joint
 
     names, limbs = editor.js(
         "async () => { const src = [...document.querySelectorAll('link')]"

@@ -153,7 +153,7 @@ def test_while_a_tag_is_typed_the_last_reading_stays(editor):
 def test_a_break_without_a_person_is_explained(editor):
     node = editor.add("BreakRegionalPrompt", text="a park BREAK a woman")
     hint = editor.page.locator(".ensemble-chips .ensemble-hint")
-    expect(hint, "Nobody yet")
+    expect(hint, "No person has a part yet")
     hint.get_by_role("button").click()
     expect(editor.chip("person-1"), "a woman")
     assert editor.value(node, "text") == "a park BREAK BREAK a woman"

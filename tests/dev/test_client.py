@@ -1,92 +1,109 @@
-import socket
-import struct
+"""The client against servers that end early, answer something else, or say what is not its own."""
+
+import asyncio
+import json
 import threading
+from collections.abc import Callable, Iterator
 
 import pytest
+from aiohttp import web
 
-from dev.client import refusal_text
-from dev.websocket import WebSocketClosedError, WebSocketReader
+from dev.client import Client, refusal_text
 
-UPGRADE = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n"
-
-
-def frame(payload: bytes, opcode: int = 1, final: bool = True) -> bytes:
-    """An unmasked frame, as servers send them."""
-    head = bytes((opcode | (0x80 if final else 0),))
-    if len(payload) < 126:
-        return head + bytes((len(payload),)) + payload
-    if len(payload) < 65536:
-        return head + b"\x7e" + struct.pack(">H", len(payload)) + payload
-    return head + b"\x7f" + struct.pack(">Q", len(payload)) + payload
+Talk = Callable[[web.WebSocketResponse], "asyncio.Future"]
 
 
 @pytest.fixture
-def serve():
-    """Answers one connection with the given bytes, in pieces; keeps what came back."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    back: list[bytes] = []
+def serve() -> Iterator[Callable[[Talk | None], Client]]:
+    """Starts a ComfyUI that takes every prompt as `mine` and whose /ws does as it is told (None: there
+    is no /ws)."""
+    loop = asyncio.new_event_loop()
+    threading.Thread(target=loop.run_forever, daemon=True).start()
+    runners = []
 
-    def start(*pieces: bytes) -> str:
-        def talk():
-            connection, _ = listener.accept()
-            with connection:
-                connection.recv(65536)
-                for piece in pieces:
-                    connection.sendall(piece)
-                connection.shutdown(socket.SHUT_WR)
-                while got := connection.recv(65536):
-                    back.append(got)
+    def on_the_loop(work):
+        return asyncio.run_coroutine_threadsafe(work, loop).result(30)
 
-        threading.Thread(target=talk, daemon=True).start()
-        return f"ws://127.0.0.1:{listener.getsockname()[1]}/ws?clientId=1"
+    def start(talk: Talk | None) -> Client:
+        async def events(request: web.Request) -> web.WebSocketResponse:
+            socket = web.WebSocketResponse()
+            await socket.prepare(request)
+            while not posted.is_set():
+                await asyncio.sleep(0.01)
+            await talk(socket)
+            return socket
 
-    start.back = back
+        async def prompt(_: web.Request) -> web.Response:
+            posted.set()
+            return web.json_response({"prompt_id": "mine"})
+
+        async def history(_: web.Request) -> web.Response:
+            return web.json_response({"mine": {"outputs": {"9": {}}}})
+
+        async def listen() -> str:
+            app = web.Application()
+            app.router.add_post("/prompt", prompt)
+            app.router.add_get("/history/mine", history)
+            if talk:
+                app.router.add_get("/ws", events)
+            runner = web.AppRunner(app)
+            runners.append(runner)
+            await runner.setup()
+            site = web.TCPSite(runner, "127.0.0.1", 0)
+            await site.start()
+            return site._server.sockets[0].getsockname()[1]
+
+        posted = threading.Event()
+        return Client(f"http://127.0.0.1:{on_the_loop(listen())}", timeout=30)
+
     yield start
-    listener.close()
+    for runner in runners:
+        on_the_loop(runner.cleanup())
+    loop.call_soon_threadsafe(loop.stop)
 
 
-@pytest.mark.parametrize("length", [0, 125, 126, 65535, 65536, 200_000])
-def test_messages_of_every_length_form(serve, length):
-    reader = WebSocketReader(serve(UPGRADE + frame(b"x" * length)), timeout=10)
-    assert next(reader.messages()) == "x" * length
+def event(kind: str, prompt: str = "mine", **data: object) -> str:
+    return json.dumps({"type": kind, "data": {"prompt_id": prompt, **data}})
 
 
-def test_a_message_in_fragments_with_a_ping_between(serve):
-    parts = frame(b"one ", final=False) + frame(b"hi", opcode=9) + frame(b"two", opcode=0)
-    # Cut anywhere: frames and network packets have nothing to do with each other.
-    reader = WebSocketReader(serve(UPGRADE + parts[:3], parts[3:9], parts[9:]), timeout=10)
-    assert next(reader.messages()) == "one two"
-    reader.close()
+def test_a_run_is_followed_and_what_is_not_its_own_is_passed_over(serve):
+    async def talk(socket):
+        await socket.send_bytes(b"a preview")
+        await socket.send_str(json.dumps({"type": "status", "data": {}}))
+        await socket.send_str(event("executing", "another's", node=None))
+        await socket.send_str(event("execution_cached", nodes=["1"]))
+        await socket.send_str(event("executing", node="2", padding="x" * 5_000_000))
+        await socket.send_str(event("progress", node="2", value=1, max=4))
+        await socket.send_str(event("execution_success"))
+        await socket.send_str(event("executing", node=None))
+
+    steps = []
+    run = serve(talk).run({}, lambda *step: steps.append(step))
+    assert (run.status, run.cached, run.executed) == ("success", ["1"], ["2"])
+    assert steps == [("2", 1, 4)]
+    assert run.outputs == {"9": {}}
 
 
-def test_a_ping_is_answered_with_its_payload(serve):
-    address = serve(UPGRADE + frame(b"hi", opcode=9) + frame(b"end"))
-    reader = WebSocketReader(address, timeout=10)
-    next(reader.messages())
-    reader._socket.shutdown(socket.SHUT_WR)
-    while not serve.back:
-        pass
-    pong = b"".join(serve.back)
-    mask = pong[2:6]
-    assert pong[0] == 0x8A and pong[1] == 0x82
-    assert bytes(byte ^ mask[i % 4] for i, byte in enumerate(pong[6:])) == b"hi"
+@pytest.mark.parametrize("politely", [True, False])
+def test_an_ended_connection_is_an_error_not_a_hang(serve, politely):
+    async def talk(socket):
+        if politely:
+            await socket.close()
+        else:
+            socket._req.transport.abort()
 
-
-def test_binary_messages_are_skipped(serve):
-    reader = WebSocketReader(serve(UPGRADE + frame(b"\xff", opcode=2) + frame(b"text")), timeout=10)
-    assert next(reader.messages()) == "text"
-
-
-@pytest.mark.parametrize("end", [frame(b"", opcode=8), b"", frame(b"cut")[:3]])
-def test_an_ended_connection_is_an_error_not_a_hang(serve, end):
-    reader = WebSocketReader(serve(UPGRADE + end), timeout=10)
-    with pytest.raises(WebSocketClosedError):
-        next(reader.messages())
+    with pytest.raises(ConnectionError):
+        serve(talk).run({})
 
 
 def test_no_websocket_there(serve):
-    with pytest.raises(WebSocketClosedError, match="404"):
-        WebSocketReader(serve(b"HTTP/1.1 404 Not Found\r\n\r\n"), timeout=10)
+    with pytest.raises(ConnectionError, match="404"):
+        serve(None).run({})
+
+
+def test_nobody_there():
+    with pytest.raises(ConnectionError):
+        Client("http://127.0.0.1:9").get_json("/system_stats")
 
 
 def test_a_refusal_names_class_and_reason():

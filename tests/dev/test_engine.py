@@ -3,8 +3,15 @@ from pathlib import Path
 
 import pytest
 
-from dev.engine import Engine, find_python, given_engine, missing_packages
-from dev.errors import DevError
+from dev import DevError
+from dev.engine import (
+    Engine,
+    check_packages,
+    enter,
+    find_python,
+    given_engine,
+    missing_packages,
+)
 from dev.server import Server
 
 
@@ -65,10 +72,41 @@ def test_a_wrong_install_gives_one_line(install, monkeypatch, change, says):
     assert "\n" not in str(error.value)
 
 
-def test_missing_packages_are_named(tmp_path):
+def test_missing_packages_are_named(tmp_path, capsys):
     wishes = tmp_path / "requirements.txt"
     wishes.write_text("# comment\ntorch>=2\nno-such-package[extra]==1\npillow\n")
-    assert missing_packages(Path(sys.executable), wishes) == ["no-such-package"]
+    assert missing_packages(wishes) == ["no-such-package"]
+    check_packages(wishes)
+    assert "lacks no-such-package" in capsys.readouterr().out
+
+
+def test_a_python_that_does_not_run_comfyui_is_named(monkeypatch):
+    monkeypatch.setattr("dev.engine.missing_packages", lambda _: ["torch", "numpy"])
+    with pytest.raises(DevError, match="has no torch; set COMFYUI_PYTHON") as error:
+        check_packages()
+    assert "\n" not in str(error.value)
+
+
+def test_an_engine_that_cannot_be_run_gives_one_line(tmp_path):
+    """Both ways of going on: exec, and what stands for it on Windows."""
+    broken = tmp_path / "python"
+    broken.write_text("no program")
+    for platform in ("linux", "win32"):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("dev.engine.sys.platform", platform)
+            with pytest.raises(DevError, match="does not run"):
+                enter(Engine(broken, tmp_path, given=True), [])
+
+
+def test_on_windows_ctrl_c_waits_for_the_run_that_it_also_ends(tmp_path, monkeypatch):
+    """There `python dev` stays as the parent of its second run."""
+    from unittest import mock
+
+    second = mock.MagicMock()
+    second.__enter__.return_value.wait.side_effect = [KeyboardInterrupt, 130]
+    monkeypatch.setattr("dev.engine.sys.platform", "win32")
+    monkeypatch.setattr("dev.engine.subprocess.Popen", lambda *_, **__: second)
+    assert enter(Engine(tmp_path / "python", tmp_path, given=True), ["serve"]) == 130
 
 
 def test_nothing_is_written_into_a_given_install(install, monkeypatch):

@@ -5,14 +5,13 @@ import time
 
 import pytest
 
-from dev.cache import ROOT
-from dev.lock import file_lock
+from dev.cache import ROOT, file_lock
 
 HOLDER = """
 import sys, time
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
-from dev.lock import file_lock
+from dev.cache import file_lock
 with file_lock(Path(sys.argv[2])):
     print("held", flush=True)
     time.sleep(float(sys.argv[3]))
@@ -23,7 +22,7 @@ INSTALLER = """
 import sys
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
-from dev.lock import file_lock
+from dev.cache import file_lock
 from dev.packages import stream
 with file_lock(Path(sys.argv[2])):
     print("held", flush=True)

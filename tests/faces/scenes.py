@@ -3,7 +3,8 @@
 import numpy as np
 import torch
 from ensemble_portraits.ensemble.faces.boxes import Face
-from ensemble_portraits.ensemble.pose.skeleton import Joint, Pose, Skeleton, write_pose_keypoint
+from ensemble_portraits.ensemble.pose.skeleton import Pose, Skeleton, write_pose_keypoint
+from ensemble_portraits.ensemble.regions.body18 import Joint
 from ensemble_portraits.ensemble.regions.rect import Rect
 from PIL import Image
 

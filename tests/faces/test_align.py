@@ -75,7 +75,7 @@ def test_carrying_by_the_identity_changes_nothing():
 
 def test_carrying_by_whole_pixels_is_slicing():
     planes = picture()[0].movedim(-1, 0)
-    part = carry(planes, np.array([[1.0, 0, 30], [0, 1.0, 20]]), Rect.pixels(4, 3, 54, 43))
+    part = carry(planes, np.array([[1.0, 0, 30], [0, 1.0, 20]]), Rect.pixels(3, 4, 53, 44))
     assert (part - planes[:, 24:64, 33:83]).abs().max() < 1e-4
 
 

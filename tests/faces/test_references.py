@@ -20,7 +20,7 @@ from ensemble_portraits.ensemble.faces.references import (
     reference_files,
     references_fingerprint,
 )
-from ensemble_portraits.ensemble.lora import names as aliases
+from ensemble_portraits.ensemble.lora import aliases
 
 
 def test_the_biggest_face_of_each_reference_picture_is_taken():

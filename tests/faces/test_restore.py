@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 import torch
 from astronaut import BOX, face, face_through, picture, seen_through, turned
-from comfy.model_patcher import ModelPatcher
 from ensemble_portraits.ensemble.faces import choices
 from ensemble_portraits.ensemble.faces.align import (
     CROP,
@@ -17,6 +16,7 @@ from ensemble_portraits.ensemble.faces.align import (
 )
 from ensemble_portraits.ensemble.faces.boxes import Face
 from ensemble_portraits.ensemble.faces.restore import Restorer, load_restorer, restore_faces
+from ensemble_portraits.ensemble.models.loading import manage
 from safetensors.torch import save_file
 
 
@@ -93,7 +93,7 @@ def test_a_network_that_draws_noise_gives_one_picture(folders):
             return (x + torch.randn(x.shape),)
 
     cpu = torch.device("cpu")
-    restorer = Restorer(ModelPatcher(Noisy(), load_device=cpu, offload_device=cpu), "GFPGAN")
+    restorer = Restorer(manage(Noisy(), load_device=cpu, offload_device=cpu), "GFPGAN")
     crop, state = torch.full((3, CROP, CROP), 0.5), torch.random.get_rng_state()
     first = restorer(crop)
     torch.rand(1)

@@ -231,7 +231,9 @@ def test_the_node_shows_any_picture_it_takes(shape, dtype):
     from ensemble_portraits.nodes.film import FilmGrain
 
     image = torch.full(shape, 0.5, dtype=dtype)
-    done = FilmGrain.execute(image, "Portra 400", 1.0, 1.0, 1.0, 0, 0)
+    done = FilmGrain.execute(
+        image=image, stock="Portra 400", strength=1.0, size=1.0, chroma=1.0, seed=0, frame_offset=0
+    )
     assert done[0].shape == image.shape and done[0].dtype == dtype
     assert (done.ui is None) == (shape[0] == 0)
 

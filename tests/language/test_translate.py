@@ -1,7 +1,10 @@
+import sys
+
 import pytest
 import torch
 from ensemble_portraits.ensemble.language.translate import (
     LANGUAGES,
+    _identifier,
     detect_language,
     load_translator,
     translate,
@@ -98,3 +101,13 @@ def test_another_models_folder_is_refused(folder):
         ValueError, match=r"models/translation/other (cannot be read|is no mBART-50 model)"
     ):
         load_translator("other")
+
+
+def test_without_py3langid_auto_says_what_to_install(monkeypatch):
+    detection = "py3langid.langid"
+    monkeypatch.setitem(sys.modules, detection, None)
+    _identifier.cache_clear()
+    with pytest.raises(ValueError, match="needs the package py3langid"):
+        detect_language("eine schöne frau")
+    monkeypatch.undo()
+    assert detect_language("eine schöne frau am strand") == "de"

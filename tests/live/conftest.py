@@ -12,10 +12,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from dev.base import make_base
+from dev.base import engine_of_this_python, make_base
 from dev.client import Client, Graph, Run
 from dev.server import Server
-from dev.setup import engine_of_this_python
 
 
 @dataclass(frozen=True)

@@ -78,7 +78,7 @@ def render(server, tmp_path, monkeypatch, table, graph) -> bool:
     path = tmp_path / "public.json"
     path.write_text(json.dumps(graph), encoding="utf-8")
     wishes = Wishes(size=(128, 64), steps=2)
-    return demo.render(server.client, path, Path(sys.executable), table, wishes)
+    return demo.render(server.client, path, table, wishes)
 
 
 def test_the_demo_runs_a_workflow_of_public_files(server, tmp_path, monkeypatch, table, capsys):

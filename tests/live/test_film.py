@@ -75,7 +75,7 @@ def test_grain(server, name, photo):
     got = finish(
         server, name, g=node("FilmGrain", image=["load", 0], stock="Super 8, 500T", **GRAIN)
     )
-    settings = GrainSettings(STOCKS["Super 8, 500T"], size=2.0, seed=2**64 - 1)
+    settings = GrainSettings(stock=STOCKS["Super 8, 500T"], size=2.0, seed=2**64 - 1)
     assert np.array_equal(got, bytes_of(film_grain(tensor(photo), settings, 3)))
     assert not np.array_equal(got, np.asarray(photo))
 
@@ -171,6 +171,8 @@ def test_paste_back(server, name, photo):
     got = finish(server, name, m=mask, b=base, c=both, i=dark, p=paste)
     expected_mask = torch.zeros(1, 256, 256)
     expected_mask[:, 64:160, 80:176] = 1
-    expected = paste_back(1 - tensor(photo), tensor(photo), expected_mask, 10, 0.0)
+    expected = paste_back(
+        1 - tensor(photo), tensor(photo), expected_mask, feather=10, match_colour=0.0
+    )
     assert np.abs(got.astype(int) - bytes_of(expected)).max() <= 1
     assert np.array_equal(got[:50], np.asarray(photo)[:50])

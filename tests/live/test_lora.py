@@ -116,9 +116,9 @@ def test_tags_with_documented_ids_come_out_of_the_prompt(server):
 
 
 BAD = [
-    ({"loras": "ganyu-lora,nobody"}, "Input 'loras': 'nobody' is no file in 'loras'"),
+    ({"loras": "ganyu-lora,nobody"}, "Input 'loras': LoRA 'nobody' is no file in 'loras'"),
     ({"prompt": "a <lora:gannyu-lora:1>"}, "Nearest: 'ganyu-lora.safetensors'"),
-    ({"loras": "twin"}, "Input 'loras': 'twin' means 2 files in 'loras'"),
+    ({"loras": "twin"}, "Input 'loras': LoRA 'twin' means 2 files in 'loras'"),
     ({"prompt": "a <lora::1>"}, "has no name"),
     ({"loras": "ganyu-lora,peft", "strengths": "1,1,1"}, "3 numbers for 2 names"),
     ({"loras": "ganyu-lora", "strengths": "nan"}, "'nan' is not a finite number"),

@@ -1,11 +1,8 @@
-import os
-
 import pytest
 from ensemble_portraits.ensemble.lora.choose import (
     OnMissing,
     check,
     choose,
-    fingerprint,
     read_names,
     read_strengths,
 )
@@ -123,9 +120,9 @@ def test_strengths_that_are_a_mistake(strengths, count, words):
 
 
 BAD = [
-    (("nobody", "", ""), UnknownNameError, "Input 'loras': 'nobody' is no file"),
-    (("twin", "", ""), AmbiguousNameError, "Input 'loras': 'twin' means 2 files"),
-    (("", "", "<lora:nobody:1>"), UnknownNameError, "Input 'prompt': 'nobody' is no file"),
+    (("nobody", "", ""), UnknownNameError, "Input 'loras': LoRA 'nobody' is no file"),
+    (("twin", "", ""), AmbiguousNameError, "Input 'loras': LoRA 'twin' means 2 files"),
+    (("", "", "<lora:nobody:1>"), UnknownNameError, "Input 'prompt': LoRA 'nobody' is no file"),
     (("", "", "<lora::1>"), PromptError, "has no name"),
     (("", "", "<lora:peft:nan>"), PromptError, "not a finite number"),
     (("peft", "1,2", ""), ValueError, "2 numbers for 1 names"),
@@ -178,23 +175,3 @@ def test_skipping_tells_what_and_why(caplog):
     assert "is no file" in found.skipped[0].reason and "means 2 files" in found.skipped[1].reason
     assert found.prompt == "a b"
     assert "nobody" in caplog.text and "twin" in caplog.text
-
-
-def test_the_fingerprint_follows_the_files_that_are_named(save):
-    path, other = save("mine.safetensors"), save("other.safetensors")
-    before = (
-        fingerprint("mine", "a <lora:peft:1>"),
-        fingerprint(None, "a"),
-        fingerprint("peft", None),
-    )
-    os.utime(other, ns=(7, 7))
-    after = (
-        fingerprint("mine", "a <lora:peft:1>"),
-        fingerprint(None, "a"),
-        fingerprint("peft", None),
-    )
-    # A linked-in input may name any file of the folder.
-    assert [a == b for a, b in zip(before, after, strict=True)] == [True, False, False]
-    os.utime(path, ns=(7, 7))
-    assert fingerprint("mine", "a <lora:peft:1>") != before[0]
-    assert fingerprint("peft", "a") != fingerprint("peft,mine", "a")

@@ -5,6 +5,7 @@ import pickle
 
 import pytest
 import torch
+from ensemble_portraits.ensemble.lora.aliases import alias_path
 from ensemble_portraits.ensemble.lora.files import (
     LoraFileError,
     files_fingerprint,
@@ -15,7 +16,6 @@ from ensemble_portraits.ensemble.lora.files import (
     read_hashes,
     read_metadata,
 )
-from ensemble_portraits.ensemble.lora.names import alias_path
 from safetensors.torch import load_file
 
 

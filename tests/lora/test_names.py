@@ -4,17 +4,16 @@ import time
 
 import folder_paths
 import pytest
+from ensemble_portraits.ensemble.lora.aliases import AliasFileError, alias_path, read_aliases
 from ensemble_portraits.ensemble.lora.names import (
-    AliasFileError,
     AmbiguousNameError,
+    ModelNames,
     UnknownNameError,
     UnresolvedNameError,
-    alias_path,
     closest,
     name_without_folder,
-    read_aliases,
+    names_in,
     resolve,
-    resolve_among,
 )
 from hypothesis import given
 from hypothesis import strategies as st
@@ -29,7 +28,12 @@ FILES = [
     "styles/ink.safetensors",
     "win\\dows.safetensors",
 ]
+ALIAS_FILE = "/user/aliases.json"
 ALIASES = {"849330": "people/ann", "ann": "style/ann.safetensors", "lost": "gone", "vague": "ink"}
+
+
+def resolve_among(name, files, aliases):
+    return ModelNames("loras", files, aliases, ALIAS_FILE).resolve(name)
 
 
 @pytest.mark.parametrize(
@@ -93,12 +97,10 @@ def test_part_of_a_name_is_no_name(name):
 
 def test_an_unknown_name_lists_the_three_nearest_and_the_alias_file():
     with pytest.raises(UnknownNameError) as caught:
-        resolve_among("gannyu_lora", FILES, ALIASES, alias_file="/user/aliases.json")
+        resolve_among("gannyu_lora", FILES, ALIASES)
     assert caught.value.nearest[0] == "ganyu-lora.safetensors"
     assert len(caught.value.nearest) == 3
-    assert "ganyu-lora.safetensors" in str(caught.value) and "/user/aliases.json" in str(
-        caught.value
-    )
+    assert "ganyu-lora.safetensors" in str(caught.value) and ALIAS_FILE in str(caught.value)
 
 
 def test_a_mistyped_id_finds_the_id():
@@ -174,14 +176,29 @@ def test_resolve_reads_comfyuis_folders_and_the_alias_file(save, user_folder):
     assert read_aliases().people["friend"] == entry
 
 
-def test_other_kinds_resolve_too():
+def test_a_name_is_looked_up_once_as_long_as_the_folder_stays_the_same(save, monkeypatch):
+    save("once.safetensors")
+    looked_up = []
+    look_up = ModelNames._look_up
+    monkeypatch.setattr(
+        ModelNames, "_look_up", lambda self, name: looked_up.append(name) or look_up(self, name)
+    )
+    for _ in range(3):
+        assert resolve("once", "loras") == "once.safetensors"
+        assert names_in("loras").match("never").error is not None
+    assert looked_up == ["once", "never"]
+    save("x/never.safetensors")
+    assert resolve("never", "loras").endswith("never.safetensors")
+
+
+def test_other_folders_resolve_too():
     assert resolve("SMALL_SD15", "checkpoints") == "small_sd15.safetensors"
     assert resolve("small_vae", "vae") == "small_vae.safetensors"
     assert resolve("small_embedding", "embeddings") == "small_embedding.safetensors"
 
 
 def test_without_an_alias_file_there_are_no_aliases(user_folder):
-    assert read_aliases().of_kind("loras") == {}
+    assert read_aliases().of_folder("loras") == {}
 
 
 @pytest.mark.parametrize(

@@ -4,13 +4,13 @@ import torch
 from ensemble_portraits.ensemble.pose.default import default_pose
 from ensemble_portraits.ensemble.pose.people import (
     Mismatch,
-    cast,
+    assign,
     describe,
     keep_people,
     merge_regions,
-    parse_order,
 )
 from ensemble_portraits.ensemble.pose.skeleton import Skeleton
+from ensemble_portraits.ensemble.prompt.order import parse_order
 
 
 @pytest.fixture
@@ -34,8 +34,8 @@ def test_people_outside_the_picture_are_dropped(three):
 
 def test_order_says_who_stands_where(three):
     # From the left: the third person, the first, the second.
-    assert cast(three, 3, order=parse_order("3,1,2")).bodies == ((1,), (2,), (0,))
-    assert cast(three, 2, order=parse_order("2, 0, 1")).bodies == ((2,), (0,))
+    assert assign(three, 3, order=parse_order("3,1,2")).bodies == ((1,), (2,), (0,))
+    assert assign(three, 2, order=parse_order("2, 0, 1")).bodies == ((2,), (0,))
     assert parse_order("") == ()
 
 
@@ -47,35 +47,35 @@ def test_other_orders_are_refused(bad):
 
 def test_order_must_fit_the_picture_and_the_prompt(three):
     with pytest.raises(ValueError, match=r"2 places.*3 people"):
-        cast(three, 3, order=(2, 1))
+        assign(three, 3, order=(2, 1))
     with pytest.raises(ValueError, match=r"names 2 people and the prompt has 3"):
-        cast(three, 3, order=(2, 0, 1))
+        assign(three, 3, order=(2, 0, 1))
 
 
 def test_mismatch_names_both_numbers(three):
     with pytest.raises(ValueError, match=r"shows 3 people and the prompt has 2"):
-        cast(three, 2)
+        assign(three, 2)
     with pytest.raises(ValueError, match=r"shows 3 people and the prompt has 5"):
-        cast(three, 5)
+        assign(three, 5)
 
 
 def test_crop_keeps_the_biggest_and_their_order(three):
     small = [p.moved((s, s), (i * 200.0, 0)) for i, (p, s) in enumerate(
         zip(three.people, (0.5, 0.2, 0.4), strict=True))]  # fmt: skip
     pose = keep_people(three.with_people(small))
-    assert cast(pose, 2, on_mismatch=Mismatch.CROP).bodies == ((0,), (2,))
-    assert cast(pose, 5, on_mismatch=Mismatch.CROP).bodies == ((0,), (1,), (2,))
+    assert assign(pose, 2, on_mismatch=Mismatch.CROP).bodies == ((0,), (2,))
+    assert assign(pose, 5, on_mismatch=Mismatch.CROP).bodies == ((0,), (1,), (2,))
 
 
 def test_repeat_takes_turns_and_keeps_the_prompts_number(three):
-    assert cast(three, 5, on_mismatch=Mismatch.REPEAT).bodies == ((0,), (1,), (2,), (0,), (1,))
-    assert cast(three, 2, on_mismatch=Mismatch.REPEAT).bodies == ((0, 2), (1,))
+    assert assign(three, 5, on_mismatch=Mismatch.REPEAT).bodies == ((0,), (1,), (2,), (0,), (1,))
+    assert assign(three, 2, on_mismatch=Mismatch.REPEAT).bodies == ((0, 2), (1,))
 
 
 def test_shared_regions_still_sum_to_what_they_were(three):
     regions = torch.rand(3, 8, 8) / 3
     for wanted in (2, 3, 5):
-        merged = merge_regions(regions, cast(three, wanted, on_mismatch=Mismatch.REPEAT))
+        merged = merge_regions(regions, assign(three, wanted, on_mismatch=Mismatch.REPEAT))
         assert merged.shape[0] == wanted
         assert torch.allclose(merged.sum(0), regions.sum(0), atol=1e-6)
 
@@ -85,11 +85,11 @@ def test_masks_find_their_bodies(three):
     for person, body in enumerate((2, 0, 1)):  # the first person of the prompt stands right
         x = int(three.people[body].body[1, 0] / 768 * 96)
         masks[person, :, x - 8 : x + 8] = 1
-    assert cast(three, 3, masks=masks).bodies == ((2,), (0,), (1,))
+    assert assign(three, 3, masks=masks).bodies == ((2,), (0,), (1,))
 
 
 def test_description_names_everyone(three):
-    lines = describe(three, cast(three, 2, order=(2, 0, 1)))
+    lines = describe(three, assign(three, 2, order=(2, 0, 1)))
     assert lines[0].startswith("person 1: body 3") and lines[1].startswith("person 2: body 1")
     assert lines[2] == "left out: body 2"
     assert np.isclose(float(lines[0].split("at ")[1].split(" ")[0]), 83)

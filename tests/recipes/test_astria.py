@@ -2,13 +2,15 @@ import time
 from pathlib import Path
 
 import pytest
-from ensemble_portraits.ensemble.recipes.astria import read_astria, write_astria
-from ensemble_portraits.ensemble.recipes.reading import Reading
+from ensemble_portraits.ensemble.recipes.astria import read_astria
+from ensemble_portraits.ensemble.recipes.problems import Reading
 from ensemble_portraits.ensemble.recipes.recipe import Recipe, Service
 from ensemble_portraits.ensemble.recipes.schedulers import ASTRIA
 from ensemble_portraits.ensemble.recipes.settings import ASPECTS, CONTROLS, LOOKS
 from hypothesis import given
 from hypothesis import strategies as st
+
+from .writing import write_astria
 
 EXAMPLES = Path(__file__).parent.parent / "fixtures" / "recipes"
 

@@ -10,9 +10,9 @@ from ensemble_portraits.ensemble.recipes.settings import (
 )
 
 from dev.base import ROOT
-from dev.recipe_table import table
 
 from .conftest import EXAMPLES
+from .settings_table import table
 
 PAGE = (ROOT / "docs" / "recipes.md").read_text()
 

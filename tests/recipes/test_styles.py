@@ -2,7 +2,8 @@ import json
 from pathlib import Path
 
 import pytest
-from ensemble_portraits.ensemble.prompt.grammar import PromptError, parse_break
+from ensemble_portraits.ensemble.prompt.errors import PromptError
+from ensemble_portraits.ensemble.prompt.grammar import parse_break
 from ensemble_portraits.ensemble.recipes.styles import NAMES, STYLES, enhance
 from hypothesis import given
 from hypothesis import strategies as st

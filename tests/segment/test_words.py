@@ -3,7 +3,6 @@
 import pytest
 from ensemble_portraits.ensemble.prompt.errors import PromptError
 from ensemble_portraits.ensemble.regions.masks import Length
-from ensemble_portraits.ensemble.segment.labels import CLOTHES_LABELS, FACE_LABELS
 from ensemble_portraits.ensemble.segment.mediapipe_face import REGIONS
 from ensemble_portraits.ensemble.segment.request import read_request
 from ensemble_portraits.ensemble.segment.words import (
@@ -16,6 +15,8 @@ from ensemble_portraits.ensemble.segment.words import (
 )
 from hypothesis import given
 from hypothesis import strategies as st
+
+from .labels import CLOTHES_LABELS, FACE_LABELS
 
 
 def request(words: str, negative: str = "", invert=False, dilate="0", feather="0"):

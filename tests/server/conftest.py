@@ -9,14 +9,14 @@ import folder_paths
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
-from ensemble_portraits.ensemble.server.api import make_desk
-from ensemble_portraits.ensemble.server.config import Config
-from ensemble_portraits.ensemble.server.desk import Desk
-from ensemble_portraits.ensemble.server.hosted import register_hosted
-from ensemble_portraits.ensemble.server.journal import Journal
-from ensemble_portraits.ensemble.server.run import register_run
+from ensemble_portraits.ensemble.server.api.config import Config
+from ensemble_portraits.ensemble.server.api.hosted import register_hosted
+from ensemble_portraits.ensemble.server.api.run import register_run
+from ensemble_portraits.ensemble.server.api.service import JobService
+from ensemble_portraits.ensemble.server.api.start import make_service
+from ensemble_portraits.ensemble.server.api.store import JobStore
 
-Scenario = Callable[[TestClient, Desk], Awaitable[None]]
+Scenario = Callable[[TestClient, JobService], Awaitable[None]]
 
 
 @pytest.fixture
@@ -49,21 +49,21 @@ async def _talk(home: Path, scenario: Scenario, config: Config, worker: bool) ->
     import server as comfy
 
     prompt_server = comfy.PromptServer(asyncio.get_running_loop())
-    desk = make_desk(prompt_server, config, Journal(home / "api.sqlite3"))
+    service = make_service(prompt_server, config, JobStore(home / "api.sqlite3"))
     routes = web.RouteTableDef()
-    register_hosted(routes, desk)
-    register_run(routes, desk)
+    register_hosted(routes, service)
+    register_run(routes, service)
     app = web.Application(client_max_size=100 * 2**20)
     app.add_routes(routes)
     thread = Thread(target=_work, args=(prompt_server,), daemon=True)
     if worker:
         thread.start()
-    await desk.jobs.start()
+    await service.jobs.start()
     try:
         async with TestClient(TestServer(app)) as client:
-            await scenario(client, desk)
+            await scenario(client, service)
     finally:
-        await desk.jobs.stop()
+        await service.jobs.stop()
         if worker:
             prompt_server.prompt_queue.put((1e9, "end", None, {}, [], {}))
             await asyncio.to_thread(thread.join)

@@ -5,8 +5,8 @@ import time
 from dataclasses import replace
 from typing import Any
 
-from ensemble_portraits.ensemble.server.jobs import new_ticket
-from ensemble_portraits.ensemble.server.journal import Job, State
+from ensemble_portraits.ensemble.server.api.job import Job, State
+from ensemble_portraits.ensemble.server.api.jobs import new_ids
 
 
 def graph(prefix: str, *, color: int = 255, pictures: int = 1) -> dict[str, Any]:
@@ -19,25 +19,25 @@ def graph(prefix: str, *, color: int = 255, pictures: int = 1) -> dict[str, Any]
 
 
 def job(*, color: int = 255, pictures: int = 1, **fields: Any) -> Job:
-    ticket = new_ticket()
+    ids = new_ids()
     made = Job(
-        id=ticket.id,
-        prompt_id=ticket.prompt_id,
+        id=ids.id,
+        prompt_id=ids.prompt_id,
         kind="text2img",
-        graph=graph(ticket.prefix, color=color, pictures=pictures),
+        graph=graph(ids.prefix, color=color, pictures=pictures),
         pictures=pictures,
         work=256.0,
-        prefix=ticket.prefix,
+        prefix=ids.prefix,
         answer={"meta": {}, "warnings": [], "track_id": None, "base": "http://here"},
         created=time.time(),
     )
     return replace(made, **fields)
 
 
-async def ended(desk, number: int) -> Job:
+async def ended(service, number: int) -> Job:
     """The job when it has an outcome."""
     for _ in range(200):  # 20 seconds: a worker that died must not hang the tests
-        found = await desk.find(number)
+        found = await service.find(number)
         assert found is not None
         if found.state is not State.WAITING:
             return found

@@ -12,9 +12,9 @@ import pytest
 import torch
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
-from ensemble_portraits.ensemble.lora.names import resolve_among
-from ensemble_portraits.ensemble.server import editor
-from ensemble_portraits.ensemble.server.editor_loras import short_names
+from ensemble_portraits.ensemble.lora.names import ModelNames
+from ensemble_portraits.ensemble.server.editor import routes as editor
+from ensemble_portraits.ensemble.server.editor.loras import short_names
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import save_file
@@ -250,4 +250,4 @@ file_names = st.lists(
 @given(file_names)
 def test_a_short_name_means_its_file(files):
     for file, name in short_names(tuple(files)).items():
-        assert resolve_among(name, files, {}) == file
+        assert ModelNames("loras", files, {}, "").resolve(name) == file

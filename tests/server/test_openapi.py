@@ -6,9 +6,9 @@ import pytest
 import yaml
 from aiohttp import web
 from ensemble_portraits.ensemble.recipes.settings import JSON_ALIASES, JSON_FIELDS
-from ensemble_portraits.ensemble.server.compile import register_compile
-from ensemble_portraits.ensemble.server.hosted import register_hosted
-from ensemble_portraits.ensemble.server.run import register_run
+from ensemble_portraits.ensemble.server.api.hosted import register_hosted
+from ensemble_portraits.ensemble.server.api.run import register_run
+from ensemble_portraits.ensemble.server.editor.compile import register_compile
 
 DOCS = Path(__file__).parent.parent.parent / "docs"
 SPEC = yaml.safe_load((DOCS / "openapi.yaml").read_text(encoding="utf-8"))
@@ -21,11 +21,11 @@ def routes(talk):
     """Method and path of every route of the API."""
     found = set()
 
-    async def scenario(_, desk):
+    async def scenario(_, service):
         table = web.RouteTableDef()
         register_compile(table)
-        register_hosted(table, desk)
-        register_run(table, desk)
+        register_hosted(table, service)
+        register_run(table, service)
         found.update((route.method.lower(), route.path) for route in table)
 
     talk(scenario)
@@ -49,7 +49,7 @@ def test_the_body_has_the_fields_that_are_read():
 
 
 def test_the_page_names_every_setting_of_the_environment():
-    from ensemble_portraits.ensemble.server import config
+    from ensemble_portraits.ensemble.server.api import config
 
     names = {value for value in vars(config).values() if str(value).startswith("ENSEMBLE_")}
     assert len(names) == 7

@@ -8,7 +8,7 @@ import zlib
 
 import numpy as np
 import pytest
-from ensemble_portraits.ensemble.server.pictures import (
+from ensemble_portraits.ensemble.server.api.pictures import (
     MOST_PIXELS,
     PictureError,
     read_data_url,

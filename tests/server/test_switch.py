@@ -1,12 +1,12 @@
-"""Whether the API exists: the switch, the key beyond loopback, and the journal's file."""
+"""Whether the API exists: the switch, the key beyond loopback, and the store's file."""
 
 import asyncio
 import logging
 
 import folder_paths
 import pytest
-from ensemble_portraits.ensemble.server.api import register_api
-from ensemble_portraits.ensemble.server.journal import Journal
+from ensemble_portraits.ensemble.server.api.start import register_api
+from ensemble_portraits.ensemble.server.api.store import JobStore
 
 KEY = "a-secret-of-the-user"
 
@@ -64,7 +64,7 @@ def test_beyond_loopback_with_a_key(registered):
 
 
 def test_a_second_comfyui_over_the_same_folder_stays_off(registered, tmp_path):
-    first = Journal(tmp_path / "__ensemble" / "api.sqlite3")
+    first = JobStore(tmp_path / "__ensemble" / "api.sqlite3")
     paths, log = registered(ENSEMBLE_API="1")
     first.close()
     assert paths == set()

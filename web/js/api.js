@@ -12,11 +12,7 @@ const ROUTES = '/ensemble/v1'
 /** A folder is asked about again after so long, in milliseconds. */
 const FRESH = 5000
 
-/**
- * @param {string} path
- * @param {object} body
- * @returns {Promise<{ status: number, answer: any }>}
- */
+/** @param {string} path @param {object} body @returns {Promise<{ status: number, answer: any }>} */
 async function post(path, body) {
   const response = await api.fetchApi(ROUTES + path, {
     method: 'POST',
@@ -26,10 +22,7 @@ async function post(path, body) {
   return { status: response.status, answer: await response.json() }
 }
 
-/**
- * @param {string} path
- * @param {object} body
- */
+/** @param {string} path @param {object} body */
 async function postOrThrow(path, body) {
   const { status, answer } = await post(path, body)
   if (status !== 200) throw new Error(answer.error ?? `HTTP ${status}`)
@@ -119,11 +112,7 @@ export const refreshChoices = () => app.refreshComboInNodes()
 /** @param {File} file */
 export const openFile = (file) => app.handleFile(file)
 
-/**
- * @param {'success' | 'info' | 'warn' | 'error'} severity
- * @param {string} summary
- * @param {string} detail
- */
+/** @param {'success' | 'info' | 'warn' | 'error'} severity @param {string} summary @param {string} detail */
 export function toast(severity, summary, detail) {
   app.extensionManager.toast.add({ severity, summary, detail, life: 8000 })
 }
@@ -154,11 +143,7 @@ export function asOneStep(change) {
   }
 }
 
-/**
- * @param {ComfyNode} node
- * @param {string} name
- * @returns {Widget | undefined}
- */
+/** @param {ComfyNode} node @param {string} name @returns {Widget | undefined} */
 export const widgetOf = (node, name) => node.widgets?.find((widget) => widget.name === name)
 
 /**

@@ -1,8 +1,8 @@
 /** A box per person, dragged or moved by keys over a picture; written as JSON in parts of it. */
 
 import { backdrop, button, el, replace } from './dom.js'
-import { ARROWS, follow } from './drag.js'
 import { tint } from './palette.js'
+import { ARROWS, createDrag, createStage, hold, place, readList, round } from './stage.js'
 import { t } from './texts.js'
 
 /** @typedef {import('./types.js').Box} Box */
@@ -15,14 +15,12 @@ const HANDLES = { nw: [1, 1, -1, -1], ne: [0, 1, 1, -1], sw: [1, 0, -1, 1], se: 
 
 /** @param {(value: string) => void} write what was drawn, into the input `boxes` */
 export function createBoxes(write) {
-  const stage = el('div', { class: 'ensemble-stage', role: 'group', 'aria-label': t('boxes.title') })
-  const bar = el('div', { class: 'ensemble-bar' })
-  const root = el('div', { class: 'ensemble-boxes' }, bar, stage)
+  const { stage, bar, root } = createStage('ensemble-boxes', t('boxes.title'))
+  const drag = createDrag(stage)
   /** @type {Box[]} */
   let boxes = []
   /** @type {number | null} */
   let people = null
-  let dragging = false
 
   function paint() {
     root.hidden = !people
@@ -48,16 +46,10 @@ export function createBoxes(write) {
     write(value.length ? JSON.stringify(value) : '')
   }
 
-  /**
-   * @param {number} index
-   * @param {Box} box
-   */
+  /** @param {number} index @param {Box} box */
   const changed = (index, box) => boxes.map((each, i) => (i === index ? box : each))
 
-  /**
-   * @param {Box} box
-   * @param {number} index
-   */
+  /** @param {Box} box @param {number} index */
   function drawn(box, index) {
     const element = el('div', {
       class: 'ensemble-box',
@@ -66,39 +58,26 @@ export function createBoxes(write) {
       'data-key': `box-${index}`,
       'aria-label': t('boxes.box', { number: index + 1, where: box.map((v) => `${Math.round(v * 100)} %`).join(', ') }),
       style: { '--ensemble-tint': tint(index + 1) },
-      onpointerdown: (/** @type {PointerEvent} */ event) => drag(event, element, index),
+      onpointerdown: (/** @type {PointerEvent} */ event) => grab(event, element, index),
       onkeydown: (/** @type {KeyboardEvent} */ event) => key(event, index),
     }, el('b', {}, String(index + 1)), ...Object.keys(HANDLES).map((name) => el('i', { 'data-handle': name })))
     lay(element, box)
     return element
   }
 
-  /**
-   * @param {PointerEvent} event
-   * @param {HTMLElement} element
-   * @param {number} index
-   */
-  function drag(event, element, index) {
+  /** @param {PointerEvent} event @param {HTMLElement} element @param {number} index */
+  function grab(event, element, index) {
     const handle = HANDLES[/** @type {HTMLElement} */ (event.target).dataset.handle ?? ''] ?? [1, 1, 0, 0]
     const before = boxes[index]
-    let now = before
-    dragging = true
-    follow(event, element, stage, {
-      move: (dx, dy) => {
-        now = moved(before, handle, dx, dy)
-        lay(element, now)
-      },
-      end: () => {
-        dragging = false
-        if (now !== before) save(changed(index, now))
-      },
-    })
+    const move = (/** @type {number} */ dx, /** @type {number} */ dy) => {
+      const now = moved(before, handle, dx, dy)
+      lay(element, now)
+      return now
+    }
+    drag.start(event, element, before, move, (now) => save(changed(index, now)))
   }
 
-  /**
-   * @param {KeyboardEvent} event
-   * @param {number} index
-   */
+  /** @param {KeyboardEvent} event @param {number} index */
   function key(event, index) {
     const arrow = ARROWS[event.key]
     if (!arrow) return
@@ -116,30 +95,14 @@ export function createBoxes(write) {
      * @param {string} value of the input `boxes`
      */
     setPeople(count, value) {
-      // What is held by the pointer must stay; the answer to its last place may be late.
-      if (dragging) return
+      if (drag.isHeld()) return
       people = count
-      boxes = read(value)
+      boxes = readList(value, (row) => row.length === 4 && row.every(Number.isFinite))
       paint()
     },
 
     /** @param {string} address */
     setPicture: (address) => backdrop(stage, address),
-  }
-}
-
-/**
- * Only what this editor can draw; whether it is right is the server's to say.
- * @param {string} value
- * @returns {Box[]}
- */
-function read(value) {
-  try {
-    const rows = JSON.parse(value || '[]')
-    const right = rows.every((/** @type {any} */ row) => row.length === 4 && row.every(Number.isFinite))
-    return right ? rows : []
-  } catch {
-    return []
   }
 }
 
@@ -171,20 +134,9 @@ export function moved([x, y, w, h], handle, dx, dy) {
 function along(start, length, moves, grows, by) {
   const low = grows < 0 ? -start : grows > 0 ? SMALLEST - length : -start
   const high = grows < 0 ? length - SMALLEST : 1 - start - length
-  const step = Math.min(Math.max(by, low), high)
+  const step = hold(by, low, high)
   return [round(start + moves * step), round(length + grows * step)]
 }
 
-/** @param {number} value */
-const round = (value) => Math.round(value * 10000) / 10000
-
-/**
- * @param {HTMLElement} element
- * @param {Box} box
- */
-function lay(element, [x, y, w, h]) {
-  element.style.left = `${x * 100}%`
-  element.style.top = `${y * 100}%`
-  element.style.width = `${w * 100}%`
-  element.style.height = `${h * 100}%`
-}
+/** @param {HTMLElement} element @param {Box} box */
+const lay = (element, [left, top, width, height]) => place(element, { left, top, width, height })

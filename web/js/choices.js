@@ -5,11 +5,7 @@
 
 const MOST = 50
 
-/**
- * @param {import('./types.js').LoraList} list
- * @param {string} typed
- * @returns {Choice[]}
- */
+/** @param {import('./types.js').LoraList} list @param {string} typed @returns {Choice[]} */
 export function choose(list, typed) {
   const wanted = typed.trim().toLowerCase()
   /** @type {[number, Choice][]} */

@@ -26,10 +26,7 @@ export function completeTextOf(container, classes) {
   })
 }
 
-/**
- * @param {HTMLTextAreaElement} field
- * @param {string[]} classes
- */
+/** @param {HTMLTextAreaElement} field @param {string[]} classes */
 function isOurs(field, classes) {
   const nodes = app.canvas.graph?.nodes ?? []
   // The Vue renderer makes a text box of its own inside the node's element.
@@ -83,17 +80,14 @@ function attach(field) {
 /** @param {HTMLTextAreaElement} field */
 function typedName(field) {
   if (field.selectionStart !== field.selectionEnd) return null
-  return OPEN_TAG.exec(field.value.slice(0, field.selectionStart))?.[1] ?? null
+  return field.value.slice(0, field.selectionStart).match(OPEN_TAG)?.[1] ?? null
 }
 
-/**
- * @param {HTMLTextAreaElement} field
- * @param {string} name
- */
+/** @param {HTMLTextAreaElement} field @param {string} name */
 function insert(field, name) {
   const caret = field.selectionStart
   const typed = typedName(field) ?? ''
-  const [, rest, end] = REST.exec(field.value.slice(caret)) ?? ['', '', '']
+  const [, rest, end] = field.value.slice(caret).match(REST) ?? ['', '', '']
   // Text behind a tag that was never closed is no part of its name.
   const closed = end !== ''
   field.setSelectionRange(caret - typed.length, closed ? caret + rest.length : caret)

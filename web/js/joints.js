@@ -1,8 +1,8 @@
 /** The joints of bodies, dragged or moved by keys over a picture; JSON in parts of it. */
 
 import { backdrop, button, el, replace, svg } from './dom.js'
-import { ARROWS, follow } from './drag.js'
 import { tint } from './palette.js'
+import { ARROWS, createDrag, createStage, hold, place, readList, round } from './stage.js'
 import { t } from './texts.js'
 
 /** @typedef {import('./types.js').Body} Body */
@@ -31,15 +31,13 @@ const limbColour = (limb) => `hsl(${limb * 20} 100% 30%)`
 
 /** @param {(value: string) => void} write what was moved, into the input `joints` */
 export function createJoints(write) {
-  const stage = el('div', { class: 'ensemble-stage', role: 'group', 'aria-label': t('joints.title') })
-  const bar = el('div', { class: 'ensemble-bar' })
-  const root = el('div', { class: 'ensemble-bodies' }, bar, stage)
+  const { stage, bar, root } = createStage('ensemble-bodies', t('joints.title'))
+  const drag = createDrag(stage)
   /** @type {Body[]} */
   let bodies = []
   /** What the node showed last: where moving starts. */
   let start = ''
   let written = ''
-  let dragging = false
   /** Puts what is drawn where the bodies have it. */
   /** @type {(bodies: Body[]) => void} */
   let lay = () => {}
@@ -66,7 +64,10 @@ export function createJoints(write) {
         const names = /** @type {const} */ (['x1', 'y1', 'x2', 'y2'])
         if (a && b) [...a, ...b].forEach((value, i) => element.setAttribute(names[i], String(value)))
       }
-      for (const { element, number, joint } of dots) place(element, now[number][joint])
+      for (const { element, number, joint } of dots) {
+        const [left, top] = now[number][joint] ?? [0, 0]
+        place(element, { left, top })
+      }
     }
     lay(bodies)
   }
@@ -79,10 +80,7 @@ export function createJoints(write) {
     write(written)
   }
 
-  /**
-   * @param {Body} body
-   * @param {number} number
-   */
+  /** @param {Body} body @param {number} number */
   function linesOf(body, number) {
     const seen = LIMBS.map((ends, limb) => ({ ends, limb })).filter(({ ends }) => ends.every((joint) => body[joint]))
     // Under the limbs a broad line each in the colour of the person.
@@ -106,41 +104,25 @@ export function createJoints(write) {
         'aria-label': nameOf(xy, number, joint),
         title: nameOf(xy, number, joint),
         style: { '--ensemble-tint': tint(number + 1), 'background-color': jointColour(joint) },
-        onpointerdown: (/** @type {PointerEvent} */ event) => drag(event, element, number, joint),
+        onpointerdown: (/** @type {PointerEvent} */ event) => grab(event, element, number, joint),
         onkeydown: (/** @type {KeyboardEvent} */ event) => key(event, element, number, joint),
       })
       return [{ element, number, joint }]
     })
   }
 
-  /**
-   * @param {PointerEvent} event
-   * @param {HTMLElement} element
-   * @param {number} number
-   * @param {number} joint
-   */
-  function drag(event, element, number, joint) {
+  /** @param {PointerEvent} event @param {HTMLElement} element @param {number} number @param {number} joint */
+  function grab(event, element, number, joint) {
     const before = bodies
-    let now = before
-    dragging = true
-    follow(event, element, stage, {
-      move: (dx, dy, shift) => {
-        now = movedJoint(before, number, joint, dx, dy, shift)
-        lay(now)
-      },
-      end: () => {
-        dragging = false
-        if (now !== before) save(now)
-      },
-    })
+    const move = (/** @type {number} */ dx, /** @type {number} */ dy, /** @type {boolean} */ shift) => {
+      const now = movedJoint(before, number, joint, dx, dy, shift)
+      lay(now)
+      return now
+    }
+    drag.start(event, element, before, move, save)
   }
 
-  /**
-   * @param {KeyboardEvent} event
-   * @param {HTMLElement} element
-   * @param {number} number
-   * @param {number} joint
-   */
+  /** @param {KeyboardEvent} event @param {HTMLElement} element @param {number} number @param {number} joint */
   function key(event, element, number, joint) {
     const arrow = ARROWS[event.key]
     if (!arrow && !REMOVE.includes(event.key)) return
@@ -162,8 +144,7 @@ export function createJoints(write) {
      * @param {string} shown the bodies that the node showed last, in the same form
      */
     show(value, shown) {
-      // What is held by the pointer must stay.
-      if (dragging || (value === written && shown === start)) return
+      if (drag.isHeld() || (value === written && shown === start)) return
       bodies = readBodies(value)
       written = value
       start = shown
@@ -189,12 +170,7 @@ export function createJoints(write) {
   }
 }
 
-/**
- * @param {[number, number]} ends
- * @param {number} number
- * @param {string} stroke
- * @param {number} width
- */
+/** @param {[number, number]} ends @param {number} number @param {string} stroke @param {number} width */
 const line = (ends, number, stroke, width) => ({
   ends,
   number,
@@ -214,34 +190,13 @@ const nameOf = ([x, y], number, joint) =>
     y: Math.round(y * 100),
   })
 
-/**
- * @param {HTMLElement} element
- * @param {[number, number] | null} xy
- */
-function place(element, xy) {
-  if (!xy) return
-  element.style.left = `${xy[0] * 100}%`
-  element.style.top = `${xy[1] * 100}%`
-}
+/** @param {string} value @returns {Body[]} */
+export const readBodies = (value) => readList(value, isBody)
 
-/**
- * Only what this editor can draw; whether it is right is the server's to say.
- * @param {string} value
- * @returns {Body[]}
- */
-export function readBodies(value) {
-  try {
-    const bodies = JSON.parse(value || '[]')
-    const right = bodies.every(
-      (/** @type {any} */ body) =>
-        body.length === JOINTS.length &&
-        body.every((/** @type {any} */ xy) => xy === null || (xy.length === 2 && xy.every(Number.isFinite))),
-    )
-    return right ? bodies : []
-  } catch {
-    return []
-  }
-}
+/** @param {any} body */
+const isBody = (body) =>
+  body.length === JOINTS.length &&
+  body.every((/** @type {any} */ xy) => xy === null || (xy.length === 2 && xy.every(Number.isFinite)))
 
 /**
  * The bodies with one joint moved by parts of the picture and kept inside it, or with it all of its
@@ -276,13 +231,3 @@ export function withoutJoint(bodies, number, joint) {
   const left = bodies.map((body, i) => (i === number ? body.map((xy, j) => (j === joint ? null : xy)) : body))
   return left.filter((body) => body.some(Boolean))
 }
-
-/**
- * @param {number} value
- * @param {number} low
- * @param {number} high
- */
-const hold = (value, low, high) => Math.min(Math.max(value, low), high)
-
-/** @param {number} value */
-const round = (value) => Math.round(value * 10000) / 10000

@@ -1,8 +1,8 @@
 /** MultiLoraLoader as rows over its strings `loras` and `strengths`, which stay what is saved. */
 
-import { addElement, asOneStep, loraList, onWidget, readStack, widgetOf, writeWidget } from './api.js'
-import { el, keepKeys } from './dom.js'
+import { asOneStep, loraList, readStack, widgetOf, writeWidget } from './api.js'
 import { createLoraRows } from './lora_rows.js'
+import { addPanel, createAsker, createListener, titleOf } from './panel.js'
 import { sentText, sourceOf } from './source.js'
 import { t } from './texts.js'
 
@@ -20,9 +20,9 @@ const RESTING = 'ensemble.resting'
  */
 export function attachLoraRows(node) {
   const view = createLoraRows({ write, list: loraList })
-  const root = el('div', { class: 'ensemble', role: 'group', 'aria-label': t('rows.title') }, view.element)
-  keepKeys(root)
-  addElement(node, 'ensemble_loras', root, () => 24 + Math.max(30, view.element.offsetHeight))
+  addPanel(node, 'ensemble_loras', t('rows.title'), 30, [view.element])
+  const listen = createListener(refresh)
+  const asker = createAsker(node, refresh)
 
   /** @param {Entry[]} entries */
   function write(entries) {
@@ -37,56 +37,31 @@ export function attachLoraRows(node) {
     })
   }
 
-  /** @type {WeakSet<object>} */
-  const heard = new WeakSet()
-  let shown = ''
-  let asking = ''
-  let busy = false
-  let again = false
-
-  async function refresh() {
+  function refresh() {
     const sources = READ.map((name) => sourceOf(node, name))
-    for (const widget of [...sources.map((source) => source.widget), ...READ.map((name) => widgetOf(node, name))]) {
-      if (widget && !heard.has(widget)) {
-        heard.add(widget)
-        onWidget(widget, refresh)
-      }
-    }
+    listen([...sources.map((source) => source.widget), ...READ.map((name) => widgetOf(node, name))])
     const hidden = sources.slice(0, 2).find((source) => !source.widget)
     if (hidden) {
-      shown = ''
-      return view.say(t('people.later', { title: hidden.node?.title ?? t('people.subgraph') }))
+      asker.forget()
+      return view.say(t('people.later', { title: titleOf(hidden) }))
     }
     const [loras, strengths, prompt] = sources.map(({ widget }) => (widget ? sentText(widget).text : ''))
     const editable = !sources[0].linked && !sources[1].linked
     const resting = node.properties[RESTING] ?? {}
-    const asked = JSON.stringify([loras, strengths, prompt, editable, resting])
-    // One question at a time, then the latest.
-    if (busy) return void (again = asked !== asking)
-    if (asked === shown) return
-    busy = true
-    asking = asked
-    try {
-      const [reading, list] = await Promise.all([readStack({ loras, strengths, prompt }), loraList()])
-      const byFile = new Map(list.loras.map((lora) => [lora.file, lora]))
-      const entryOf = (/** @type {import('./types.js').Row} */ { name, strength }) =>
-        strength === 0 ? { name, strength: resting[name] ?? 0, on: false } : { name, strength, on: true }
-      // While a newer question waits, what is shown is newer than this answer.
-      if (!again) {
-        shown = asked
+    asker.ask(
+      [loras, strengths, prompt, editable, resting],
+      () => Promise.all([readStack({ loras, strengths, prompt }), loraList()]),
+      ([reading, list], late) => {
+        // While a newer question waits, what is shown is newer than this answer.
+        if (late) return false
+        const byFile = new Map(list.loras.map((lora) => [lora.file, lora]))
+        const entryOf = (/** @type {import('./types.js').Row} */ { name, strength }) =>
+          strength === 0 ? { name, strength: resting[name] ?? 0, on: false } : { name, strength, on: true }
         view.show(reading, entryOf, editable, byFile)
-      }
-    } catch (error) {
-      shown = ''
-      view.say(String(error))
-    } finally {
-      busy = false
-    }
-    node.setDirtyCanvas(true, true)
-    if (again) {
-      again = false
-      refresh()
-    }
+        return true
+      },
+      view.say,
+    )
   }
   return refresh
 }

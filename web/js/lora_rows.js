@@ -2,6 +2,7 @@
 
 import { choose } from './choices.js'
 import { button, el, replace } from './dom.js'
+import { isBad, nearestButtons } from './matches.js'
 import { createPopup } from './popup.js'
 import { t } from './texts.js'
 
@@ -68,17 +69,11 @@ export function createLoraRows(actions) {
     if (!popup.key(event) && event.key === 'ArrowDown') find()
   })
 
-  /**
-   * @param {number} index
-   * @param {Partial<Entry>} change
-   */
+  /** @param {number} index @param {Partial<Entry>} change */
   const change = (index, change) =>
     commit(entries.map((entry, i) => (i === index ? { ...entry, ...change } : entry)))
 
-  /**
-   * @param {number} from
-   * @param {number} to
-   */
+  /** @param {number} from @param {number} to */
   function move(from, to) {
     if (from < 0 || to < 0 || to >= entries.length || from === to) return
     const moved = [...entries]
@@ -86,14 +81,10 @@ export function createLoraRows(actions) {
     commit(moved)
   }
 
-  /**
-   * @param {Row} row
-   * @param {number} index
-   * @param {import('./types.js').Lora | undefined} lora
-   */
+  /** @param {Row} row @param {number} index @param {import('./types.js').Lora | undefined} lora */
   function drawn(row, index, lora) {
     const entry = entries[index]
-    const bad = row.status === 'missing' || row.status === 'ambiguous'
+    const bad = isBad(row)
     const key = (/** @type {string} */ part) => `${part}-${row.name}`
     const element = el(
       'li',
@@ -118,20 +109,20 @@ export function createLoraRows(actions) {
       }, '✕'),
       about(row, index, lora),
     )
-    element.addEventListener('dragover', (/** @type {DragEvent} */ event) => {
-      if (dragged < 0) return
-      event.preventDefault()
-      event.stopPropagation()
-      element.classList.add('ensemble-over')
-    })
-    element.addEventListener('dragleave', () => element.classList.remove('ensemble-over'))
-    element.addEventListener('drop', (/** @type {DragEvent} */ event) => {
-      if (dragged < 0) return
-      event.preventDefault()
-      event.stopPropagation()
+    /** @param {string} type of the event @param {() => void} act where a row of ours is dragged */
+    const onRow = (type, act) =>
+      element.addEventListener(type, (/** @type {DragEvent} */ event) => {
+        if (dragged < 0) return
+        event.preventDefault()
+        event.stopPropagation()
+        act()
+      })
+    onRow('dragover', () => element.classList.add('ensemble-over'))
+    onRow('drop', () => {
       move(dragged, index)
       dragged = -1
     })
+    element.addEventListener('dragleave', () => element.classList.remove('ensemble-over'))
     return element
   }
 
@@ -158,17 +149,10 @@ export function createLoraRows(actions) {
     }, '⠿')
   }
 
-  /**
-   * @param {Row} row
-   * @param {number} index
-   * @param {import('./types.js').Lora | undefined} lora
-   */
+  /** @param {Row} row @param {number} index @param {import('./types.js').Lora | undefined} lora */
   function about(row, index, lora) {
-    if (row.status === 'missing' || row.status === 'ambiguous') {
-      const names = row.nearest.map((name) => {
-        const title = t('people.use', { name })
-        return button({ class: 'ensemble-fix', title, 'aria-label': title, 'data-key': `fix-${name}`, disabled: !editable, onclick: () => change(index, { name }) }, name)
-      })
+    if (isBad(row)) {
+      const names = nearestButtons(row, 'fix', (name) => change(index, { name }), !editable)
       return el('span', { class: 'ensemble-about' }, `${t(`people.${row.status}`)} `, ...names)
     }
     return el('span', { class: 'ensemble-about' }, [lora?.base_model, lora?.triggers.join(', ')].filter(Boolean).join(' · '))
@@ -184,7 +168,7 @@ export function createLoraRows(actions) {
      * @param {Map<string, import('./types.js').Lora>} byFile
      */
     show(reading, entryOf, mayEdit, byFile) {
-      const tags = reading.tags.filter(({ status }) => status === 'missing' || status === 'ambiguous')
+      const tags = reading.tags.filter(isBad)
       replace(notes, [...reading.problems, ...tags].map(({ message }) => el('p', { class: 'ensemble-bad' }, message)))
       entries = reading.rows.map(entryOf)
       known = reading.rows

@@ -1,6 +1,7 @@
 /** How a prompt is read, as chips: scene, common, and a chip per person with their LoRAs. */
 
 import { button, el, replace } from './dom.js'
+import { isBad, nearestButtons } from './matches.js'
 import { tint } from './palette.js'
 import { t } from './texts.js'
 
@@ -65,29 +66,18 @@ export function createPeoplePanel(actions) {
   }
 }
 
-/**
- * @param {Problem} problem
- * @param {Actions} actions
- */
+/** @param {Problem} problem @param {Actions} actions */
 function note(problem, actions) {
   const line = el('p', { class: 'ensemble-bad' }, problem.message)
   if (problem.fix) line.append(' ', mend(problem.fix, actions))
   return line
 }
 
-/**
- * @param {{ at: number, insert: string }} fix
- * @param {Actions} actions
- */
+/** @param {{ at: number, insert: string }} fix @param {Actions} actions */
 const mend = (fix, actions) =>
   button({ class: 'ensemble-fix', 'data-key': 'mend', onclick: () => actions.mend(fix) }, t('people.mend'))
 
-/**
- * @param {Part} part
- * @param {number} people
- * @param {Across} across
- * @param {Actions} actions
- */
+/** @param {Part} part @param {number} people @param {Across} across @param {Actions} actions */
 function chip(part, people, across, actions) {
   const person = part.number
   const key = person ? `person-${person}` : part.role
@@ -114,13 +104,9 @@ function chip(part, people, across, actions) {
   )
 }
 
-/**
- * @param {Tag} tag
- * @param {string} key
- * @param {Actions} actions
- */
+/** @param {Tag} tag @param {string} key @param {Actions} actions */
 function lora(tag, key, actions) {
-  const bad = tag.status === 'missing' || tag.status === 'ambiguous'
+  const bad = isBad(tag)
   const weight = tag.weight === tag.clip_weight ? `${tag.weight}` : `${tag.weight} / ${tag.clip_weight}`
   const pill = el(
     'span',
@@ -128,12 +114,8 @@ function lora(tag, key, actions) {
     el('span', {}, `${tag.name} ${weight}`),
   )
   if (!bad) return pill
-  pill.append(el('em', {}, t(`people.${tag.status}`)))
-  for (const name of tag.nearest) {
-    const title = t('people.use', { name })
-    const use = () => actions.rename(tag, name)
-    pill.append(button({ class: 'ensemble-fix', title, 'aria-label': title, 'data-key': `${key}-${name}`, onclick: use }, name))
-  }
+  const fixes = nearestButtons(tag, key, (name) => actions.rename(tag, name))
+  pill.append(el('em', {}, t(`people.${tag.status}`)), ...fixes)
   return pill
 }
 

@@ -15,11 +15,7 @@ let count = 0
  * @property {() => boolean} isOpen
  */
 
-/**
- * @param {HTMLElement} field
- * @param {(choice: Choice) => void} accept
- * @returns {Popup}
- */
+/** @param {HTMLElement} field @param {(choice: Choice) => void} accept @returns {Popup} */
 export function createPopup(field, accept) {
   const id = `ensemble-choices-${++count}`
   const list = el('ul', { class: 'ensemble-choices', role: 'listbox', id, 'aria-label': t('choices.title') })
@@ -77,12 +73,7 @@ export function createPopup(field, accept) {
   return { show, hide, key, isOpen: () => shown.length > 0 }
 }
 
-/**
- * @param {string} id
- * @param {Choice} choice
- * @param {number} index
- * @param {(choice: Choice) => void} accept
- */
+/** @param {string} id @param {Choice} choice @param {number} index @param {(choice: Choice) => void} accept */
 function option(id, choice, index, accept) {
   const about = [choice.damaged ? t('choices.damaged') : choice.base, choice.triggers]
   return el(

@@ -1,8 +1,8 @@
 /** BreakRegionalPrompt in the editor: its text read live, and its people's boxes. */
 
-import { addElement, linesOf, onWidget, picturesOf, readPrompt, widgetOf, writeWidget } from './api.js'
+import { linesOf, picturesOf, readPrompt, widgetOf, writeWidget } from './api.js'
 import { createBoxes } from './boxes.js'
-import { el, keepKeys } from './dom.js'
+import { addPanel, createAsker, createListener, titleOf } from './panel.js'
 import { createPeoplePanel } from './people_panel.js'
 import { originOf, sentText, sourceOf } from './source.js'
 import { t } from './texts.js'
@@ -37,13 +37,12 @@ export function attachPeople(node) {
     const { node: origin, widget } = sourceOf(node, 'boxes')
     if (origin && widget) writeWidget(origin, widget, value)
   })
-  const root = el('div', { class: 'ensemble', role: 'group', 'aria-label': t('people.title') }, panel.root, boxes.root)
-  keepKeys(root)
-  const inner = [panel.root, boxes.root]
   const box = widgetOf(node, 'text')
   // On the canvas, text boxes keep two lines when the rest grows; for several people that is too few.
   if (box) box.options.getMinHeight = () => (sourceOf(node, 'text').linked ? 50 : 110)
-  addElement(node, 'ensemble_people', root, () => 24 + Math.max(40, inner.reduce((sum, e) => sum + e.offsetHeight, 0)))
+  const root = addPanel(node, 'ensemble_people', t('people.title'), 40, [panel.root, boxes.root])
+  const listen = createListener(refresh)
+  const asker = createAsker(node, refresh)
 
   /** @param {string} value */
   function write(value) {
@@ -51,27 +50,15 @@ export function attachPeople(node) {
     if (source.node && source.widget?.value === text) writeWidget(source.node, source.widget, value)
   }
 
-  /** @type {WeakSet<object>} */
-  const heard = new WeakSet()
-  let shown = ''
-  let asking = ''
-  let busy = false
-  let again = false
-
-  async function refresh() {
+  function refresh() {
     const source = sourceOf(node, 'text')
-    for (const widget of [source.widget, ...[...READ, ...SHOWN].map((name) => widgetOf(node, name))]) {
-      if (widget && !heard.has(widget)) {
-        heard.add(widget)
-        onWidget(widget, refresh)
-      }
-    }
+    listen([source.widget, ...[...READ, ...SHOWN].map((name) => widgetOf(node, name))])
     boxes.setPicture(picture(node))
     panel.warn(linesOf(node))
     if (!source.widget) {
-      shown = ''
+      asker.forget()
       boxes.setPeople(null, '')
-      return panel.say(t('people.later', { title: source.node?.title ?? t('people.subgraph') }))
+      return panel.say(t('people.later', { title: titleOf(source) }))
     }
     const whole = String(source.widget.value)
     const sent = sentText(source.widget)
@@ -80,31 +67,19 @@ export function attachPeople(node) {
       const { widget } = sourceOf(node, name)
       if (widget?.value) body[name] = sentText(widget).text
     }
-    const asked = JSON.stringify([whole, body, across(node, body.boxes)])
-    // One question at a time, then the latest: answers come in order and typing never waits.
-    if (busy) return void (again = asked !== asking)
-    if (asked === shown) return
-    busy = true
-    asking = asked
-    try {
-      const reading = await readPrompt(body)
-      shown = asked
-      text = whole
-      panel.show(reading, sent.drawn, across(node, body.boxes))
-      // The boxes as they are by now, not as they were when the question went out.
-      const drawn = sourceOf(node, 'boxes').widget
-      boxes.setPeople(drawn && Math.max(0, reading.parts.length - 2), String(drawn?.value ?? ''))
-    } catch (error) {
-      shown = ''
-      panel.say(String(error))
-    } finally {
-      busy = false
-    }
-    node.setDirtyCanvas(true, true)
-    if (again) {
-      again = false
-      refresh()
-    }
+    asker.ask(
+      [whole, body, across(node, body.boxes)],
+      () => readPrompt(body),
+      (reading) => {
+        text = whole
+        panel.show(reading, sent.drawn, across(node, body.boxes))
+        // The boxes as they are by now, not as they were when the question went out.
+        const drawn = sourceOf(node, 'boxes').widget
+        boxes.setPeople(drawn && Math.max(0, reading.parts.length - 2), String(drawn?.value ?? ''))
+        return true
+      },
+      panel.say,
+    )
   }
   return refresh
 }

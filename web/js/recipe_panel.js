@@ -101,10 +101,7 @@ function understood(answer) {
   return [...lines, list]
 }
 
-/**
- * @param {any} value
- * @returns {(Node | string)[]}
- */
+/** @param {any} value @returns {(Node | string)[]} */
 function shown(value) {
   if (Array.isArray(value)) return value.map((each) => el('div', {}, line(each)))
   if (typeof value === 'object') return Object.entries(value).map(([key, each]) => el('div', {}, `${key}: ${line(each)}`))

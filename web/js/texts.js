@@ -25,11 +25,7 @@ export function t(key, values = {}) {
   )
 }
 
-/**
- * @param {any} texts
- * @param {string} key
- * @returns {string | undefined}
- */
+/** @param {any} texts @param {string} key @returns {string | undefined} */
 function find(texts, key) {
   for (const part of key.split('.')) texts = texts?.[part]
   return typeof texts === 'string' ? texts : undefined

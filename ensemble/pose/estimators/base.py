@@ -48,6 +48,6 @@ class Estimator(Protocol):
 
 def read_boxes(value: Any) -> tuple[Rect, ...]:
     """BOUNDING_BOX -> the boxes of the first picture. Boxes of something else than a person are left
-    out where labels tell."""
+    out, where boxes have labels."""
     boxes = read_bounding_boxes(value, "person_boxes")[0]
     return tuple(box.rect for box in boxes if box.label in ("", "person"))

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from ...models.loading import Loaded, load_once, manage
+from ...regions.body18 import BODY_POINTS
 from ..skeleton import FACE_POINTS, HAND_POINTS, Pose, Skeleton
 from .base import FOLDER, Sockets
 
@@ -84,7 +85,7 @@ def _state(path: Path) -> dict[str, torch.Tensor]:
 def _part(kind: Any, network: Any, path: Path | None) -> Any:
     """One of the package's estimators round a network that ComfyUI manages.
 
-    Their constructors unpickle the file themselves, hence the round-about way.
+    Their constructors read the file themselves, and not safely, hence the round-about way.
     """
     if path is None:
         return None
@@ -129,7 +130,7 @@ def _skeleton(found: Any, width: int, height: int) -> Skeleton:
         return array
 
     return Skeleton(
-        points(found.body.keypoints, 18),
+        points(found.body.keypoints, BODY_POINTS),
         points(found.face, FACE_POINTS),
         points(found.left_hand, HAND_POINTS),
         points(found.right_hand, HAND_POINTS),

@@ -7,14 +7,18 @@ import numpy as np
 import torch
 
 from ...models.loading import config_of, load_folder, model_folders
+from ...regions.body18 import BODY_POINTS, Joint
 from ...regions.rect import Rect
 from ..skeleton import Pose, Skeleton
 from .base import FOLDER, Sockets
 from .detector import person_boxes
 
-# COCO's 17 joints in BODY_18 order, without the neck.
-_COCO = {0: 0, 2: 6, 3: 8, 4: 10, 5: 5, 6: 7, 7: 9, 8: 12, 9: 14, 10: 16, 11: 11, 12: 13, 13: 15,
-         14: 2, 15: 1, 16: 4, 17: 3}  # fmt: skip
+# The joints of COCO's 17 in their order; they have no neck.
+_COCO = (
+    Joint.NOSE, Joint.L_EYE, Joint.R_EYE, Joint.L_EAR, Joint.R_EAR, Joint.L_SHOULDER,
+    Joint.R_SHOULDER, Joint.L_ELBOW, Joint.R_ELBOW, Joint.L_WRIST, Joint.R_WRIST, Joint.L_HIP,
+    Joint.R_HIP, Joint.L_KNEE, Joint.R_KNEE, Joint.L_ANKLE, Joint.R_ANKLE,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -67,9 +71,8 @@ def _joints(folder: Path, image: np.ndarray, boxes: tuple[Rect, ...]) -> list[np
 
 def to_body_18(coco: np.ndarray) -> np.ndarray:
     """COCO's 17 joints `[17,3]` -> BODY_18 `[18,3]`; the neck is the middle of the shoulders."""
-    body = np.zeros((18, 3))
-    for joint, source in _COCO.items():
-        body[joint] = coco[source]
-    body[1, :2] = (coco[5, :2] + coco[6, :2]) / 2
-    body[1, 2] = min(coco[5, 2], coco[6, 2])
+    body = np.zeros((BODY_POINTS, 3))
+    body[list(_COCO)] = coco
+    left, right = body[Joint.L_SHOULDER], body[Joint.R_SHOULDER]
+    body[Joint.NECK] = (*((left + right) / 2)[:2], min(left[2], right[2]))
     return body

@@ -1,0 +1,61 @@
+"""What is typed into BreakRegionalPrompt, read once for the queue's check, the run and the editor."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from .emphasis import Weights, for_comfy
+from .errors import InputProblem, InputProblems, raise_first
+from .grammar import BreakPrompt, NegativePrompt, Part, assemble, parse_negative, split_parts
+from .order import read_order
+from .tags import LoraTag
+
+
+@dataclass(frozen=True)
+class PromptReading:
+    """What was understood of the inputs, and everything that is wrong with them. Where nothing is
+    wrong, nothing is None.
+    """
+
+    # Base, common, then a part per person; none where the text cannot be split.
+    parts: tuple[Part, ...]
+    prompt: BreakPrompt | None
+    negatives: NegativePrompt | None
+    # The person (from 0) at each place from left to right.
+    standing: tuple[int, ...] | None
+    problems: tuple[InputProblem, ...]
+
+    @property
+    def people(self) -> int:
+        return max(0, len(self.parts) - 2)
+
+    @property
+    def tags(self) -> list[LoraTag]:
+        return [tag for part in self.parts for tag in part.loras]
+
+    def require(self) -> tuple[BreakPrompt, NegativePrompt]:
+        """Prompt and negative, or the error of the first problem."""
+        raise_first(self.problems)
+        assert self.prompt and self.negatives  # noqa: S101 - without a problem they are there
+        return self.prompt, self.negatives
+
+
+@lru_cache(maxsize=32)
+def read_prompt(
+    text: str, negative: str = "", weights: str = Weights.OFF, order: str = ""
+) -> PromptReading:
+    """Read what the node's inputs say; texts of the last runs are kept, as the queue's check, the
+    fingerprint and the run read them one after the other.
+    """
+    found = InputProblems()
+    parts = found.attempt("text", lambda: split_parts(text)) or []
+    people = max(0, len(parts) - 2)
+    prompt = found.attempt("text", lambda: assemble(text, parts)) if parts else None
+    negatives = found.attempt("negative", lambda: parse_negative(negative, people))
+    emphasis = found.attempt("weights", lambda: Weights(weights))
+    if emphasis is not None:
+        for part in parts:
+            found.attempt("weights", lambda part=part: for_comfy(part.text, emphasis))
+        if negatives is not None:
+            found.attempt("negative", lambda: for_comfy(negative, emphasis))
+    standing = found.attempt("order", lambda: read_order(order, people))
+    return PromptReading(tuple(parts), prompt, negatives, standing, tuple(found))

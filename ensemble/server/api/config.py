@@ -1,0 +1,104 @@
+"""The settings of the job API: environment variables, read once at start."""
+
+import ipaddress
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+SWITCH = "ENSEMBLE_API"
+KEY = "ENSEMBLE_API_KEY"
+URL = "ENSEMBLE_API_URL"
+QUEUE = "ENSEMBLE_API_QUEUE"
+BODY = "ENSEMBLE_API_BODY_MB"
+LEAVE_OUT = "ENSEMBLE_API_SKIP_MISSING"
+HOSTS = "ENSEMBLE_WEBHOOK_HOSTS"
+_ON = ("1", "true", "yes", "on")
+_OFF = ("", "0", "false", "no", "off")
+_SHORTEST_KEY = 16
+
+
+class ConfigError(ValueError):
+    """A setting with a wrong value; the API stays off."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """What the environment says; the defaults act where it says nothing."""
+
+    # None: no key is asked for, which is allowed on the loopback interface alone.
+    key: str | None = None
+    # What links in answers begin with, where a proxy hides ComfyUI's own address.
+    url: str | None = None
+    # How many jobs may wait.
+    queue: int = 100
+    # How many bytes a request may have.
+    body: int = 40_000_000
+    skip_missing: bool = False
+    # Lower-case `host` or `host:port`.
+    webhook_hosts: frozenset[str] = frozenset()
+
+
+def read_config(environment: Mapping[str, str], listen: str) -> Config | None:
+    """None where the API is switched off. `listen` is ComfyUI's `--listen`, addresses with commas.
+
+    Raises ConfigError where it is switched on and must not run.
+    """
+    if not _switch(environment, SWITCH):
+        return None
+    key = environment.get(KEY) or None
+    if key is None and not only_loopback(listen):
+        raise ConfigError(
+            f"ComfyUI listens on {listen}, beyond this machine; set {KEY} to a secret"
+        )
+    if key is not None and len(key) < _SHORTEST_KEY:
+        raise ConfigError(f"{KEY} must have at least {_SHORTEST_KEY} characters")
+    url = environment.get(URL, "").rstrip("/") or None
+    if url is not None and not url.startswith(("http://", "https://")):
+        raise ConfigError(f"{URL} must begin with http:// or https://, not {url!a}")
+    hosts = environment.get(HOSTS, "").lower().replace(" ", "").split(",")
+    return Config(
+        key=key,
+        url=url,
+        queue=_whole(environment, QUEUE, Config.queue),
+        body=_whole(environment, BODY, Config.body // 1_000_000) * 1_000_000,
+        skip_missing=_switch(environment, LEAVE_OUT),
+        webhook_hosts=frozenset(filter(None, hosts)),
+    )
+
+
+def config_of_this_process() -> Config | None:
+    """read_config with the environment and the arguments of this ComfyUI."""
+    from comfy.cli_args import args
+
+    return read_config(os.environ, args.listen)
+
+
+def only_loopback(listen: str) -> bool:
+    """Whether every address of `--listen` is a loopback address; of names only localhost counts."""
+    return all(is_loopback_host(address.strip()) for address in listen.split(","))
+
+
+def is_loopback_host(host: str) -> bool:
+    """Whether `host` is localhost or a loopback address, in or without brackets."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.removeprefix("[").removesuffix("]")).is_loopback
+    except ValueError:
+        return False
+
+
+def _switch(environment: Mapping[str, str], name: str) -> bool:
+    word = environment.get(name, "").strip().lower()
+    if word not in (*_ON, *_OFF):
+        raise ConfigError(f"{name} must be 1 or 0, not {word!a}")
+    return word in _ON
+
+
+def _whole(environment: Mapping[str, str], name: str, default: int) -> int:
+    word = environment.get(name, "").strip()
+    if not word:
+        return default
+    if not (word.isascii() and word.isdigit() and int(word[:7]) >= 1 and len(word) < 7):
+        raise ConfigError(f"{name} must be a whole number from 1 to 999999, not {word!a}")
+    return int(word)

@@ -1,0 +1,136 @@
+"""`POST /ensemble/v1/recipes/compile`: a hosted text or JSON body -> graph and report.
+
+It reads names and sizes of files and changes nothing, so it needs no switch; the editor and
+`python dev recipe` use it.
+"""
+
+import base64
+import secrets
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any
+
+from aiohttp import web
+
+from ...lora.aliases import AliasFileError
+from ...recipes.build import Options, OutputSize
+from ...recipes.compiler import compile_recipe
+from ...recipes.editor import to_editor
+from ...recipes.library import Missing, MissingError
+from ...recipes.problems import Problem, RecipeError
+from ...recipes.reading import read_recipe
+from ...recipes.shrink import Shrink, shrink_recipe
+from ..bodies import answer_body
+
+PATH = "/ensemble/v1/recipes/compile"
+MAX_BODY = 40_000_000
+_SWITCHES = ("strict", "allow_approximate", "skip_missing", "hashes", "workflow")
+# What ComfyUI can run at all: least and most.
+_SIZES = {"width": (16, 16384), "height": (16, 16384), "steps": (1, 1000), "pictures": (1, 64)}
+_LIMITS = {**_SIZES, "seed": (0, 2**64 - 1)}
+
+
+class RequestError(ValueError):
+    """A request that is not what this route takes."""
+
+
+@dataclass(frozen=True)
+class CompileRequest:
+    """What the body asks for."""
+
+    text: str
+    options: Options
+    shrink: Shrink
+    # Whether the service's ranges bind.
+    strict: bool
+    # Whether the report has the hashes of checkpoints and LoRAs.
+    hashes: bool
+    # Whether the answer has the graph as the editor's workflow too.
+    workflow: bool
+
+
+def register_compile(routes: web.RouteTableDef) -> None:
+    routes.post(PATH)(partial(answer_body, limit=MAX_BODY, answer=compile_body))
+
+
+def compile_body(body: object) -> tuple[int, dict[str, Any]]:
+    """Status and answer: 200 with `graph`, `report`, `warnings` and `uploads` (file name -> base64,
+    to be put into the input folder first); 400 with `problems`; 422 with `missing`.
+    """
+    from ..library import hashes_of, this_machine
+
+    try:
+        asked = read_request(body)
+        reading = read_recipe(asked.text, strict=asked.strict)
+        recipe, changes = shrink_recipe(reading.require(), asked.shrink)
+        machine = this_machine()
+        compiled = compile_recipe(recipe, machine, asked.options)
+    except REFUSALS as error:
+        return refusal(error)
+    report: dict[str, Any] = compiled.report | {"shrink": changes}
+    if asked.hashes:
+        report["hashes"] = hashes_of(report["files"])
+    answer: dict[str, Any] = {
+        "graph": compiled.graph,
+        "report": report,
+        "warnings": [str(problem) for problem in reading.warnings],
+        "uploads": {
+            name: base64.b64encode(data).decode() for name, data in compiled.uploads.items()
+        },
+    }
+    if asked.workflow:
+        answer["workflow"] = to_editor(compiled.graph, machine.nodes)
+    return 200, answer
+
+
+REFUSALS = (RecipeError, MissingError, RequestError, AliasFileError)
+
+
+def refusal(error: Exception) -> tuple[int, dict[str, Any]]:
+    """Status and answer for one of REFUSALS."""
+    if isinstance(error, RecipeError):
+        return 400, {"problems": [_problem(problem) for problem in error.problems]}
+    if isinstance(error, MissingError):
+        return 422, {"missing": [_missing(each) for each in error.missing]}
+    return 400, {"error": str(error)}
+
+
+def _missing(missing: Missing) -> dict[str, Any]:
+    found = asdict(missing)
+    return {"kind": found.pop("folder"), **found}
+
+
+def _problem(problem: Problem) -> dict[str, Any]:
+    return {**asdict(problem), "severity": problem.severity.value, "text": str(problem)}
+
+
+def read_request(body: object) -> CompileRequest:
+    """Raises RequestError."""
+    if not isinstance(body, dict) or not isinstance(body.get("text"), str):
+        raise RequestError("the body must be an object with the recipe as its 'text'")
+    known = {"text", "seed", "checkpoint", "output_size", *_SWITCHES, *_SIZES}
+    unknown = [key for key in body if key not in known]
+    if unknown:
+        raise RequestError(f"unknown keys: {', '.join(map(str, unknown[:5]))[:200]}")
+    for key, (least, most) in _LIMITS.items():
+        value = body.get(key)
+        if value is not None and not (type(value) is int and least <= value <= most):
+            raise RequestError(f"{key} must be a whole number from {least} to {most}")
+        if key in ("width", "height") and value is not None and value % 8:
+            raise RequestError(f"{key} must be divisible by 8, not {value}")
+    if body.get("checkpoint") is not None and not isinstance(body["checkpoint"], str):
+        raise RequestError("checkpoint must be a name")
+    try:
+        size = OutputSize(body.get("output_size", "recipe"))
+    except ValueError as error:
+        raise RequestError("output_size must be recipe or input") from error
+    seed = body.get("seed")
+    on = {name: bool(body.get(name)) for name in _SWITCHES}
+    options = Options(
+        seed=secrets.randbits(32) if seed is None else seed,
+        checkpoint=body.get("checkpoint"),
+        allow_approximate=on.pop("allow_approximate"),
+        output_size=size,
+        skip_missing=on.pop("skip_missing"),
+    )
+    return CompileRequest(body["text"], options, Shrink(*(body.get(name) for name in _SIZES)), **on)

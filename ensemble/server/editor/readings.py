@@ -1,0 +1,122 @@
+"""How a prompt or a stack of LoRAs is read, as JSON for the graph editor.
+
+The readings are those of the nodes, so the editor shows what the queue will say.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from ...lora.choose import read_stack
+from ...lora.names import AmbiguousNameError, ModelNames, names_in
+from ...prompt.emphasis import Weights
+from ...prompt.errors import InputProblem, InputProblems, PromptError
+from ...prompt.grammar import OneBreakError, Part
+from ...prompt.reading import read_prompt
+from ...prompt.tags import LoraTag
+from ...regions.boxes import read_boxes
+from .loras import short_names
+
+ROLES = ("base", "common")
+# Offset in Python's characters -> offset in UTF-16 units.
+Units = Callable[[int], int]
+
+
+def tell_prompt(
+    text: str, negative: str = "", weights: str = Weights.A1111.value, order: str = "",
+    boxes: str = "",
+) -> dict[str, Any]:  # fmt: skip
+    """`parts` in order (none where the text cannot be split), `has_break`, and `problems`.
+
+    A person's `place` counts from 0 at the left, by the boxes or else by `order`; it is None where
+    that cannot be read.
+    """
+    found = InputProblems()
+    names = found.attempt("text", lambda: names_in("loras"))
+    reading = read_prompt(text, negative, weights, order)
+    drawn = found.attempt("boxes", lambda: read_boxes(boxes, reading.people))
+    standing = list(reading.standing) if reading.standing is not None else None
+    if drawn:  # they tell who stands where, not the order
+        centres = [box.left + box.width / 2 for box in drawn]
+        standing = sorted(range(reading.people), key=centres.__getitem__)
+    tell = _Teller(names, _units(text))
+    return {
+        "has_break": len(reading.parts) > 1,
+        "parts": [tell.part(part, index, standing) for index, part in enumerate(reading.parts)],
+        "problems": _problems((*found, *reading.problems), text, negative),
+    }
+
+
+def tell_stack(loras: str, strengths: str = "", prompt: str = "") -> dict[str, Any]:
+    """`rows` of the two lists (none where they cannot be read), `tags` of the prompt, and
+    `problems`."""
+    found = InputProblems()
+    names = found.attempt("loras", lambda: names_in("loras"))
+    reading = read_stack(loras, strengths, prompt)
+    tell = _Teller(names, _units(prompt))
+    return {
+        "rows": [
+            {"name": row.name, "strength": row.weight, **tell.match(row.name)}
+            for row in reading.rows
+        ],
+        "tags": [tell.tag(tag) for tag in reading.tags],
+        "problems": _problems((*found, *reading.problems), prompt, ""),
+    }
+
+
+def _problems(found: Iterable[InputProblem], text: str, negative: str) -> list[dict[str, Any]]:
+    told = []
+    for each in found:
+        error = each.error
+        units = _units(negative if each.input == "negative" else text)
+        problem: dict[str, Any] = {"input": each.input, "message": str(error)}
+        if isinstance(error, OneBreakError):
+            problem["fix"] = {"at": units(error.insert_at), "insert": error.insert}
+        # Brackets are checked part by part: where they stand in the whole is not known.
+        if isinstance(error, PromptError) and each.input != "weights":
+            problem |= {"offset": units(error.offset), "line": error.line, "column": error.column}
+        told.append(problem)
+    return told
+
+
+def _units(text: str) -> Units:
+    if text.isascii():
+        return lambda offset: offset
+    return lambda offset: len(text[:offset].encode("utf-16-le", "surrogatepass")) // 2
+
+
+@dataclass(frozen=True)
+class _Teller:
+    """Parts and tags of one text as JSON; without `names` nothing is known of the files."""
+
+    names: ModelNames | None
+    units: Units
+
+    def part(self, part: Part, index: int, standing: list[int] | None) -> dict[str, Any]:
+        person = index - len(ROLES)
+        return {
+            "role": ROLES[index] if person < 0 else "person",
+            "number": person + 1 if person >= 0 else None,
+            "place": standing.index(person) if standing is not None and person >= 0 else None,
+            "text": part.text,
+            "start": self.units(part.start),
+            "end": self.units(part.end),
+            "loras": [self.tag(tag) for tag in part.loras],
+        }
+
+    def tag(self, tag: LoraTag) -> dict[str, Any]:
+        where = {"start": self.units(tag.start), "end": self.units(tag.end)}
+        weights = {"weight": tag.weight, "clip_weight": tag.clip_weight}
+        return {"name": tag.name, **weights, **where, **self.match(tag.name)}
+
+    def match(self, name: str) -> dict[str, Any]:
+        """`status` is found, missing, ambiguous or unknown; `nearest` are names to write instead."""
+        if self.names is None:
+            return {"status": "unknown", "file": "", "nearest": (), "message": ""}
+        match = self.names.match(name)
+        if match.error is None:
+            return {"status": "found", "file": match.file, "nearest": (), "message": ""}
+        status = "ambiguous" if isinstance(match.error, AmbiguousNameError) else "missing"
+        short = short_names(self.names.files)
+        nearest = [short.get(each, each) for each in match.error.nearest]
+        return {"status": status, "file": "", "nearest": nearest, "message": str(match.error)}
