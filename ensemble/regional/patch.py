@@ -16,6 +16,9 @@ from .parts import check_shape
 from .row_names import RowNames
 from .rows import KEY, PART, BatchRow
 
+COMPILED = "torch.compile"
+"""Core's key of the wrapper by which TorchCompileModel runs a compiled model."""
+
 
 class RegionalForward(Protocol):
     """What differs between fused and exact: one forward pass with this batch's rows."""
@@ -69,6 +72,14 @@ class RegionalPatch:
     def _name_rows(self, executor, model, conds, x_in, timestep, model_options):
         sides, rows = self.names.read(model, conds, x_in, timestep)
         options = {**model_options.get("transformer_options", {}), KEY: (rows, x_in.shape[0])}
+        if rows and COMPILED in options.get("wrappers", {}).get(WrappersMP.APPLY_MODEL, {}):
+            self.names.once(
+                "torch.compile (TorchCompileModel) would freeze who is who, so that the model runs "
+                "uncompiled while people are painted."
+            )
+            kept = dict(options["wrappers"][WrappersMP.APPLY_MODEL])
+            del kept[COMPILED]
+            options["wrappers"] = {**options["wrappers"], WrappersMP.APPLY_MODEL: kept}
         return executor(
             model, sides, x_in, timestep, {**model_options, "transformer_options": options}
         )

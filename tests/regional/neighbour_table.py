@@ -96,7 +96,6 @@ MODELS = {
     "ModelMergeSubtract": Neighbour(
         {"multiplier": 0.5}, SAID, SAID, SCALED, before=Verdict.EQUAL
     ),
-    "ModelNoiseScale": Neighbour({"noise_scale": 1.2}),
     "ModelSamplingContinuousEDM": Neighbour({"sigma_max": 20.0, "sigma_min": 0.02}),
     "ModelSamplingContinuousV": Neighbour({"sigma_max": 20.0, "sigma_min": 0.02}),
     "ModelSamplingDiscrete": Neighbour({"sampling": "v_prediction"}),
@@ -109,9 +108,9 @@ MODELS = {
     "SelectModelDevice": Neighbour(why="Tried on one device."),
     "SelfAttentionGuidance": Neighbour(),
     "TCFG": Neighbour(),
-    "TemporalScoreRescaling": Neighbour(),
+    "TemporalScoreRescaling": Neighbour(batch=1),
     "TomePatchModel": Neighbour({"ratio": 0.5}, fused=REFUSED, why="It merges tokens."),
-    "TorchCompileModel": Neighbour(n.eager_compiler, why="Tried with the compiler's eager backend."),
+    "TorchCompileModel": said("People are painted uncompiled.", inputs=n.eager_compiler),
     "UNetCrossAttentionMultiply": Neighbour(
         {"q": 1.2, "k": 0.9, "v": 1.1, "out": 0.8}, SAID, SAID, SCALED, before=Verdict.EQUAL
     ),
@@ -166,6 +165,7 @@ OTHER_CONDITIONING = [
 ]
 OTHER_MODELS = [
     "ARVideoI2V",
+    "ModelNoiseScale",
     "AnimaLLLiteApply",
     "ChromaRadianceOptions",
     "FluxKVCache",

@@ -37,6 +37,7 @@ class Neighbour:
     fused: Verdict = Verdict.EQUAL
     exact: Verdict = Verdict.EQUAL
     why: str = ""
+    batch: int = 2
     before: Verdict | None = None
     """Of a node that patches a model, where it comes before ours; None: as after it."""
 
@@ -146,7 +147,9 @@ def guided(name: str, patcher, positive: list, negative: list, inputs: Mapping[s
     return guider.sample(noise, torch.zeros_like(noise), sampler, sigmas, disable_pbar=True, seed=3)
 
 
-def sampled(kind: str, name: str, run: tuple, inputs: Mapping[str, object]) -> torch.Tensor:
+def sampled(
+    kind: str, name: str, run: tuple, inputs: Mapping[str, object], batch: int = 2
+) -> torch.Tensor:
     """The latent of (model, positive, negative) after the node."""
     model, positive, negative = run
     if kind == "guider":
@@ -155,7 +158,7 @@ def sampled(kind: str, name: str, run: tuple, inputs: Mapping[str, object]) -> t
         model = patched(name, model, inputs)
     else:
         positive, negative = changed(name, positive, negative, inputs)
-    return tiny.sample(model, positive, negative, batch=2, steps=2)
+    return tiny.sample(model, positive, negative, batch=batch, steps=2)
 
 
 class Words:

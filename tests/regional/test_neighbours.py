@@ -89,8 +89,10 @@ def plain(name, run, state, where, inputs):
     if where == "before":
         patched = neighbours.patched(name, model, inputs)
         patched.add_patches(tiny.parsed(model, state), 1.0)
-        return tiny.sample(patched, *texts, batch=2, steps=2)
-    return neighbours.sampled(kind(name), name, (tiny.merged(model, state), *texts), inputs)
+        return tiny.sample(patched, *texts, batch=TABLE[name].batch, steps=2)
+    return neighbours.sampled(
+        kind(name), name, (tiny.merged(model, state), *texts), inputs, TABLE[name].batch
+    )
 
 
 @pytest.mark.parametrize(("name", "method", "where"), cells())
@@ -111,8 +113,8 @@ def test_beside_ours(model, state, oracles, name, method, where):
     def ours():
         torch.manual_seed(0)
         if where == "before":
-            return tiny.sample(*run[:3], batch=2, steps=2)
-        return neighbours.sampled(kind(name), name, run[:3], inputs)
+            return tiny.sample(*run[:3], batch=TABLE[name].batch, steps=2)
+        return neighbours.sampled(kind(name), name, run[:3], inputs, neighbour.batch)
 
     if verdict is Verdict.REFUSED:
         with pytest.raises((RuntimeError, ValueError), match="BreakRegionalPrompt"):
