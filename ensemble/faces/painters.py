@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import torch
 from comfy.model_patcher import ModelPatcher
@@ -73,6 +73,7 @@ class FaceRows:
 
     exact: Exact
     owners: tuple[int, ...]
+    around: ClassVar[str] = Exact.around
 
     def clear(self) -> None:
         self.exact.clear()

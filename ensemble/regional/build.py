@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -15,7 +16,10 @@ from ..regions.weights import region_weights
 from .exact import Exact
 from .families import family_of
 from .families.family import CrossAttentionFamily, Family
+from .families.joint_attention import JointAttentionFamily
 from .fused import Fused
+from .joint.patch import JointPatch
+from .joint.run import JointFused
 from .patch import NEGATIVE, POSITIVE, RegionalPatch, Row, compute_dtype, marked
 from .people import Method, People, Person
 from .stack import AdapterStack, as_patcher, stack_adapters
@@ -54,6 +58,8 @@ def build(people: People, ready: Ready | None = None) -> Regional:
     family = family_of(people.model)
     if ready.method is Method.FUSED and isinstance(family, CrossAttentionFamily):
         return _fused(people, ready, family)
+    if ready.method is Method.FUSED and isinstance(family, JointAttentionFamily):
+        return _joint(people, ready, family)
     return _exact(people, ready, family)
 
 
@@ -61,10 +67,9 @@ def prepare(people: People) -> Ready:
     """Everybody's adapters, and the method that this model allows."""
     method, notes = people.method, ()
     family = family_of(people.model)
-    if method is Method.FUSED and not isinstance(family, CrossAttentionFamily):
-        method = Method.EXACT
-        kind = type(people.model.model).__name__
-        notes = (f"{kind} {family.why_not_fused}, so method = exact is used.",)
+    reason = family.why_not_fused(people.model.model)
+    if method is Method.FUSED and reason:
+        method, notes = Method.EXACT, (f"{reason}, so method = exact is used.",)
         log.info("BreakRegionalPrompt: %s", *notes)
     adapters = adapters_of(people, exact=method is Method.EXACT)
     if adapters.error and method is Method.FUSED:
@@ -75,7 +80,16 @@ def prepare(people: People) -> Ready:
 def adapters_of(people: People, *, exact: bool) -> AdapterStack:
     """Everybody's LoRAs, stacked: see `stack_adapters`."""
     patches = [person.patches for person in people.people]
-    return stack_adapters(people.model, patches, compute_dtype(people.model), exact=exact)
+    adapters = stack_adapters(people.model, patches, compute_dtype(people.model), exact=exact)
+    unreached = family_of(people.model).unreached
+    lost = [n for n in (*adapters.names, *adapters.dense.layers) if re.match(unreached, n)]
+    if lost:
+        raise ValueError(
+            f"{lost[0]}: a person's LoRA changes a layer that works before sampling starts, where "
+            f"people have no places ({len(lost)} such layers). Load the file for everybody with "
+            f"MultiLoraLoader, or take it out of the prompt."
+        )
+    return adapters
 
 
 def _fused(people: People, ready: Ready, family: CrossAttentionFamily) -> Regional:
@@ -86,19 +100,40 @@ def _fused(people: People, ready: Ready, family: CrossAttentionFamily) -> Region
     patch = RegionalPatch(
         Fused(family, people.masks, people.base_strength, contexts, ready.adapters), people.span
     )
+    positive, negative = (_everyone(people, patch.identity, kind) for kind in (POSITIVE, NEGATIVE))
+    return Regional(patch.attach(people.model, ready.patcher), positive, negative, ready.notes)
+
+
+def _joint(people: People, ready: Ready, family: JointAttentionFamily) -> Regional:
+    """People's texts follow the base's entry as entries of their own, for the model's own
+    `extra_conds`; they never become rows."""
+    patch = JointPatch(
+        JointFused(family, people.masks, people.base_strength, ready.adapters, people.text_sees),
+        people.span,
+    )
     sides = []
-    for kind, base in ((POSITIVE, people.base), (NEGATIVE, people.negative)):
-        text, inside = base.conditioning[:1], None if people.span.whole else True
-        everyone = marked(text, Row(patch.identity, None, kind, inside))
-        side = [_with_pooled(everyone[0], people, kind)]
-        if inside:  # before and after the span the pooled vector is the base's alone, too
-            side += marked(text, Row(patch.identity, None, kind, inside=False))
+    for kind in (POSITIVE, NEGATIVE):
+        side = _everyone(people, patch.identity, kind)
+        for index, person in enumerate(people.people):
+            text = _side(person, kind).conditioning[:1]
+            side += marked(text, Row(patch.identity, index, kind))
         sides.append(side)
     return Regional(patch.attach(people.model, ready.patcher), sides[0], sides[1], ready.notes)
 
 
+def _everyone(people: People, identity: str, kind: str) -> list:
+    """The one row in which everybody is, and outside of the span the base's."""
+    base = people.base if kind == POSITIVE else people.negative
+    text, inside = base.conditioning[:1], None if people.span.whole else True
+    everyone = marked(text, Row(identity, None, kind, inside))
+    side = [_with_pooled(everyone[0], people, kind)]
+    if inside:  # before and after the span the pooled vector is the base's alone, too
+        side += marked(text, Row(identity, None, kind, inside=False))
+    return side
+
+
 def _with_pooled(entry: list, people: People, kind: str) -> list:
-    """SDXL's pooled vector has no place: everybody's, in the share that they have of the
+    """The pooled vector of SDXL and Flux.1 has no place: everybody's, in the share that they have of the
     picture."""
     context, values = entry
     pooled = values.get("pooled_output")
@@ -152,7 +187,8 @@ def common_length(lengths: Sequence[int]) -> int | None:
 
 
 def _share_length(entries: list) -> None:
-    """Repeat every text to a common length, in place. Cross-attention does not see it."""
+    """Repeat every text to a common length, in place. Cross-attention does not see it; where texts
+    share one attention with the picture it would count twice, and core calls the model per length."""
     common = common_length([entry[0].shape[1] for entry in entries])
     if common:
         for entry in entries:

@@ -13,6 +13,10 @@ Difference = tuple[torch.Tensor | None, torch.Tensor | None]
 """Of a layer's weight and bias; None for one that stays."""
 
 
+CHANGEABLE = (nn.Linear, nn.Conv2d, nn.GroupNorm, nn.LayerNorm)
+"""Layers that `_change` knows."""
+
+
 class DenseChanges(nn.Module):
     """layers: name of the layer -> person index -> difference. A module of tensors, so that memory
     management counts them."""

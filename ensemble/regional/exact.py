@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
 
+from comfy.patcher_extension import WrappersMP
 from torch import nn
 
 from .layers_by_row import RowPeople, with_adapters_by_row
@@ -20,6 +22,8 @@ from .stack import AdapterStack
 class Exact:
     adapters: AdapterStack
     cache: dict = field(default_factory=dict)
+
+    around: ClassVar[str] = WrappersMP.APPLY_MODEL
 
     def clear(self) -> None:
         self.cache = {}

@@ -5,8 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import torch
+from comfy.patcher_extension import WrappersMP
 from torch import nn
 
 from ..regions.weights import adapter_gates, region_weights
@@ -31,6 +33,8 @@ class Fused:
     cache: dict = field(default_factory=dict)
     """Lives for one run: layers of the UNet that runs, K/V of the texts, gates per batch
     structure."""
+
+    around: ClassVar[str] = WrappersMP.DIFFUSION_MODEL
 
     def clear(self) -> None:
         self.cache = {}

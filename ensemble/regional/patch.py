@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import torch
+from comfy.model_base import BaseModel
 from comfy.model_management import unload_model_and_clones
 from comfy.model_patcher import ModelPatcher
 from comfy.patcher_extension import CallbacksMP, WrappersMP
@@ -56,7 +57,14 @@ WHOLE = Span()
 
 
 class RegionalForward(Protocol):
-    """What differs between fused and exact: one forward pass with this batch's rows."""
+    """What differs between fused and exact: one forward pass with this batch's rows.
+
+    around: the wrappers that it runs in. WrappersMP.DIFFUSION_MODEL where the arguments of the
+    model class matter, which not every class calls; WrappersMP.APPLY_MODEL, which core calls for
+    all of them.
+    """
+
+    around: ClassVar[str]
 
     def run(self, unet, rows, call, args, options): ...
     def clear(self) -> None: ...
@@ -74,7 +82,7 @@ class RegionalPatch:
         """A clone of `model` that carries this patch, with its adapters, and no other regional one."""
         model = without_regional(model)
         model.add_wrapper_with_key(WrappersMP.CALC_COND_BATCH, KEY, self._name_rows)
-        model.add_wrapper_with_key(WrappersMP.DIFFUSION_MODEL, KEY, self._forward)
+        model.add_wrapper_with_key(self.forward.around, KEY, self._forward)
         model.add_callback_with_key(CallbacksMP.ON_CLEANUP, KEY, self._clean_up)
         model.set_additional_models(KEY, [adapters])
         return model
@@ -112,14 +120,17 @@ class RegionalPatch:
             return executor(*args, **kwargs)
         options = dict(options)  # what we add must not outlive this call
 
-        def call():
+        def call(args=args):
             if isinstance(where, int):
                 return executor(*args[:where], options, *args[where + 1 :], **kwargs)
             return executor(*args, **{**kwargs, where: options})
 
         batch = args[0].shape[0] // len(rows)
         per_row = [row for row in rows for _ in range(batch)]
-        return self.forward.run(executor.class_obj, per_row, call, args, options)
+        unet = executor.class_obj
+        if isinstance(unet, BaseModel):
+            unet = unet.diffusion_model
+        return self.forward.run(unet, per_row, call, args, options)
 
 
 def _find_options(args: tuple, kwargs: dict) -> tuple[int | str, dict]:
@@ -138,6 +149,7 @@ def without_regional(model: ModelPatcher) -> ModelPatcher:
     model = model.clone()
     model.remove_wrappers_with_key(WrappersMP.CALC_COND_BATCH, KEY)
     model.remove_wrappers_with_key(WrappersMP.DIFFUSION_MODEL, KEY)
+    model.remove_wrappers_with_key(WrappersMP.APPLY_MODEL, KEY)
     model.remove_callbacks_with_key(CallbacksMP.ON_CLEANUP, KEY)
     model.remove_additional_models(KEY)
     return model
