@@ -40,6 +40,8 @@ class LayerChange:
     bias: list[WeightPatch] = field(default_factory=list)
     files: dict[str, None] = field(default_factory=dict)
     tensors: dict[str, None] = field(default_factory=dict)
+    depends: bool = False
+    """Whether a product was made from the weight as other LoRAs leave it (DoRA)."""
 
     @property
     def layer(self) -> nn.Module:
@@ -59,6 +61,7 @@ class LayerChange:
         for index, patch in enumerate(self.weight):
 
             def running(before: int = index) -> torch.Tensor:
+                self.depends = True
                 return self._running("weight", self.weight[:before])
 
             whole = whole.then(factorise(patch, shape, running, key=key, max_error=max_error))
@@ -115,3 +118,10 @@ def plain_weight(model: ModelPatcher, key: str) -> torch.Tensor:
     if hasattr(weight, "dequantize"):
         weight = weight.dequantize() if weight.is_quantized else weight
     return weight.detach()
+
+
+def scaled_since(model: ModelPatcher, names: Sequence[str], known: Mapping[str, int]) -> bool:
+    """Whether patches beyond the `known` first of each weight scale one of these layers' weights."""
+    keys = [f"{PREFIX}{name}.weight" for name in names]
+    later = [patch for key in keys for patch in model.patches.get(key, [])[known.get(key, 0) :]]
+    return any(WeightPatch(*patch).model_strength != 1.0 for patch in later)

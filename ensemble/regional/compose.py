@@ -22,9 +22,9 @@ from ..regions.layout import Layout
 from .changes import LoraPatch, Patches
 from .encode import encode, knows_weights, without_emphasis
 from .families import family_of
-from .patch import Span
 from .people import Method, People, Person, Text, TextSees
 from .placement import Placement, PlacementRequest, place
+from .rows import Span
 
 log = logging.getLogger(__name__)
 

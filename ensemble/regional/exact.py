@@ -14,7 +14,7 @@ from torch import nn
 
 from .layers_by_row import RowPeople, with_adapters_by_row
 from .lifetime import replaced_forwards
-from .patch import Row
+from .rows import BatchRow
 from .stack import AdapterStack
 
 
@@ -28,7 +28,7 @@ class Exact:
     def clear(self) -> None:
         self.cache = {}
 
-    def run(self, unet: nn.Module, rows: Sequence[Row | None], call, args, options):
+    def run(self, unet: nn.Module, rows: Sequence[BatchRow | None], call, args, options):
         people = tuple(-1 if row is None or row.person is None else row.person for row in rows)
         if people not in self.cache:
             self.cache[people] = RowPeople(people)

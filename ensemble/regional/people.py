@@ -12,7 +12,7 @@ from comfy.sd import CLIP
 
 from ..regions.rect import Rect
 from .changes import Patches
-from .patch import WHOLE, Span
+from .rows import WHOLE, Span
 
 
 class TextSees(str, Enum):

@@ -21,8 +21,9 @@ from ..families.joint_attention import (
     TextSpan,
 )
 from ..lifetime import replaced_methods
-from ..patch import Row
+from ..parts import on_part
 from ..people import TextSees
+from ..rows import BatchRow
 from ..stack import AdapterStack
 from .attention import JointAttention, UnexpectedAttentionError
 from .layers import with_stream_adapters
@@ -36,45 +37,31 @@ OVERRIDE = "optimized_attention_override"
 
 @dataclass
 class JointFused:
-    """masks `[N,H,W]` over the canvas. texts: kind of row -> person -> `[1,S,C]`, as this model's
-    `extra_conds` made them; filled at every step by what carries the texts."""
+    """masks `[N,H,W]` over the canvas."""
 
     family: JointAttentionFamily
     masks: torch.Tensor
     base_strength: float
     adapters: AdapterStack
     text_sees: TextSees = TextSees.OWN
-    texts: dict[str, dict[int, torch.Tensor]] = field(default_factory=dict)
     cache: dict = field(default_factory=dict)
     """Lives for one run: tokens and layers by model, size and lengths of texts."""
 
     around: ClassVar[str] = WrappersMP.DIFFUSION_MODEL
 
     def clear(self) -> None:
-        self.texts, self.cache = {}, {}
+        self.cache = {}
 
-    def weights(self) -> torch.Tensor:
-        """`[N+1,H,W]`, the base first."""
-        if "weights" not in self.cache:
-            self.cache["weights"] = region_weights(self.masks, self.base_strength)
-        return self.cache["weights"]
-
-    def heard(self) -> list[int]:
-        """Whose texts say something somewhere, BASE among them: the others are left out."""
-        return [i + BASE for i, weight in enumerate(self.weights()) if weight.any()]
-
-    def lengths(self, kind: str) -> tuple[int, ...]:
-        """Tokens of every person's text for this kind of row: rows of a batch must agree in it."""
-        return tuple(text.shape[1] for _, text in sorted(self.texts.get(kind, {}).items()))
-
-    def run(self, unet: nn.Module, rows: Sequence[Row], call: Callable, args: tuple, options: dict):
+    def run(
+        self, unet: nn.Module, rows: Sequence[BatchRow], call: Callable, args: tuple, options: dict
+    ):
         if args[0].ndim == 5 and args[0].shape[2] > 1:
             raise ValueError(
                 f"BreakRegionalPrompt: the latent holds {args[0].shape[2]} frames, and people have "
                 f"their places in one picture. Use a latent of a single frame."
             )
-        context = self._context(args[CONTEXT], rows)
-        tokens = self._tokens(unet, args[0], args[CONTEXT].shape[1], rows[0].kind)
+        tokens = self._tokens(unet, args[0], args[CONTEXT].shape[1], rows[0])
+        context = _context(args[CONTEXT], rows, tokens.texts)
         attention = JointAttention(
             tokens, self.text_sees, options.get(OVERRIDE), places=tokens.cache
         )
@@ -92,30 +79,23 @@ class JointFused:
             )
         return out
 
-    def _context(self, context: torch.Tensor, rows: Sequence[Row]) -> torch.Tensor:
-        """`[B,S,C]`: for every row the base's text and its own kind of everybody's."""
-        heard = self.heard()
-        people = [person for person in heard if person != BASE]
-        texts = [
-            torch.cat([self.texts[row.kind][person].to(context) for person in people], 1)
-            for row in (rows if people else ())
-        ]
-        parts = [context] if BASE in heard else []
-        return torch.cat([*parts, *([torch.cat(texts)] if texts else [])], 1)
-
-    def _tokens(self, unet: nn.Module, latent: torch.Tensor, base: int, kind: str) -> TokenMap:
-        lengths = (base, *self.lengths(kind))
-        key = ("tokens", id(unet), *latent.shape[-2:], lengths)
+    def _tokens(self, unet: nn.Module, latent: torch.Tensor, base: int, row: BatchRow) -> TokenMap:
+        """Core batches rows only where their part of the canvas and their texts' lengths agree, so
+        that any row speaks for all. Texts that say nothing anywhere are left out."""
+        lengths = (base, *row.texts.lengths)
+        place = row.canvas, row.part, row.texts.regions
+        key = ("tokens", id(unet), *latent.shape[-2:], lengths, *place)
         if key not in self.cache:
+            masks = on_part(self.masks if place[2] is None else place[2], *place[:2])
             grid = self.family.grid(unet, *latent.shape[-2:])
-            heard = self.heard()
+            weights = region_weights(masks, self.base_strength)
+            heard = [i for i, weight in enumerate(weights) if weight.any()]
             spans = tuple(
-                TextSpan(i, lengths[i + 1], self.family.text_tokens(unet, lengths[i + 1]))
+                TextSpan(i + BASE, lengths[i], self.family.text_tokens(unet, lengths[i]))
                 for i in heard
             )
-            weights = self.weights()[[i + 1 for i in heard]]
             self.cache[key] = TokenMap(
-                Texts(spans), grid, grid.of(weights), grid.of(adapter_gates(self.masks))
+                Texts(spans), grid, grid.of(weights[heard]), grid.of(adapter_gates(masks))
             )
         return self.cache[key]
 
@@ -149,6 +129,16 @@ class JointFused:
                 for name, stack in self.adapters.items()
             ]
         return self.cache[key]
+
+
+def _context(base: torch.Tensor, rows: Sequence[BatchRow], texts: Texts) -> torch.Tensor:
+    """`[B,S,C]`: for every row the base's text and its own of everybody's, as far as `texts` has
+    them."""
+    people = [span.person for span in texts.spans if span.person != BASE]
+    parts = [base] if len(people) < len(texts.spans) else []
+    for person in people:
+        parts.append(torch.cat([row.texts.contexts[person].to(base) for row in rows]))
+    return torch.cat(parts, 1)
 
 
 def _staged(forward: Callable, stage: Stage, attention: JointAttention) -> Callable:
