@@ -4,7 +4,6 @@ import comfy.hooks
 import comfy.model_management
 import comfy.ops
 import comfy.sample
-import comfy.supported_models
 import pytest
 import tiny
 import torch
