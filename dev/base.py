@@ -96,7 +96,7 @@ def small_models(engine: Engine) -> Path:
 
 
 def _make_models(engine: Engine, folder: Path) -> None:
-    print("Making small models with random weights (about 0.4 GB, half a minute) ...", flush=True)
+    print("Making small models (about 0.8 GB, half a minute) ...", flush=True)
     unfinished = folder.with_name(folder.name + ".part")
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)

@@ -7,6 +7,8 @@ import numpy as np
 from PIL import Image
 
 Graph = dict[str, Any]
+LIMIT = 120_000
+"""Milliseconds; ends a hang, and no more: a busy machine takes a minute to open the editor."""
 READY = "window.app && window.app.graph && window.app.canvas && window.app.extensionManager"
 
 
@@ -17,7 +19,7 @@ class Editor:
         self.page = page
         self.url = url
         self.errors: list[str] = []
-        page.set_default_timeout(20_000)
+        page.set_default_timeout(LIMIT)
         page.on("console", self._console)
         page.on("pageerror", lambda error: self.errors.append(str(error.stack or error)))
         self.open()
