@@ -25,8 +25,8 @@ class Verdict(str, Enum):
     EXPLAINED = "explained"
     """Otherwise, as the table says."""
     OTHER = "other"
-    """Not for UNets: on other models every person has entries of their own (method = exact), to each
-    of which the node does what it does to any."""
+    """For models that have exact alone: every person has entries of their own, to each of which the
+    node does what it does to any."""
 
 
 @dataclass(frozen=True)

@@ -103,6 +103,12 @@ class JointFused:
         """Texts' positions by core's `post_input` patch, after those of others."""
 
         def restart(values: Mapping) -> Mapping:
+            if values["txt_ids"].shape[1] != tokens.texts.tokens:
+                raise UnexpectedAttentionError(
+                    "another node lays tokens of its own before or behind people's texts (USO "
+                    "style reference), so that it is not known whose they are. Remove it, or "
+                    "choose method = exact."
+                )
             ids = self.family.text_positions(unet, values["txt_ids"], tokens.texts)
             return {**values, "txt_ids": ids}
 
