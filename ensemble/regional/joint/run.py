@@ -25,6 +25,7 @@ from ..parts import on_part
 from ..people import TextSees
 from ..rows import BatchRow
 from ..stack import AdapterStack
+from ..texts import Texts as Told
 from .attention import JointAttention, UnexpectedAttentionError
 from .layers import with_stream_adapters
 from .tokens import TokenMap
@@ -53,15 +54,25 @@ class JointFused:
         self.cache = {}
 
     def run(
-        self, unet: nn.Module, rows: Sequence[BatchRow], call: Callable, args: tuple, options: dict
+        self,
+        unet: nn.Module,
+        rows: Sequence[BatchRow | None],
+        call: Callable,
+        args: tuple,
+        options: dict,
     ):
         if args[0].ndim == 5 and args[0].shape[2] > 1:
             raise ValueError(
                 f"BreakRegionalPrompt: the latent holds {args[0].shape[2]} frames, and people have "
                 f"their places in one picture. Use a latent of a single frame."
             )
-        tokens = self._tokens(unet, args[0], args[CONTEXT].shape[1], rows[0])
-        context = _context(args[CONTEXT], rows, tokens.texts)
+        # Core batches rows only where their part of the canvas and their texts' lengths agree, so
+        # that all are ours and any of them speaks for all.
+        place, told = zip(
+            *(((row.canvas, row.part), row.texts) for row in rows if row and row.texts), strict=True
+        )
+        tokens = self._tokens(unet, args[0], args[CONTEXT].shape[1], place[0], told[0])
+        context = _context(args[CONTEXT], told, tokens.texts)
         attention = JointAttention(
             tokens, self.text_sees, options.get(OVERRIDE), places=tokens.cache
         )
@@ -79,14 +90,13 @@ class JointFused:
             )
         return out
 
-    def _tokens(self, unet: nn.Module, latent: torch.Tensor, base: int, row: BatchRow) -> TokenMap:
-        """Core batches rows only where their part of the canvas and their texts' lengths agree, so
-        that any row speaks for all. Texts that say nothing anywhere are left out."""
-        lengths = (base, *row.texts.lengths)
-        place = row.canvas, row.part, row.texts.regions
-        key = ("tokens", id(unet), *latent.shape[-2:], lengths, *place)
+    def _tokens(self, unet: nn.Module, latent: torch.Tensor, base: int, place, told: Told):
+        """The sequence with the base's text of `base` tokens and everybody's. Texts that say nothing
+        anywhere are left out."""
+        lengths = (base, *told.lengths)
+        key = ("tokens", id(unet), *latent.shape[-2:], lengths, place, told.regions)
         if key not in self.cache:
-            masks = on_part(self.masks if place[2] is None else place[2], *place[:2])
+            masks = on_part(self.masks if told.regions is None else told.regions, *place)
             grid = self.family.grid(unet, *latent.shape[-2:])
             weights = region_weights(masks, self.base_strength)
             heard = [i for i, weight in enumerate(weights) if weight.any()]
@@ -137,13 +147,13 @@ class JointFused:
         return self.cache[key]
 
 
-def _context(base: torch.Tensor, rows: Sequence[BatchRow], texts: Texts) -> torch.Tensor:
+def _context(base: torch.Tensor, told: Sequence[Told], texts: Texts) -> torch.Tensor:
     """`[B,S,C]`: for every row the base's text and its own of everybody's, as far as `texts` has
     them."""
     people = [span.person for span in texts.spans if span.person != BASE]
     parts = [base] if len(people) < len(texts.spans) else []
     for person in people:
-        parts.append(torch.cat([row.texts.contexts[person].to(base) for row in rows]))
+        parts.append(torch.cat([each.contexts[person].to(base) for each in told]))
     return torch.cat(parts, 1)
 
 
