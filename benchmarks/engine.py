@@ -114,12 +114,12 @@ def full_size(name: str, config: dict | None = None):
     return ModelPatcher(model, load_device=device, offload_device=torch.device("cpu"))
 
 
-def random_lora(patcher, seed: int, rank: int, size: float = 0.02) -> dict:
-    """A LoRA of the layers that a standard kohya one changes."""
+def random_lora(patcher, seed: int, rank: int, size: float = 0.02, touched: str = TOUCHED) -> dict:
+    """A LoRA of the layers whose names match `touched`; by default those of a standard kohya one."""
     layers = {
         f"diffusion_model.{name.removesuffix('.weight')}": weight.shape
         for name, weight in patcher.model.diffusion_model.named_parameters()
-        if re.search(TOUCHED, name)
+        if re.search(touched, name)
     }
     return lora_of(layers, seed, rank, size)
 
@@ -151,14 +151,18 @@ def parsed(patcher, state: dict) -> dict:
 
 
 def random_text(model: str, seed: int):
-    """What an encoder would give for a text of 77 tokens, random."""
+    """What the model's encoder would give for a text, random."""
+    import dits
     import torch
     from ensemble_portraits.ensemble.regional.people import Text
 
+    shape = dits.shape_of(model)
     generator = torch.Generator().manual_seed(seed)
-    values = {"pooled_output": torch.randn(1, 1280, generator=generator)}
-    context = torch.randn(1, 77, 2048 if model == "sdxl" else 768, generator=generator)
-    return Text(str(seed), [[context, values if model == "sdxl" else {}]])
+    values = {}
+    if shape.pooled:
+        values["pooled_output"] = torch.randn(1, shape.pooled, generator=generator)
+    context = torch.randn(1, shape.tokens, shape.width, generator=generator)
+    return Text(str(seed), [[context, values]])
 
 
 def random_people(patcher, model: str, loras: list[dict], masks, **options):
@@ -241,16 +245,19 @@ def sample(model, positive, negative, noise, steps: int, cfg: float = 7.0, callb
     )  # fmt: skip
 
 
-def timed_sample(model, positive, negative, noise, steps: int) -> list[float]:
-    """Seconds of each step of one run; the first includes loading and patching."""
+def timed_sample(
+    model, positive, negative, noise, steps: int, *, cfg: float = 7.0, clock: str = "wall"
+) -> list[float]:
+    """Seconds of each step of one run; the first includes loading and patching. The processor's
+    clock does not count what others do on the machine."""
     moments = []
 
     def tick(*_):
         synchronise()
-        moments.append(time.perf_counter())
+        moments.append(time.perf_counter() if clock == "wall" else time.process_time())
 
     tick()
-    sample(model, positive, negative, noise, steps, callback=tick)
+    sample(model, positive, negative, noise, steps, cfg=cfg, callback=tick)
     return [b - a for a, b in itertools.pairwise(moments)]
 
 

@@ -3,22 +3,28 @@
     python dev bench regional [--quick] [--json FILE] [--model sd15|sdxl] [--size 384x256]
                               [--people 1 2 4] [--ranks 16] [--methods plain core_hooks exact fused]
                               [--freefuse DIR] [--prompt-control DIR]
+                              [--family NAME [--full]] [--clock wall|processor]
 
 `plain` is one LoRA merged by core's LoraLoader path with the base prompt and one negative;
 `core_hooks` hooks every person's positive and negative. The peers are described in peers.py. Full-size
 UNet, random weights, batch 1, CFG 7, euler. Steps from the second on count; the methods run in turn,
 so ratios hold when the machine's speed drifts.
+
+`--family` measures a DiT family of dits.py instead, at real widths and CFG 1 (one row, as its
+distilled models run), by default at 1024x1024: one or two blocks of each kind, with `--full` all of
+them. `--clock processor` counts the process's own time, for a machine that others use too.
 """
 
 from __future__ import annotations
 
+import dits
 import engine
 import peers
 
 METHODS = ("plain", "core_hooks", "exact", "fused")
 STEPS = {"core_hooks": 4, "exact": 4}
 COLUMNS = [
-    "model", "width", "height", "rank", "people", "method", "seconds_per_step", "over_plain",
+    "model", "family", "width", "height", "rank", "people", "method", "seconds_per_step", "over_plain",
     "model_calls_per_step", "first_step_seconds", "peak_memory_bytes",
 ]  # fmt: skip
 
@@ -35,7 +41,11 @@ class Scene:
         from ensemble_portraits.ensemble.regions.weights import region_weights
 
         self.patcher, self.people = patcher, people
-        self.loras = [engine.random_lora(patcher, 1 + i, rank) for i in range(people)]
+        shape = dits.shape_of(model)
+        self.cfg = shape.cfg
+        self.loras = [
+            engine.random_lora(patcher, 1 + i, rank, touched=shape.touched) for i in range(people)
+        ]
         masks = lay_out(people, Layout.COLUMNS, feather)
         self.weights = region_weights(masks, 0.2)
         parsed = [self.parsed(i) for i in range(people)]
@@ -44,7 +54,9 @@ class Scene:
             for method in Method
         }
         generator = torch.Generator().manual_seed(7)
-        self.noise = torch.randn(1, 4, height // 8, width // 8, generator=generator)
+        sides = (height // shape.ratio, width // shape.ratio)
+        frames = (1,) if shape.frames else ()
+        self.noise = torch.randn(1, shape.channels, *frames, *sides, generator=generator)
 
     def parsed(self, i: int) -> dict:
         return engine.parsed(self.patcher, self.loras[i])
@@ -115,7 +127,9 @@ def measure(
         model, positive, negative = build(scene, folder) if folder else build()
         count = steps.get(method, steps["default"])
         with engine.counted(unet) as calls, engine.peak_memory() as memory:
-            times = engine.timed_sample(model, positive, negative, scene.noise, count)
+            times = engine.timed_sample(
+                model, positive, negative, scene.noise, count, cfg=scene.cfg, clock=facts["clock"]
+            )
         result = results[method]
         result["later"] += times[1:]
         result["first"].append(times[0])
@@ -139,7 +153,10 @@ def measure(
 def main(argv: list[str] | None = None) -> None:
     parser = engine.options(__doc__, "one round, two people, rank 16")
     parser.add_argument("--model", choices=("sd15", "sdxl"), default="sd15")
-    parser.add_argument("--size", default="384x256")
+    parser.add_argument("--family", choices=sorted(dits.FAMILIES), help="a DiT family instead")
+    parser.add_argument("--full", action="store_true", help="all blocks of the family")
+    parser.add_argument("--clock", choices=("wall", "processor"), default="wall")
+    parser.add_argument("--size", help="384x256, with --family 1024x1024")
     parser.add_argument("--people", type=int, nargs="+", default=[1, 2, 4])
     parser.add_argument("--ranks", type=int, nargs="+", default=[16])
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
@@ -156,14 +173,22 @@ def main(argv: list[str] | None = None) -> None:
     engine.load()
     import torch
 
-    width, height = map(int, args.size.split("x"))
+    size = args.size or ("1024x1024" if args.family else "384x256")
+    width, height = map(int, size.split("x"))
     rows: list[dict] = []
     with torch.inference_mode():
-        patcher = engine.full_size(args.model)
+        if args.family:
+            patcher = dits.model(dits.FAMILIES[args.family], args.full)
+        else:
+            patcher = engine.full_size(args.model)
         for rank in args.ranks:
             for people in args.people:
-                facts = {"model": args.model, "width": width, "height": height, "rank": rank}
-                scene = Scene(patcher, args.model, width, height, rank, people)
+                model = args.family or args.model
+                facts = {
+                    "model": model, "family": args.family or "", "width": width,
+                    "height": height, "rank": rank, "clock": args.clock, "full": args.full,
+                }  # fmt: skip
+                scene = Scene(patcher, model, width, height, rank, people)
                 steps = {m: min(n, args.steps) for m, n in STEPS.items()}
                 steps["default"] = args.steps
                 rows += measure(scene, methods, args.rounds, steps, facts, folders)

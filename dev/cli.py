@@ -30,7 +30,7 @@ def parser() -> argparse.ArgumentParser:
         return commands.add_parser(name, help=about, description=about)
 
     demo = command(
-        "demo", "render every workflow of workflows/api through a real ComfyUI into output/"
+        "demo", "render every workflow of example_workflows/api through a real ComfyUI into output/"
     )
     demo.add_argument("names", nargs="*", help="workflows to run, without .json (default: all)")
     demo.add_argument("--checkpoint", metavar="FILE", type=file, help="a real checkpoint")
@@ -55,7 +55,9 @@ def parser() -> argparse.ArgumentParser:
     bench.add_argument("--quick", action="store_true", help="fewer cases and rounds")
     bench.add_argument("--json", metavar="FILE", type=Path, help="also write the rows as JSON")
 
-    command("templates", "write workflows/*.json for the editor anew from workflows/api")
+    command(
+        "templates", "write example_workflows/*.json for the editor anew from example_workflows/api"
+    )
     command("where", "one JSON object: python, comfyui, base_directory, models")
     return whole
 

@@ -1,4 +1,4 @@
-"""`python dev demo`: every workflow of workflows/api through a real ComfyUI, into output/."""
+"""`python dev demo`: every workflow of example_workflows/api through a real ComfyUI, into output/."""
 
 import argparse
 import dataclasses
@@ -24,7 +24,7 @@ from .engine import Engine
 from .graphs import Wishes, fit, loaded_images
 from .server import Server
 
-WORKFLOWS = ROOT / "workflows" / "api"
+WORKFLOWS = ROOT / "example_workflows" / "api"
 OUTPUT = ROOT / "output"
 TABLE = ROOT / "dev" / "demo.json"
 
@@ -122,7 +122,7 @@ def find_picture(name: str) -> bytes:
     """The file of that name beside the workflows, else scikit-image's, else two drawn skeletons."""
     photographs = find_spec("skimage")
     found = list(photographs.submodule_search_locations or ()) if photographs else []
-    for folder in (ROOT / "workflows", *(Path(place) / "data" for place in found)):
+    for folder in (ROOT / "example_workflows", *(Path(place) / "data" for place in found)):
         if (folder / name).is_file():
             return (folder / name).read_bytes()
     png = io.BytesIO()

@@ -10,6 +10,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from ensemble.cluster.machine import find_python
+
 from . import DevError
 from .cache import ROOT
 
@@ -77,21 +79,6 @@ def given_engine() -> Engine | None:
     if not python.is_file():
         raise DevError(f"COMFYUI_PYTHON: {python} is not a file; name the Python that runs ComfyUI")
     return Engine(python, comfyui, given=True)
-
-
-def find_python(comfyui: Path) -> Path:
-    """COMFYUI_PYTHON, else the portable build's, else the install's .venv, else this one."""
-    named = os.environ.get("COMFYUI_PYTHON")
-    if named:
-        return Path(named).expanduser().absolute()
-    for found in (
-        comfyui.parent / "python_embeded" / "python.exe",
-        comfyui / ".venv" / "bin" / "python",
-        comfyui / ".venv" / "Scripts" / "python.exe",
-    ):
-        if found.is_file():
-            return found
-    return Path(sys.executable)
 
 
 def check_version(comfyui: Path) -> None:

@@ -24,8 +24,9 @@ FACE, OUTPUT = "face", "output"
 _UNLINKED = object()
 # The numbers litegraph gives the two ends of every subgraph.
 _INPUT_NODE, _OUTPUT_NODE = -10, -20
-# Above the ids of any workflow that holds the chain, or the editor numbers its nodes anew.
+# Above the ids of any workflow that holds the chain, or the editor numbers nodes and links anew.
 FIRST_ID = 101
+_BEFORE_LINKS = 1000
 _NAMES = uuid.UUID("6f1c2f7e-53a4-4c7e-9d5b-3a1f0a7c9b21")
 
 
@@ -95,7 +96,7 @@ def definition(object_info: Mapping[str, Any]) -> dict[str, Any]:
         FACE: {"input": {}, "output": kinds, "output_name": list(face)},
         OUTPUT: {"input": {"required": {"IMAGE": ["IMAGE"]}}, "output": [], "output_name": []},
     }
-    whole = to_editor(ends, known)
+    whole = _renumbered(to_editor(ends, known))
     first, *nodes, end = whole["nodes"]
     numbers = {first["id"]: _INPUT_NODE, end["id"]: _OUTPUT_NODE}
     for number, node in enumerate(nodes, FIRST_ID):
@@ -136,6 +137,20 @@ def definition(object_info: Mapping[str, Any]) -> dict[str, Any]:
         "links": links,
         "extra": {},
     }  # fmt: skip
+
+
+def _renumbered(workflow: dict[str, Any]) -> dict[str, Any]:
+    """The workflow with its links numbered from above _BEFORE_LINKS."""
+    for link in workflow["links"]:
+        link[0] += _BEFORE_LINKS
+    for node in workflow["nodes"]:
+        for socket in node.get("inputs", ()):
+            if socket.get("link") is not None:
+                socket["link"] += _BEFORE_LINKS
+        for socket in node.get("outputs", ()):
+            socket["links"] = [link + _BEFORE_LINKS for link in socket["links"] or ()]
+    workflow["last_link_id"] += _BEFORE_LINKS
+    return workflow
 
 
 def _socket(side: str, name: str, kind: str, links: list[int]) -> dict[str, Any]:

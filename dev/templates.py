@@ -1,4 +1,4 @@
-"""workflows/NAME.json for the editor, made from workflows/api/NAME.json: one source for both forms.
+"""example_workflows/NAME.json for the editor, made from example_workflows/api/NAME.json: one source for both forms.
 
 What an API graph cannot say (the note, which public files its loaders want, muted nodes beside it) is in
 templates.json. The finishing chain of all of them, and its blueprint, come from finishing.json.
@@ -20,7 +20,7 @@ from .client import Client, read_graph
 from .engine import Engine
 from .server import Server
 
-WORKFLOWS = ROOT / "workflows"
+WORKFLOWS = ROOT / "example_workflows"
 BLUEPRINT = ROOT / "subgraphs" / "Finishing.json"
 NOTE_SIZE = [420, 640]
 _MUTED = 2

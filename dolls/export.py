@@ -1,5 +1,5 @@
-"""Files that ComfyUI loads, from the compact one: `python -m dolls.export compact.safetensors
-<ComfyUI>/models`. Writes a checkpoint, the OpenPose ControlNet and the LoRAs."""
+"""Files that ComfyUI loads, unfolded from the narrow weights: `python -m dolls.export
+<ComfyUI>/models` writes a checkpoint, the OpenPose ControlNet and the LoRAs."""
 
 import argparse
 from pathlib import Path
@@ -8,10 +8,10 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from .compact import Compact, read_compact
-from .networks.factors import multiply_out
+from . import unfold
 from .networks.text import text_state
-from .networks.unet import is_tied
+from .networks.unet import ControlNet, UNet, lora_layers
+from .weights import SHIPPED, Parts, read_parts
 from .world import IDENTITIES
 
 LATENT_SCALE = 0.18215
@@ -19,7 +19,7 @@ LATENT_SCALE = 0.18215
 State = dict[str, Tensor]
 
 
-def _half(state: State, prefix: str) -> State:
+def _half(state: State, prefix: str = "") -> State:
     return {prefix + key: value.half().contiguous() for key, value in state.items()}
 
 
@@ -46,22 +46,29 @@ def text_checkpoint() -> State:
     return state
 
 
-def checkpoint(parts: dict[str, State]) -> State:
+def checkpoint(parts: Parts) -> State:
     """UNet, autoencoder and text encoder under the keys of an SD1.5 checkpoint, float16."""
     return {
-        **_half(multiply_out(parts["unet"]), "model.diffusion_model."),
-        **_half(multiply_out(parts["vae"]), "first_stage_model."),
+        **_half(unfold.net(_unet(parts)), "model.diffusion_model."),
+        **_half(unfold.autoencoder(parts["vae"].state), "first_stage_model."),
         "first_stage_model.vae_scale": torch.tensor(LATENT_SCALE),
         "first_stage_model.vae_shift": torch.tensor(0.0),
         **_half(text_checkpoint(), "cond_stage_model.transformer.text_model."),
     }
 
 
-def controlnet(parts: dict[str, State]) -> State:
-    """The ControlNet with the UNet's parts in it, float16."""
-    trunk = (key for key in parts["unet"] if not key.startswith(("output_blocks", "out.")))
-    tied = {key: parts["unet"][key] for key in trunk if is_tied(key)}
-    return _half(multiply_out({**tied, **parts["control"]}), "control_model.")
+def controlnet(parts: Parts) -> State:
+    """The OpenPose ControlNet under cldm's keys, float16."""
+    net = ControlNet()
+    net.load_state_dict(parts["control"].state, strict=False)
+    net.tie(parts["unet"].state)
+    return _half(unfold.net(net), "control_model.")
+
+
+def _unet(parts: Parts) -> UNet:
+    net = UNet()
+    net.load_state_dict(parts["unet"].state)
+    return net
 
 
 def lora_kohya(state: State) -> State:
@@ -71,7 +78,7 @@ def lora_kohya(state: State) -> State:
         name, _, factor = key.rpartition(".")
         base = "lora_unet_" + _diffusers_name(name).replace(".", "_")
         down = factor == "a"
-        file[f"{base}.{'lora_down' if down else 'lora_up'}.weight"] = value.half().contiguous()
+        file[f"{base}.{'lora_down' if down else 'lora_up'}.weight"] = value
         file[f"{base}.alpha"] = torch.tensor(float(value.shape[0 if down else 1]))
     return file
 
@@ -81,7 +88,7 @@ def lora_peft(state: State) -> State:
     file: State = {}
     for key, value in state.items():
         name, _, factor = key.rpartition(".")
-        file[f"diffusion_model.{name}.lora_{factor.upper()}.weight"] = value.half().contiguous()
+        file[f"diffusion_model.{name}.lora_{factor.upper()}.weight"] = value
     return file
 
 
@@ -97,32 +104,47 @@ def _diffusers_name(name: str) -> str:
     return f"up_blocks.{i // 2}.attentions.{i % 2}.{tail}"
 
 
-def files(compact: Compact) -> dict[str, State]:
+def files(parts: Parts) -> dict[str, State]:
     """State dicts by their place under ComfyUI's models folder; what is not trained is left out."""
-    parts = compact.parts
     made = {"checkpoints/paper_dolls.safetensors": checkpoint(parts)}
     if "control" in parts:
         made["controlnet/paper_dolls_openpose.safetensors"] = controlnet(parts)
+    layers = list(lora_layers(UNet()))
     for i, who in enumerate(IDENTITIES):
-        if f"lora.{i}" in parts:
+        if f"lora_{i + 1}" in parts:
+            factors = unfold.lora(layers, parts[f"lora_{i + 1}"].state)
             name = f"loras/doll_{i + 1}_{who.cls}"
-            made[f"{name}.safetensors"] = lora_kohya(parts[f"lora.{i}"])
+            made[f"{name}.safetensors"] = _half(lora_kohya(factors))
             if i == 0:
-                made[f"{name}_peft.safetensors"] = lora_peft(parts[f"lora.{i}"])
+                made[f"{name}_peft.safetensors"] = _half(lora_peft(factors))
     return made
+
+
+def export(weights: Path, models: Path) -> list[Path]:
+    """Write what `files` makes of the parts in a folder; what was written.
+
+    Raises FileNotFoundError where autoencoder or UNet is not there."""
+    parts = read_parts(weights)
+    for name in ("vae", "unet"):
+        if name not in parts:
+            raise FileNotFoundError(f"{weights / name}.safetensors: train it, see dolls/README.md")
+    written = []
+    for name, state in files(parts).items():
+        path = models / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_file(state, str(path), {"format": "pt"})
+        written.append(path)
+    return written
 
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m dolls.export", description=__doc__)
-    parser.add_argument("compact", type=Path)
     parser.add_argument("models", type=Path, help="ComfyUI's models folder")
+    parser.add_argument("--weights", type=Path, default=SHIPPED, help="dolls/weights")
     arguments = parser.parse_args(argv)
-    compact = read_compact(arguments.compact)
-    print(f"trained {compact.steps} steps, finished: {', '.join(compact.done) or 'nothing'}")
-    for name, state in files(compact).items():
-        path = arguments.models / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(state, str(path), {"format": "pt"})
+    for name, part in read_parts(arguments.weights).items():
+        print(f"{name}: {part.note.steps} steps, {part.note.samples} samples")
+    for path in export(arguments.weights, arguments.models):
         print(f"{path.stat().st_size / 1e6:8.2f} MB  {path}")
 
 

@@ -1,6 +1,7 @@
 """The nodes the graph editor shows. Each module ends with its own NODES; this one joins them."""
 
 from . import (
+    cast,
     face_fix,
     face_swap,
     faces,
@@ -19,7 +20,7 @@ from . import (
 NODES: list = [
     node
     for module in (
-        face_fix, face_swap, faces, film, hires, lora, mask, panorama, pose, regional, safety,
+        cast, face_fix, face_swap, faces, film, hires, lora, mask, panorama, pose, regional, safety,
         sampler, text,
     )
     for node in module.NODES

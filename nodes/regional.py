@@ -11,7 +11,7 @@ from ..ensemble.prompt.emphasis import Weights
 from ..ensemble.prompt.reading import read_prompt
 from ..ensemble.regional.build import build
 from ..ensemble.regional.compose import Settings, check, compose
-from ..ensemble.regional.people import Method
+from ..ensemble.regional.people import Method, TextSees
 from ..ensemble.regions.boxes import box_masks, read_boxes
 from ..ensemble.regions.layout import Layout
 from .types import People, PoseKeypoint
@@ -108,6 +108,13 @@ class BreakRegionalPrompt(io.ComfyNode):
                     "[[x, y, width, height], …] in parts of the picture from 0 to 1. They win over "
                     "regions and pose.",
                 ),
+                io.Combo.Input(
+                    "text_sees", options=TextSees, default=TextSees.OWN, optional=True,
+                    advanced=True,
+                    tooltip="On models whose words and picture share one attention (Z-Image, "
+                    "Krea 2, Flux, Qwen-Image): whether a person's words look at that person's own "
+                    "region or at all of the picture. Try all where hard seams show.",
+                ),
             ],
             outputs=[
                 io.Model.Output(tooltip="For any sampler; the linked model stays as it is."),
@@ -156,13 +163,13 @@ class BreakRegionalPrompt(io.ComfyNode):
     @classmethod
     def execute(
         cls, *, model, clip, text, negative, method, weights, base_strength, feather, layout, order,
-        start, end, on_missing, regions=None, pose=None, boxes="",
+        start, end, on_missing, regions=None, pose=None, boxes="", text_sees=TextSees.OWN,
     ) -> io.NodeOutput:  # fmt: skip
         settings = Settings(
             method=_one_of(Method, "method", method), weights=_one_of(Weights, "weights", weights),
             base_strength=base_strength, feather=feather,
             layout=_one_of(Layout, "layout", layout), order=order, start=start, end=end,
-            skip_missing=_skips(on_missing),
+            skip_missing=_skips(on_missing), text_sees=_one_of(TextSees, "text_sees", text_sees),
         )  # fmt: skip
         drawn = read_boxes(boxes, len(check(text, negative, settings).prompt.people))
         if drawn:

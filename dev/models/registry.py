@@ -13,4 +13,5 @@ MODULES = (
     "segmenters",
     "pose",
     "hosted",
+    "dolls",
 )

@@ -1,21 +1,23 @@
-"""An autoencoder of TAESD's shape: pictures, 8 times smaller latents, and back."""
+"""An autoencoder of TAESD's layout, narrower where pixels are many: pictures, 8 times smaller
+latents, and back. `unfold.autoencoder` makes the layout's 64 channels of it."""
+
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .factors import LowConv
-
-WIDTH = 64
+WIDTHS = (16, 32, 48, 64)
+"""Channels where the picture is whole, halved, quartered and at an eighth of its sides."""
 
 
 class Block(nn.Module):
-    """A residual block that starts as the identity. rank: of its factors; 0 for whole weights."""
+    """A residual block that starts as the identity."""
 
-    def __init__(self, rank: int):
+    def __init__(self, width: int):
         super().__init__()
-        first, second, third = (_conv(WIDTH, WIDTH, rank) for _ in range(3))
-        nn.init.zeros_(third.b if isinstance(third, LowConv) else third.weight)
+        first, second, third = (_conv(width, width) for _ in range(3))
+        nn.init.zeros_(third.weight)
         self.conv = nn.Sequential(first, nn.ReLU(), second, nn.ReLU(), third)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -27,11 +29,7 @@ class Clamp(nn.Module):
         return 3 * torch.tanh(x / 3)
 
 
-def _conv(
-    n_in: int, n_out: int, rank: int = 0, stride: int = 1, bias: bool = True
-) -> LowConv | nn.Conv2d:
-    if rank:
-        return LowConv(n_in, n_out, rank, stride, bias)
+def _conv(n_in: int, n_out: int, stride: int = 1, bias: bool = True) -> nn.Conv2d:
     conv = nn.Conv2d(n_in, n_out, 3, stride, 1, bias=bias)
     nn.init.normal_(conv.weight, std=(1.5 / (9 * n_in)) ** 0.5)
     if conv.bias is not None:
@@ -41,41 +39,24 @@ def _conv(
 
 class Autoencoder(nn.Module):
     """Pictures `[B,3,H,W]` in 0..1 <-> latents `[B,4,H/8,W/8]` of about unit variance, in the UNet's
-    own scale. The encoder is factored, the decoder, which has to be sharp, is not."""
+    own scale. Modules lie at the places where TAESD has them; the encoder does without every third
+    block."""
 
-    def __init__(self, encoder_rank: int = 32):
+    def __init__(self) -> None:
         super().__init__()
-        encoder: list[nn.Module] = [_conv(3, WIDTH), Block(encoder_rank)]
-        decoder: list[nn.Module] = [Clamp(), _conv(4, WIDTH), nn.ReLU()]
-        for _ in range(3):
-            encoder += [_conv(WIDTH, WIDTH, encoder_rank, 2, False)]
-            encoder += [Block(encoder_rank) for _ in range(3)]
-            decoder += [Block(0) for _ in range(3)]
-            decoder += [nn.Upsample(scale_factor=2), _conv(WIDTH, WIDTH, bias=False)]
-        self.taesd_encoder = nn.Sequential(*encoder, _conv(WIDTH, 4))
-        self.taesd_decoder = nn.Sequential(*decoder, Block(0), _conv(WIDTH, 3))
-
-    @torch.no_grad()
-    def calibrate(self, pictures: Tensor) -> None:
-        """Before training: latents begin at unit variance, decoded pictures at half the data's."""
-        latents = self.encode(pictures)
-        _rescale(self.taesd_encoder[-1], latents, torch.zeros(()), torch.ones(()))
-        decoded = self.decode(self.encode(pictures))
-        mean, std = pictures.mean((0, 2, 3)), pictures.std((0, 2, 3))
-        _rescale(self.taesd_decoder[-1], decoded, mean, 0.5 * std)
+        finest, coarsest = WIDTHS[0], WIDTHS[-1]
+        encoder: list[nn.Module] = [_conv(3, finest), Block(finest)]
+        for wide, narrow in pairwise(WIDTHS):
+            encoder += [_conv(wide, narrow, 2, False), Block(narrow), Block(narrow), nn.Identity()]
+        decoder: list[nn.Module] = [Clamp(), _conv(4, coarsest), nn.ReLU()]
+        for narrow, wide in pairwise(reversed(WIDTHS)):
+            decoder += [Block(narrow) for _ in range(3)]
+            decoder += [nn.Upsample(scale_factor=2), _conv(narrow, wide, bias=False)]
+        self.taesd_encoder = nn.Sequential(*encoder, _conv(coarsest, 4))
+        self.taesd_decoder = nn.Sequential(*decoder, Block(finest), _conv(finest, 3))
 
     def encode(self, pictures: Tensor) -> Tensor:
-        return self.taesd_encoder(pictures)
+        return self.taesd_encoder(pictures.contiguous(memory_format=torch.channels_last))
 
     def decode(self, latents: Tensor) -> Tensor:
-        x = self.taesd_decoder[:-1](latents)
-        # In bfloat16 the steps between bright values are as large as the errors that are left.
-        with torch.autocast(x.device.type, enabled=False):
-            return self.taesd_decoder[-1](x.float())
-
-
-def _rescale(last: nn.Module, output: Tensor, mean: Tensor, std: Tensor) -> None:
-    """Give what the convolution `last` puts out this mean and spread per channel."""
-    scale = std.to(output) / output.std((0, 2, 3))
-    last.weight.mul_(scale[:, None, None, None])
-    last.bias.sub_(output.mean((0, 2, 3))).mul_(scale).add_(mean.to(output))
+        return self.taesd_decoder(latents.contiguous(memory_format=torch.channels_last))

@@ -17,7 +17,7 @@ def alphas_cumprod(device: torch.device | str) -> Tensor:
 def ddim(
     unet: UNet,
     ctx: Context,
-    empty: Tensor,
+    blank: Context,
     size: tuple[int, int],
     steps: int = 25,
     cfg: float = 4.0,
@@ -25,12 +25,11 @@ def ddim(
     control: ControlNet | None = None,
     hint: Tensor | None = None,
 ) -> Tensor:
-    """Latents `[B,4,*size]` (Song et al. 2020, eta 0). empty: the empty prompt, `[1,77,768]`."""
-    device = ctx[0].device
+    """Latents `[B,4,*size]` (Song et al. 2020, eta 0). blank: the empty prompt."""
+    device = ctx.text.device
     kept = alphas_cumprod(device)
-    shape = (len(ctx[0]), 4, *size)
+    shape = (len(ctx.text), 4, *size)
     x = torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(device)
-    blank: Context = (empty.expand_as(ctx[0]), ctx[1])
     times = torch.linspace(999, 0, steps, device=device).round().long()
     for i, time in enumerate(times):
         t = time.expand(len(x))

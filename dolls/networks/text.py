@@ -13,13 +13,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..world.words import END, LENGTH
+from ..world.words import END, LENGTH, tokens
+from .layers import Context
 
-_WIDTH, _PART, _CODE = (
-    768,
-    176,
-    704,
-)  # all numbers, those of a slot, where the position's code begins
+SHORT = 32
+"""START, the 28 words that one person or place may need, and three times END."""
+
+# All numbers, those of a slot, where the position's code begins.
+_WIDTH, _PART, _CODE = 768, 176, 704
 _LOGIT = 1.2  # makes about 18 for the wanted word and 0 for all others
 _PROJECTIONS = ("q_proj", "k_proj", "v_proj", "out_proj")
 _FIRST = "encoder.layers.0.self_attn"
@@ -76,10 +77,10 @@ class TextEncoder(nn.Module):
 
     @torch.no_grad()
     def forward(self, ids: Tensor) -> Tensor:
-        """`[...,77]` -> `[...,77,768]`, CLIP's last hidden state."""
+        """`[...,T]`, the first T of 77 -> `[...,T,768]`, CLIP's last hidden state."""
         # In bfloat16 the codes of neighbouring positions would begin to look alike.
         with torch.autocast(self.token.device.type, enabled=False):
-            x = self.token[ids] + self.position
+            x = self.token[ids] + self.position[: ids.shape[-1]]
             n = F.layer_norm(x, (_WIDTH,))
             q, k, v = (
                 (n @ weight.T).unflatten(-1, (12, 64)).transpose(-2, -3)
@@ -88,3 +89,12 @@ class TextEncoder(nn.Module):
             y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
             y = y.transpose(-2, -3).flatten(-2)
             return F.layer_norm(x + y @ self.out_proj.T, (_WIDTH,))
+
+    def context(self, ids: Tensor, regions: Tensor | None = None) -> Context:
+        """ids `[B,R,77]`, texts of at most SHORT tokens wherever there are regions `[B,R,h,w]`.
+        Behind such a text stand equal ENDs, each of which sees the three before it: what they say
+        is the same for all and need not be made for each."""
+        if regions is None:
+            return Context(self(ids), self.position[:0], None)
+        tail = self(torch.tensor(tokens(""), device=ids.device))[SHORT:]
+        return Context(self(ids[..., :SHORT]), tail, regions)

@@ -1,4 +1,4 @@
-"""UNet and ControlNet: two levels, of which the finer one has no transformer."""
+"""UNet and ControlNet: three levels, of which the finest has no transformer."""
 
 import math
 from collections.abc import Iterator
@@ -6,24 +6,29 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from .factors import Low, LowConv
 from .layers import (
-    ATTENTION_RANK,
-    EMBEDDING_RANK,
+    EMBEDDING,
     WIDTH,
     Context,
+    Conv,
     Down,
-    FirstConv,
+    First,
+    Linear,
     Norm,
     ResBlock,
     SpatialTransformer,
     Stage,
     Up,
+    level,
+    tell,
 )
+from .layout import Layout, padded, whole
 
-LEVELS = 2
+LEVELS = tuple(level(width) for width in (64, 64, 160))
+"""From the finest: 5, 5 and 2 copies of each channel in the file."""
 TIED = ("time_embed.", "emb_layers.", "transformer_blocks.", "proj_in.", "proj_out.", ".1.norm.")
 """Parts of a ControlNet that stay the UNet's own, by pieces of their keys, and are not shipped."""
+_LATENT = whole(4)
 
 
 def is_tied(key: str) -> bool:
@@ -44,22 +49,22 @@ class Trunk(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.time_embed = nn.Sequential(
-            Low(WIDTH, 4 * WIDTH, EMBEDDING_RANK * 2),
-            nn.SiLU(),
-            Low(4 * WIDTH, 4 * WIDTH, EMBEDDING_RANK * 2),
+            Linear(whole(WIDTH), EMBEDDING), nn.SiLU(), Linear(EMBEDDING, EMBEDDING)
         )
-        blocks = [Stage(FirstConv())]
-        for level in range(LEVELS):
-            blocks += [Stage(ResBlock(WIDTH, WIDTH), *_transformers(level))]
-            blocks += [Stage(Down())] if level < LEVELS - 1 else []
+        blocks = [Stage(First(_LATENT, LEVELS[0]))]
+        for i, layout in enumerate(LEVELS):
+            if i:
+                blocks.append(Stage(Down(LEVELS[i - 1], layout)))
+            blocks.append(Stage(ResBlock(layout, layout), *_transformers(i)))
         self.input_blocks = nn.ModuleList(blocks)
+        deep = LEVELS[-1]
         self.middle_block = Stage(
-            ResBlock(WIDTH, WIDTH), SpatialTransformer(), ResBlock(WIDTH, WIDTH)
+            ResBlock(deep, deep), SpatialTransformer(deep), ResBlock(deep, deep)
         )
 
 
-def _transformers(level: int) -> list[nn.Module]:
-    return [SpatialTransformer()] if level else []
+def _transformers(i: int) -> list[nn.Module]:
+    return [SpatialTransformer(LEVELS[i])] if i else []
 
 
 class UNet(Trunk):
@@ -68,21 +73,22 @@ class UNet(Trunk):
     def __init__(self) -> None:
         super().__init__()
         blocks = []
-        for level in reversed(range(LEVELS)):
-            for i in range(2):
-                up = [Up()] if level and i else []
-                blocks += [Stage(ResBlock(2 * WIDTH, WIDTH), *_transformers(level), *up)]
+        for i in reversed(range(len(LEVELS))):
+            layout = LEVELS[i]
+            for last in (False, True):
+                up = [Up(layout, LEVELS[i - 1])] if i and last else []
+                block = ResBlock(layout + layout, layout)
+                blocks.append(Stage(block, *_transformers(i), *up))
         self.output_blocks = nn.ModuleList(blocks)
-        last = nn.Conv2d(WIDTH, 4, 3, padding=1)
-        nn.init.zeros_(last.weight)
-        self.out = nn.Sequential(Norm(WIDTH), nn.SiLU(), last)
+        finest = LEVELS[0]
+        self.out = nn.Sequential(Norm(finest), nn.SiLU(), Conv(finest, _LATENT, zero=True))
 
     def forward(
         self, x: Tensor, t: Tensor, ctx: Context, control: list[Tensor] | None = None
     ) -> Tensor:
         """x `[B,4,h,w]`, t `[B]` in 0..999, control: what a ControlNet puts out."""
-        emb = self.time_embed(timestep_embedding(t))
-        skips, h = [], x
+        emb, ctx = self.time_embed(timestep_embedding(t)), tell(self, ctx)
+        skips, h = [], x.contiguous(memory_format=torch.channels_last)
         for block in self.input_blocks:
             h = block(h, emb, ctx)
             skips.append(h)
@@ -101,14 +107,17 @@ class ControlNet(Trunk):
     def __init__(self) -> None:
         super().__init__()
         hint: list[nn.Module] = []
-        for n_in, n_out, stride in _HINT:
-            # Small ones are small already.
-            factored = n_in * n_out > 9000
-            conv = nn.Conv2d(n_in, n_out, 3, stride, 1)
-            hint += [LowConv(n_in, n_out, 64, stride) if factored else conv, nn.SiLU()]
-        self.input_hint_block = nn.Sequential(*hint[:-1])
-        self.zero_convs = nn.ModuleList([_zero_conv() for _ in self.input_blocks])
-        self.middle_block_out = _zero_conv()
+        ins = whole(3)
+        for layout, stride in _HINT:
+            hint += [Conv(ins, layout, stride=stride), nn.SiLU()]
+            ins = layout
+        self.input_hint_block = nn.Sequential(*hint, Conv(ins, LEVELS[0]))
+        self.zero_convs = nn.ModuleList([
+            nn.Sequential(_zero_conv(layout))
+            for i, layout in enumerate(LEVELS)
+            for _ in range(2)
+        ])  # fmt: skip
+        self.middle_block_out = nn.Sequential(_zero_conv(LEVELS[-1]))
 
     def start_from(self, unet: dict[str, Tensor]) -> None:
         own = dict(self.named_parameters())
@@ -124,8 +133,9 @@ class ControlNet(Trunk):
 
     def forward(self, x: Tensor, hint: Tensor, t: Tensor, ctx: Context) -> list[Tensor]:
         """hint: the pose map `[B,3,8h,8w]` in 0..1. What to add to every skip and the middle."""
-        emb = self.time_embed(timestep_embedding(t))
-        out, h = [], x
+        emb, ctx = self.time_embed(timestep_embedding(t)), tell(self, ctx)
+        hint = hint.contiguous(memory_format=torch.channels_last)
+        out, h = [], x.contiguous(memory_format=torch.channels_last)
         for i, (block, zero) in enumerate(zip(self.input_blocks, self.zero_convs, strict=True)):
             h = block(h, emb, ctx)
             h = h + self.input_hint_block(hint) if i == 0 else h
@@ -134,18 +144,18 @@ class ControlNet(Trunk):
 
 
 _HINT = (
-    (3, 16, 1), (16, 16, 1), (16, 32, 2), (32, 32, 1), (32, 96, 2), (96, 96, 1), (96, 256, 2),
-    (256, WIDTH, 1),
+    (padded(8, 16), 1), (padded(8, 16), 1), (padded(16, 32), 2), (padded(16, 32), 1),
+    (padded(32, 96), 2), (padded(32, 96), 1), (padded(64, 256), 2),
 )  # fmt: skip
+"""Layouts and strides on the pose map's way down to latents."""
 
 
-def _zero_conv() -> nn.Sequential:
-    return nn.Sequential(Low(WIDTH, WIDTH, ATTENTION_RANK, conv=True, zero=True))
+def _zero_conv(layout: Layout) -> Conv:
+    return Conv(layout, layout, side=1, zero=True)
 
 
-def lora_layers(unet: nn.Module) -> Iterator[tuple[str, Low]]:
-    """The layers a LoRA touches: all that is linear in the transformers, their 1x1 convolutions."""
-    places = ("transformer_blocks.", "proj_in", "proj_out")
+def lora_layers(unet: nn.Module) -> Iterator[tuple[str, Linear]]:
+    """The layers a LoRA touches: all that are linear in the transformers."""
     for name, layer in unet.named_modules():
-        if isinstance(layer, Low) and any(place in name for place in places):
+        if isinstance(layer, Linear) and "transformer_blocks." in name:
             yield name, layer

@@ -13,7 +13,7 @@ from ..networks.text import TextEncoder
 from ..world.pose_map import PALETTE
 from ..world.words import tokens
 from .data import Scenes
-from .render import PEOPLE, SLOTS, VARIANTS
+from .render import PEOPLE, VARIANTS
 
 _ALONE = 0.4  # of the scenes with company: told about one person only
 _ELSEWHERE = 0.1  # what errors outside that person's box count
@@ -71,23 +71,30 @@ class Mix:
 class Batches:
     def __init__(self, sets: dict[str, Scenes], text: TextEncoder, mix: Mix, seed: int):
         self.sets, self.text, self.mix, self.seed = sets, text, mix, seed
-        self.device = next(iter(sets.values())).latents.device
+        self.device = text.token.device
         self.palette = torch.from_numpy(PALETTE).to(self.device).float() / 255
         self.empty = torch.tensor(tokens(""), device=self.device, dtype=torch.int32)
         self.generator = torch.Generator(self.device)
+        self.counts = {shape: _counts(scenes.boxes) for shape, scenes in sets.items()}
 
     def draw(self, step: int) -> Batch:
-        """One shape a batch."""
+        """One shape a batch; with regions also one number of people, so that nobody's text is made
+        for nothing."""
         rng = random.Random(f"{self.seed} {step}")
         self.generator.manual_seed(rng.getrandbits(60))
-        weights = [len(scenes) for scenes in self.sets.values()]
-        scenes = rng.choices(list(self.sets.values()), weights)[0]
+        regional = rng.random() < self.mix.regional
+        shape = rng.choices(list(self.sets), [len(scenes) for scenes in self.sets.values()])[0]
+        scenes, counts = self.sets[shape], self.counts[shape]
         pick = self._whole_numbers(len(scenes))
+        if regional:
+            count = int(counts[rng.randrange(len(scenes))])
+            alike = (counts == count).nonzero().flatten().to(self.device)
+            pick = alike[self._whole_numbers(len(alike))]
         latents, boxes = scenes.latents[pick].float(), scenes.boxes[pick]
         ids = scenes.tokens[pick, self._whole_numbers(VARIANTS)]
         dropped = self._shares() < self.mix.drop
         ids = torch.where(dropped[:, None, None], self.empty, ids)
-        if rng.random() < self.mix.regional:
+        if regional:
             context, weight = self._by_regions(latents, ids, boxes, rng)
         else:
             context, weight = self._in_one_text(latents, ids, boxes)
@@ -112,19 +119,26 @@ class Batches:
         b, _, h, w = latents.shape
         grow = rng.uniform(0.0, 0.07) if rng.random() < 0.6 else None
         regions = region_weights(boxes, h, w, grow, rng.choice((0.0, 0.0, 0.2, 0.4)))
-        texts = self.text(ids[:, 1:].flatten(0, 1)).unflatten(0, (b, SLOTS - 1))
-        return (texts, regions), torch.ones(b, 1, h, w, device=self.device)
+        used = 1 + int(_counts(boxes).max())
+        context = self.text.context(ids[:, 1 : 1 + used], regions[:, :used])
+        return context, torch.ones(b, 1, h, w, device=self.device)
 
     def _in_one_text(self, latents: Tensor, ids: Tensor, boxes: Tensor) -> tuple[Context, Tensor]:
         """The whole scene's text; or, of some scenes, one person's, and then errors count at that
         person: prompts with masks are sampled so."""
         b, _, h, w = latents.shape
         rows = torch.arange(b, device=self.device)
-        count = (boxes[..., 2] > boxes[..., 0]).sum(1)
+        count = _counts(boxes)
         one = (self._shares() * count).long()
         alone = (self._shares() < _ALONE) & (count > 1)
         box = torch.zeros_like(boxes)
         box[:, 0] = boxes[rows, one]
         there = region_weights(box, h, w, grow=0.0, base=0.0)[:, 1:2]
         weight = torch.where(alone[:, None, None, None], there.clamp_min(_ELSEWHERE), 1.0)
-        return (self.text(torch.where(alone[:, None], ids[rows, 2 + one], ids[:, 0])), None), weight
+        said = torch.where(alone[:, None], ids[rows, 2 + one], ids[:, 0])
+        return self.text.context(said[:, None]), weight
+
+
+def _counts(boxes: Tensor) -> Tensor:
+    """People of each scene, `[N]`."""
+    return (boxes[..., 2] > boxes[..., 0]).sum(1)

@@ -77,7 +77,7 @@ def build(
         latents = []
         for start in range(0, len(drawn), _BATCH):
             x = to_float(drawn[start : start + _BATCH].to(device))
-            with torch.autocast(device.type, torch.bfloat16, device.type == "cuda"):
+            with torch.autocast(device.type, torch.bfloat16):
                 latents.append(vae.encode(x).half().cpu())
         poses, ids, boxes = (
             torch.from_numpy(np.stack([getattr(each, name) for each in shard]))

@@ -11,18 +11,25 @@ import torch
 from torch import Tensor, nn
 
 _CHECK = 25  # steps from one look at the loss to the next; a look waits for the device
-_SAVE = 60.0  # seconds from one saving to the next
-_TELL = 20.0
+_SAVE, _TELL, _LOOK = 90.0, 60.0, 1500.0  # seconds from one to the next
 _RESERVE = 15.0  # seconds of a slice that are left for saving and for samples
-_LAST_RATE = 0.04  # of the rate, at the end of the budget
-_AVERAGE = 0.999
+_COOLING = 0.25  # of the budget, its end: there the rate falls
+_LAST_RATE = 0.02  # of the rate, at the end of the budget
+_AVERAGE = 0.9995
 
 
 class Slice:
-    """The time that this run of the program may take. limit: seconds."""
+    """The time that this run of the program may take. limit: seconds. effort: the clock of the
+    budgets; on a processor that others use too it is this program's own time."""
 
-    def __init__(self, limit: float, clock: Callable[[], float] = time.monotonic):
+    def __init__(
+        self,
+        limit: float,
+        clock: Callable[[], float] = time.monotonic,
+        effort: Callable[[], float] | None = None,
+    ):
         self.clock, self.limit, self.began = clock, limit, clock()
+        self.effort = effort or clock
 
     def passed(self) -> float:
         return self.clock() - self.began
@@ -54,27 +61,27 @@ class Plan:
         return min(1.0, progress.spent / self.seconds)
 
     def rate_now(self, progress: "Progress") -> float:
-        """A cosine down over the whole budget, however many slices that takes, and a short way up
-        after a new optimiser."""
-        down = 0.5 * (1 + math.cos(math.pi * self.share(progress)))
+        """Constant, so that a budget may be raised while it is being spent; a cosine down over the
+        last part of it; and a short way up after a new optimiser."""
+        late = max(0.0, self.share(progress) - (1 - _COOLING)) / _COOLING
+        down = 0.5 * (1 + math.cos(math.pi * late))
         warm = min(1.0, (progress.warm + 1) / self.warm)
         return self.rate * warm * (_LAST_RATE + (1 - _LAST_RATE) * down)
 
 
 @dataclass
 class Progress:
-    """How far a stage is: all that the next slice needs besides the nets.
-
-    step, and warm: steps with this optimiser. spent: seconds. raw: the weights as trained, where
-    the nets hold their running means `average`.
-    """
+    """How far a stage is: all that the next slice needs besides the nets."""
 
     key: str
     step: int = 0
     warm: int = 0
+    """Steps with this optimiser."""
     spent: float = 0.0
+    """Seconds of the budget."""
     optimizer: dict[str, Any] | None = None
     raw: list[Tensor] = field(default_factory=list)
+    """The weights as trained, where the nets hold their running means."""
     average: list[Tensor] = field(default_factory=list)
 
 
@@ -84,10 +91,12 @@ class DivergedError(Exception):
 
 @dataclass(frozen=True)
 class Watcher:
-    """Who is told: save(progress) while the weights in the nets are those to keep, tell(line)."""
+    """Who is told, while the weights in the nets are those to keep: save(progress), and look() now
+    and then; and tell(line)."""
 
     save: Callable[[Progress], None]
     tell: Callable[[str], None]
+    look: Callable[[], None] = lambda: None
 
 
 def train(
@@ -108,26 +117,30 @@ def train(
         _copy(progress.raw, parameters)
     if plan.averaged and not progress.average:
         progress.average = [parameter.detach().clone() for parameter in parameters]
-    reports = Reports(time_slice.clock, progress)
+    reports = Reports(time_slice, progress)
     while plan.share(progress) < 1 and time_slice.left() > _RESERVE:
-        began = time_slice.clock()
+        began = time_slice.effort()
         for group in optimizer.param_groups:
             group["lr"] = plan.rate_now(progress)
         loss = loss_of(progress.step)
         loss.backward()
+        reports.count(loss)
         norm = nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         progress.step, progress.warm = progress.step + 1, progress.warm + 1
         _average(parameters, progress)
-        if progress.step % _CHECK == 0:
-            value = _checked(loss, norm, progress)
-            progress.spent += time_slice.clock() - began
-            reports.tell(value, watcher)
-            if reports.due():
+        if progress.step % _CHECK == 0 or reports.save.over():
+            _checked(loss, norm, progress)
+            progress.spent += time_slice.effort() - began
+            reports.tell(watcher)
+            if reports.save.due():
                 _store(parameters, optimizer, progress, watcher)
+                if reports.look.due():
+                    with _shown(parameters, progress):
+                        watcher.look()
         else:
-            progress.spent += time_slice.clock() - began
+            progress.spent += time_slice.effort() - began
     finished = plan.share(progress) >= 1
     _checked(_sum(parameters), None, progress)
     _store(parameters, optimizer, progress, watcher)
@@ -136,29 +149,47 @@ def train(
     return finished
 
 
-class Reports:
-    """When to tell and to save."""
+class Timer:
+    """Something that is due every so many seconds."""
 
-    def __init__(self, clock: Callable[[], float], progress: Progress):
-        self.clock, self.progress = clock, progress
-        self.told = self.saved = clock()
-        self.step = progress.step
+    def __init__(self, clock: Callable[[], float], seconds: float):
+        self.clock, self.seconds, self.last = clock, seconds, clock()
 
-    def tell(self, loss: float, watcher: Watcher) -> None:
-        now = self.clock()
-        if now - self.told > _TELL:
-            at = self.progress.step
-            pace = 1000 * (now - self.told) / (at - self.step)
-            watcher.tell(f"{self.progress.key} step {at}: loss {loss:.4f}, {pace:.0f} ms a step")
-            self.told, self.step = now, at
+    def over(self) -> bool:
+        return self.clock() - self.last > self.seconds
 
     def due(self) -> bool:
-        """Whether it is time to save, which the caller then does."""
-        now = self.clock()
-        if now - self.saved <= _SAVE:
+        """Whether it is over; then the caller does it, and the time begins anew."""
+        if not self.over():
             return False
-        self.saved = now
+        self.last = self.clock()
         return True
+
+
+class Reports:
+    """When to tell, to save and to look; and the mean of the losses since it was told last."""
+
+    def __init__(self, time_slice: Slice, progress: Progress):
+        self.progress = progress
+        self.timer, self.save = (Timer(time_slice.clock, seconds) for seconds in (_TELL, _SAVE))
+        self.look = Timer(time_slice.effort, _LOOK)
+        self._begin(time_slice.clock())
+
+    def _begin(self, now: float) -> None:
+        self.since, self.step, self.total = now, self.progress.step, torch.zeros(())
+
+    def count(self, loss: Tensor) -> None:
+        self.total = self.total + loss.detach()
+
+    def tell(self, watcher: Watcher) -> None:
+        if self.timer.due():
+            progress, now = self.progress, self.timer.last
+            steps = progress.step - self.step
+            watcher.tell(
+                f"{progress.key} step {progress.step}: loss {float(self.total) / steps:.4f}, "
+                f"{1000 * (now - self.since) / steps:.0f} ms a step"
+            )
+            self._begin(now)
 
 
 def _average(parameters: list[nn.Parameter], progress: Progress) -> None:
@@ -188,9 +219,8 @@ def _checked(loss: Tensor, norm: Tensor | None, progress: Progress) -> float:
 def _optimizer(
     parameters: list[nn.Parameter], plan: Plan, progress: Progress
 ) -> torch.optim.Optimizer:
-    fused = parameters[0].is_cuda
     optimizer = torch.optim.AdamW(
-        parameters, lr=plan.rate, betas=(0.9, 0.99), weight_decay=0.01, fused=fused
+        parameters, lr=plan.rate, betas=(0.9, 0.99), weight_decay=0.01, fused=True
     )
     if progress.optimizer is None:
         progress.warm = 0

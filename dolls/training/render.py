@@ -11,6 +11,7 @@ import numpy as np
 
 from ..world.picture import draw
 from ..world.pose_map import skeleton_index
+from ..world.poses import Joint
 from ..world.scenes import Scene, make_scene
 from ..world.words import tokens
 
@@ -28,24 +29,29 @@ class Job:
     seed: int
     shape: str
     identity: int | None = None
+    scale: float = 1.0
 
 
 @dataclass(frozen=True)
 class Rendered:
     """picture `[H,W,3]` and pose `[H,W]` (see pose_map.PALETTE) uint8; tokens `[VARIANTS,SLOTS,77]`
-    int32; boxes `[PEOPLE,4]` left, top, right, bottom in parts of the picture, zeros for nobody."""
+    int32; boxes `[PEOPLE,4]` left, top, right, bottom in parts of the picture, zeros for nobody; heads
+    `[PEOPLE,2]` their middles in pixels, the first person's for nobody."""
 
     picture: np.ndarray
     pose: np.ndarray
     tokens: np.ndarray
     boxes: np.ndarray
+    heads: np.ndarray
 
 
-def jobs(count: int, base: int, identity: int | None = None) -> dict[str, list[Job]]:
+def jobs(
+    count: int, base: int, identity: int | None = None, scale: float = 1.0
+) -> dict[str, list[Job]]:
     """About `count` jobs by shape; seeds from `base`, a million for each shape."""
     return {
         shape: [
-            Job(base + 1_000_000 * k + i, shape, identity)
+            Job(base + 1_000_000 * k + i, shape, identity, scale)
             for i in range(max(2, int(count * share)))
         ]
         for k, (shape, share) in enumerate(_SHARES.items())
@@ -59,11 +65,12 @@ def render(job: Job) -> Rendered:
         count = rng.choices((1, 2, 3), (0.6, 0.25, 0.15))[0]
         place = rng.randrange(count)
         who = [job.identity if i == place else None for i in range(count)]
-    scene = make_scene(rng, shape=job.shape, identities=who)
+    scene = make_scene(rng, shape=job.shape, identities=who, scale=job.scale)
     texts = [_captions(scene, rng) for _ in range(VARIANTS)]
     ids = [[tokens(text) for text in slots] for slots in texts]
     picture = np.asarray(draw(scene))
-    return Rendered(picture, skeleton_index(scene), np.array(ids, np.int32), boxes(scene))
+    pose, ids = skeleton_index(scene), np.array(ids, np.int32)
+    return Rendered(picture, pose, ids, boxes(scene), _heads(scene))
 
 
 def _captions(scene: Scene, rng: random.Random) -> list[str]:
@@ -81,6 +88,11 @@ def boxes(scene: Scene) -> np.ndarray:
     for i, person in enumerate(scene.people):
         found[i] = np.clip(np.array(person.box) / (width, height, width, height), 0, 1)
     return found
+
+
+def _heads(scene: Scene) -> np.ndarray:
+    people = [*scene.people, *[scene.people[0]] * PEOPLE][:PEOPLE]
+    return np.array([person.all_joints[Joint.HEAD] for person in people], np.float32)
 
 
 class Drawers:

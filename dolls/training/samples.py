@@ -32,13 +32,13 @@ class Models:
     text: TextEncoder
 
 
-def held_out(shape: str, count: int, identity: int | None) -> list[Scene]:
+def held_out(shape: str, count: int, identity: int | None, scale: float) -> list[Scene]:
     """With an identity: it alone in portraits, and to the left of somebody else."""
     who = None
     if identity is not None:
         who = [identity] if shape == "portrait" else [identity, None]
     rngs = (random.Random(_SEED + i) for i in range(count))
-    return [make_scene(rng, shape=shape, identities=who) for rng in rngs]
+    return [make_scene(rng, shape=shape, identities=who, scale=scale) for rng in rngs]
 
 
 @torch.no_grad()
@@ -48,16 +48,15 @@ def sample(models: Models, scenes: list[Scene], steps: int) -> np.ndarray:
     w, h = scenes[0].size
     ids = torch.tensor([_texts(scene) for scene in scenes], device=device)
     where = torch.from_numpy(np.stack([boxes(scene) for scene in scenes])).to(device)
-    texts = models.text(ids.flatten(0, 1)).unflatten(0, ids.shape[:2])
     regions = region_weights(where, h // 8, w // 8, grow=0.03, base=0.0)
-    empty = models.text(torch.tensor([tokens("")], device=device))
+    empty = torch.tensor(tokens(""), device=device).expand(len(ids), 1, -1)
     hint = None
     if models.control is not None:
         hint = to_float(_stack(skeleton(scene) for scene in scenes)).to(device)
-    with torch.autocast(device.type, torch.bfloat16, device.type == "cuda"):
+    with torch.autocast(device.type, torch.bfloat16):
         latents = ddim(
-            models.unet, (texts, regions), empty, (h // 8, w // 8), steps,
-            control=models.control, hint=hint,
+            models.unet, models.text.context(ids, regions), models.text.context(empty),
+            (h // 8, w // 8), steps, control=models.control, hint=hint,
         )  # fmt: skip
         decoded = models.vae.decode(latents)
     return as_bytes(decoded)
@@ -85,20 +84,34 @@ def write_grid(path: Path, *rows: np.ndarray) -> None:
     Image.fromarray(np.concatenate(lines, axis=0)).save(path)
 
 
-def look(models: Models, out: Path, name: str, identity: int | None, quick: bool) -> list[str]:
+@dataclass(frozen=True)
+class Look:
+    """Which scenes are looked at."""
+
+    name: str
+    """Of the files that are written."""
+    identity: int | None = None
+    """Who is in them, or nobody special."""
+    count: int = 6
+    """Of each shape."""
+    steps: int = 20
+    shapes: tuple[str, ...] = ("portrait", "landscape")
+
+
+def look(models: Models, out: Path, what: Look, scale: float) -> list[str]:
     """Write `<name>_<shape>.png`: above what the model makes, below the scene as it is drawn.
     What there is to say about identities."""
     lines = []
-    for shape in ("portrait",) if quick else ("portrait", "landscape"):
-        scenes = held_out(shape, 2 if quick else 8, identity)
-        made = sample(models, scenes, 2 if quick else 25)
-        write_grid(out / f"{name}_{shape}.png", made, np.stack([draw(s) for s in scenes]))
-        if identity is not None:
+    for shape in what.shapes:
+        scenes = held_out(shape, what.count, what.identity, scale)
+        made = sample(models, scenes, what.steps)
+        write_grid(out / f"{what.name}_{shape}.png", made, np.stack([draw(s) for s in scenes]))
+        if what.identity is not None:
             scores = np.array([
                 identity_scores(picture, scene.people[0].box)
                 for picture, scene in zip(made, scenes, strict=True)
             ])  # fmt: skip
-            others = np.delete(scores, identity, axis=1).max(1)
-            own = scores[:, identity].mean()
-            lines.append(f"{name} {shape}: own score {own:.2f}, best other {others.mean():.2f}")
+            others = np.delete(scores, what.identity, axis=1).max(1).mean()
+            own = scores[:, what.identity].mean()
+            lines.append(f"{what.name} {shape}: own score {own:.2f}, best other {others:.2f}")
     return lines

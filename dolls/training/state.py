@@ -1,57 +1,64 @@
-"""What lies on disk between two slices, and what is carried off: the compact file."""
+"""What lies on disk between two slices, and what is carried off: the files of weights.py."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from ..compact import Compact, Parts, read_compact, write_compact
 from ..networks.unet import is_tied
+from ..weights import Note, Part, Parts, read_parts, write_part
 from ..world import IDENTITIES
 from .loop import Progress
 
-STAGES = ("vae", "unet", "control", "loras")
-NETS = ("vae", "unet", "control")
-Loras = dict[int, dict[str, Tensor]]
+STAGES = ("vae", "unet", "control", *(f"lora_{i + 1}" for i in range(len(IDENTITIES))))
+"""In their order; each is a part of what is shipped."""
 
 
 class State:
-    """The nets, the finished LoRAs by identity, what each stage has spent in seconds and in steps,
-    and which are done; progress: of the stage that is under way."""
+    """nets by stage; the LoRAs' factors by stage; notes of the stages that have begun; progress of
+    the one that is under way."""
 
     def __init__(self, nets: dict[str, nn.Module], device: torch.device):
         self.nets, self.device = nets, device
-        self.loras: Loras = {}
-        self.spent: dict[str, float] = {stage: 0.0 for stage in STAGES}
-        self.steps: dict[str, int] = {name: 0 for name in NETS}
-        self.done: list[str] = []
+        self.loras: dict[str, dict[str, Tensor]] = {}
+        self.notes: dict[str, Note] = {}
         self.progress: Progress | None = None
 
-    def begin(self, key: str) -> Progress:
-        """Where the stage or LoRA `key` was left, or its beginning."""
-        if self.progress is None or self.progress.key != key:
-            step, spent = self.steps.get(key, 0), self.spent.get(key, 0.0)
-            self.progress = Progress(key, step, spent=spent)
+    def done(self, stage: str) -> bool:
+        return stage in self.notes and self.notes[stage].done
+
+    def begin(self, stage: str) -> Progress:
+        """Where the stage was left, or its beginning."""
+        if self.progress is None or self.progress.key != stage:
+            note = self.notes.get(stage)
+            self.progress = Progress(stage)
+            # A LoRA is kept when it is finished; one that was under way elsewhere begins anew.
+            if note is not None and stage in self.nets:
+                self.progress.step, self.progress.spent = note.steps, note.seconds
         return self.progress
 
     def finish(self, stage: str) -> None:
-        self.done.append(stage)
+        self.notes[stage] = replace(self.notes[stage], done=True)
         self.progress = None
 
-    def save(self, work: Path, out: Path) -> None:
-        """Replaces both files whole: a slice that is killed now leaves the old ones."""
+    def note(self, progress: Progress, batch: int) -> None:
+        """How far a stage is. batch: samples of each step."""
+        old = self.notes.get(progress.key, Note(0, 0, 0.0, False))
+        samples = old.samples + (progress.step - old.steps) * batch
+        self.notes[progress.key] = Note(progress.step, samples, progress.spent, False)
+
+    def save(self, work: Path) -> None:
+        """Replaces the file whole: a slice that is killed now leaves the old one."""
         unfinished = work / "state.part"
         state = {
             "nets": {name: _without_lora(net.state_dict()) for name, net in self.nets.items()},
             "loras": self.loras,
-            "spent": self.spent,
-            "steps": self.steps,
-            "done": self.done,
+            "notes": {stage: vars(note) for stage, note in self.notes.items()},
             "progress": None if self.progress is None else vars(self.progress),
         }
         torch.save(state, unfinished)
         unfinished.replace(work / "state.pt")
-        write_compact(out / "compact.safetensors", self.compact())
 
     def load(self, work: Path) -> bool:
         """False where there is nothing."""
@@ -61,36 +68,38 @@ class State:
         state = torch.load(path, map_location=self.device, weights_only=True)
         for name, net in self.nets.items():
             net.load_state_dict(state["nets"][name])
-        self.loras, self.done = state["loras"], state["done"]
-        self.spent, self.steps = state["spent"], state["steps"]
+        self.loras = state["loras"]
+        self.notes = {stage: Note(**note) for stage, note in state["notes"].items()}
         self.progress = None if state["progress"] is None else Progress(**state["progress"])
         return True
 
-    def compact(self) -> Compact:
+    def parts(self) -> Parts:
         """What has been trained so far; a LoRA that is not finished would look as if it were."""
-        parts: Parts = {}
-        for name, net in self.nets.items():
-            if self.spent[name] > 0 or name in self.done:
-                parts[name] = _without_lora(net.state_dict())
-        if "control" in parts:
-            own = parts["control"].items()
-            parts["control"] = {key: value for key, value in own if not is_tied(key)}
-        parts |= {f"lora.{i}": state for i, state in self.loras.items()}
-        return Compact(parts, dict(self.spent), dict(self.steps), tuple(self.done))
+        states = {name: _without_lora(net.state_dict()) for name, net in self.nets.items()}
+        states["control"] = {k: v for k, v in states["control"].items() if not is_tied(k)}
+        states |= self.loras
+        return {
+            stage: Part(states[stage], note)
+            for stage, note in self.notes.items()
+            if stage in states
+        }
 
-    def restore(self, file: Path) -> None:
-        """Go on from a compact file: budgets go on too, optimisers and running means start anew."""
-        compact = read_compact(file)
-        self.spent.update(compact.spent)
-        self.steps.update(compact.steps)
-        self.done = list(compact.done)
-        for name in NETS:
-            if name in compact.parts:
-                self.nets[name].load_state_dict(compact.parts[name], strict=name != "control")
-        for i in range(len(IDENTITIES)):
-            if f"lora.{i}" in compact.parts:
-                state = compact.parts[f"lora.{i}"]
-                self.loras[i] = {key: value.to(self.device) for key, value in state.items()}
+    def ship(self, out: Path) -> None:
+        """Write the parts."""
+        for name, part in self.parts().items():
+            write_part(out, name, part)
+
+    def restore(self, folder: Path) -> bool:
+        """Go on from shipped parts, False where there are none: budgets go on too, optimisers and
+        running means start anew."""
+        parts = read_parts(folder)
+        for name, part in parts.items():
+            self.notes[name] = part.note
+            if name in self.nets:
+                self.nets[name].load_state_dict(part.state, strict=name != "control")
+            else:
+                self.loras[name] = {k: v.to(self.device) for k, v in part.state.items()}
+        return bool(parts)
 
 
 def _without_lora(state: dict[str, Tensor]) -> dict[str, Tensor]:

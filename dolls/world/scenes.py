@@ -13,7 +13,8 @@ SIZES: dict[str, tuple[int, int]] = {
     "landscape": (384, 256),
     "square": (320, 320),
 }
-"""Width and height in pixels."""
+"""Width and height in pixels at scale 1."""
+_STEP = 32  # sides are multiples of it: a UNet halves latents, which are 8 times smaller, twice
 _SHAPES = {
     1: ("portrait", "portrait", "square"),
     2: ("portrait", "landscape", "square"),
@@ -24,17 +25,19 @@ _MARGIN = 0.04  # left and right of everyone, in picture widths
 
 @dataclass(frozen=True)
 class Scene:
-    """shape: a name of SIZES. people: from left to right; later ones are painted over earlier."""
+    """shape: a name of SIZES. people: from left to right; later ones are painted over earlier.
+    scale: of its sides against SIZES."""
 
     shape: str
     place: str
     people: tuple[Person, ...]
     seed: int
+    scale: float = 1.0
 
     @property
     def size(self) -> tuple[int, int]:
         """Width and height in pixels."""
-        return SIZES[self.shape]
+        return scaled_size(self.shape, self.scale)
 
     def base_caption(self) -> str:
         """What holds for the whole picture."""
@@ -50,25 +53,33 @@ class Scene:
         return ("", "", "two people, ", "three people, ")[len(self.people)]
 
 
+def scaled_size(shape: str, scale: float) -> tuple[int, int]:
+    """Width and height in pixels: SIZES by `scale`, down to what a UNet takes."""
+    width, height = (int(side * scale) // _STEP * _STEP for side in SIZES[shape])
+    return width, height
+
+
 def make_scene(
     rng: random.Random,
     count: int | None = None,
     shape: str | None = None,
     identities: Sequence[int | None] | None = None,
+    scale: float = 1.0,
 ) -> Scene:
     """A random scene of 1 to 3 people. `identities` says who stands where, left to right (None: an
     ordinary person), and how many there are."""
     number = count or rng.choices((1, 2, 3), (0.45, 0.37, 0.18))[0]
     wanted = list(identities) if identities is not None else [None] * number
     shape = shape or rng.choice(_SHAPES[len(wanted)])
+    size = scaled_size(shape, scale)
     near = len(wanted) == 1 and rng.random() < 0.2
     people = []
     for index, identity in enumerate(wanted):
         person = _dressed(rng, identity)
-        people.append(_placed(rng, person, (index, len(wanted)), SIZES[shape], near))
+        people.append(_placed(rng, person, (index, len(wanted)), size, near))
     people = _hand_in_hand(rng, people)
-    people = [replace(person, joints=_visible(person, SIZES[shape])) for person in people]
-    return Scene(shape, rng.choice(PLACES), tuple(people), rng.getrandbits(30))
+    people = [replace(person, joints=_visible(person, size)) for person in people]
+    return Scene(shape, rng.choice(PLACES), tuple(people), rng.getrandbits(30), scale)
 
 
 def _dressed(rng: random.Random, identity: int | None) -> Person:

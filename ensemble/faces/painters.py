@@ -1,30 +1,25 @@
 """Model and conditioning for some faces at once: from PEOPLE, or from a plain model."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import torch
 from comfy.model_patcher import ModelPatcher
 
 from ..prompt.emphasis import Weights
-from ..regional.build import adapters_of, common_length
+from ..regional.build import adapters_of
 from ..regional.crops import CanvasCrop, Painter
 from ..regional.encode import encode
 from ..regional.exact import Exact
 from ..regional.families import family_of
-from ..regional.patch import (
-    NEGATIVE,
-    POSITIVE,
-    WHOLE,
-    RegionalPatch,
-    Row,
-    marked,
-    without_regional,
-)
+from ..regional.patch import RegionalPatch, without_regional
 from ..regional.people import People, Text
+from ..regional.row_names import RowNames
+from ..regional.rows import WHOLE, BatchRow, Row, marked
 from ..regional.stack import AdapterStack, as_patcher
+from ..regional.texts import common_length
 from .boxes import Face
 from .crop import Crop
 
@@ -73,14 +68,15 @@ class FaceRows:
 
     exact: Exact
     owners: tuple[int, ...]
+    around: ClassVar[str] = Exact.around
 
     def clear(self) -> None:
         self.exact.clear()
 
-    def run(self, unet, rows: Sequence[Row | None], call, args, options):
+    def run(self, unet, rows: Sequence[BatchRow | None], call, args, options):
         faces = len(self.owners)
         mine = [
-            None if row is None else Row(row.patch, self.owners[i % faces], row.kind)
+            None if row is None else replace(row, person=self.owners[i % faces])
             for i, row in enumerate(rows)
         ]
         return self.exact.run(unet, mine, call, args, options)
@@ -166,39 +162,49 @@ class PeoplePainter:
         return 0 if target.person is None else self.people.people[target.person].seed_offset
 
     def _texts(self, target: Target) -> tuple[list, list]:
-        """Positive and negative entry; of a schedule of texts the first, as in regional runs."""
+        """Positive and negative conditioning."""
         if target.person is None:
-            return self.common.conditioning[0], self.people.negative.conditioning[0]
+            return self.common.conditioning, self.people.negative.conditioning
         person = self.people.people[target.person]
-        return person.positive.conditioning[0], person.negative.conditioning[0]
+        return person.positive.conditioning, person.negative.conditioning
+
+    def _schedule(self, target: Target) -> tuple[tuple[float, ...], ...]:
+        """When each text of the two conditionings begins, as a fraction of sampling."""
+        return tuple(
+            tuple(values.get("clip_start_percent", 0.0) for _, values in side)
+            for side in self._texts(target)
+        )
 
     def _lengths(self, target: Target) -> tuple[int, ...]:
-        return tuple(entry[0].shape[1] for entry in self._texts(target))
+        return tuple(context.shape[1] for side in self._texts(target) for context, _ in side)
 
     def groups(self, targets: Sequence[Target]) -> list[list[Target]]:
-        if not targets:
-            return []
-        lengths = [n for target in targets for n in self._lengths(target)]
         repeatable = family_of(self.model).repeats_texts
-        if len(set(lengths)) == 1 or (repeatable and common_length(lengths)):
-            return [list(targets)]
-        by_length: dict[tuple[int, ...], list[Target]] = {}
+        groups: dict[tuple, list[Target]] = {}
         for target in targets:
-            by_length.setdefault(self._lengths(target), []).append(target)
-        return list(by_length.values())
+            key = self._schedule(target), () if repeatable else self._lengths(target)
+            groups.setdefault(key, []).append(target)
+        return [part for group in groups.values() for part in self._of_common_length(group)]
+
+    def _of_common_length(self, group: list[Target]) -> list[list[Target]]:
+        if common_length([n for target in group for n in self._lengths(target)]):
+            return [group]
+        parts: dict[tuple[int, ...], list[Target]] = {}
+        for target in group:
+            parts.setdefault(self._lengths(target), []).append(target)
+        return list(parts.values())
 
     def paint(self, targets: Sequence[Target], size: int) -> Painter:
         owners = tuple(-1 if t.person is None else t.person for t in targets)
-        patch = RegionalPatch(FaceRows(Exact(self._adapters), owners), WHOLE)
+        patch = RegionalPatch(FaceRows(Exact(self._adapters), owners), RowNames(WHOLE))
         model = patch.attach(self.people.model, self._patcher)
-        pairs = [self._texts(target) for target in targets]
         crop = _crop(targets, size)
-        lengths = [entry[0].shape[1] for pair in pairs for entry in pair]
+        tokens = None
+        if family_of(model).repeats_texts:
+            tokens = common_length([n for target in targets for n in self._lengths(target)])
         sides = []
-        for side, kind in enumerate((POSITIVE, NEGATIVE)):
-            entries = [pair[side] for pair in pairs]
-            tokens = common_length(lengths) if family_of(model).repeats_texts else None
-            entry = joined(entries, tokens or entries[0][0].shape[1])
-            row = Row(patch.identity, None, kind)
-            sides.append(marked([entry], row, **crop.lent(self.lent[side])))
+        for side, lent in enumerate(self.lent):
+            moments = zip(*(self._texts(target)[side] for target in targets), strict=True)
+            entries = [joined(texts, tokens or texts[0][0].shape[1]) for texts in moments]
+            sides.append(marked(entries, Row(patch.identity, None), **crop.lent(lent)))
         return Painter(model, *sides)

@@ -108,7 +108,13 @@ def _sample(latent, pixels, masks, targets, vae, painter: FacePainter, by: Sampl
     noise = FaceNoise(seeds).generate_noise({"samples": latent})
     return comfy.sample.sample_custom(
         model, noise, by.cfg, sampler_for(by.sampler, seeds, noise, sigmas), sigmas,
-        painted.positive, painted.negative, latent, noise_mask=masks[:, None],
+        painted.positive, painted.negative, latent, noise_mask=_like(latent, masks),
         callback=prepare_callback(model, len(sigmas) - 1),
         disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED, seed=by.seed,
     )  # fmt: skip
+
+
+def _like(latent: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
+    """Masks `[N,S,S]` with the axes of `[N,C,h,w]` or `[N,C,1,h,w]`; core takes masks without an
+    axis of time for the frames of one film."""
+    return masks.view(len(masks), *[1] * (latent.ndim - 3), *masks.shape[1:])

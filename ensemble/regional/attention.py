@@ -20,10 +20,15 @@ from ..regions.weights import reduce_to
 from .families.family import CrossAttention
 from .region_gate import grid_of
 from .stack import LayerStack
+from .texts import Texts
 
 DENSE = 0.7
 """Share of the tokens above which a person's attention is computed on all of them: picking costs
 more."""
+
+
+OVERRIDE = "optimized_attention_override"
+"""Core's key in transformer_options for a function that stands in for every attention."""
 
 
 @dataclass(frozen=True)
@@ -39,80 +44,118 @@ class Block:
 class RegionalAttention:
     """The replacement of attn2 for one structure of the batch.
 
-    weights `[N+1,H,W]`: base first. contexts[kind][i] `[1,T,C]`: text of person i for that kind of
-    row. kinds: for every batch row the name of its kind, or None for a row that is not ours.
+    weights `[N+1,H,W]`: base first. texts: everybody's for each batch row, or None for a row that is
+    not ours.
     """
 
     weights: torch.Tensor
-    contexts: Mapping[str, Sequence[torch.Tensor]]
-    kinds: Sequence[str | None]
+    texts: Sequence[Texts | None]
     grids: Mapping[int, tuple[int, int]]
     pairs: dict = field(default_factory=dict)
-    """(block, kinds of rows, person) -> (K, V); shared over the whole run."""
+    """(block, texts of rows, person) -> (K, V); shared over the whole run."""
     cache: dict = field(default_factory=dict)
     """Weights per grid of tokens, and runs of rows."""
+    patched: Callable | None = None
+    """What others' attn2 patches make of a context in the block that runs: `[B,T,C]` -> the contexts
+    of K and of V. None where there are none."""
+
+    def patch(self, others: Sequence[Callable]) -> Callable:
+        """One attn2 patch for all of others', which are also applied to people's texts."""
+
+        def apply(n, context, value, options):
+            for other in others:
+                n, context, value = other(n, context, value, options)
+            return n, context, value
+
+        def patch(n, context, value, options):
+            self.patched = lambda mine: apply(n, mine, mine, options)[1:]
+            return apply(n, context, value, options)
+
+        return patch
 
     def replacement(self, block: Block, inner: Callable | None) -> Callable:
         """`fn(q, k, v, extra_options)` for this block, around a replacement that was there
         before."""
 
-        def attend(q, k, v, options):
-            if inner is not None:
-                return inner(q, k, v, options)
-            return optimized_attention(
-                q, k, v, options["n_heads"], attn_precision=options.get("attn_precision"),
-                transformer_options=options,
-            )  # fmt: skip
-
         def replaced(q, k, v, options):
-            def of(q, k, v):
-                return attend(q, k, v, options)
+            def attend(q, k, v):
+                if inner is not None:
+                    return inner(q, k, v, options)
+                return optimized_attention(
+                    q, k, v, options["n_heads"], attn_precision=options.get("attn_precision"),
+                    transformer_options=options,
+                )  # fmt: skip
 
             grid = grid_of(q, options, self.grids)
-            return self._combine(block, q, k, v, of, grid, inner is None)
+            # Whoever else acts on attention tells rows apart by their place in the whole batch.
+            whole = inner is not None or OVERRIDE in options
+            return self._combine(block, q, (k, v), attend, grid, whole)
 
         return replaced
 
-    def _combine(self, block: Block, q, k, v, attend, grid, may_pick: bool) -> torch.Tensor:
+    def _combine(self, block: Block, q, plain, attend, grid, whole: bool) -> torch.Tensor:
         base, people = self._weights_at(grid, q)
-        out = attend(q, k, v) * base
+        out = attend(q, *plain) * base
         for person, (weight, picked, weight_there) in enumerate(people):
             if picked is not None and not len(picked):
                 continue
-            for rows, kinds in self._row_groups(person):
-                keys, values = self._rows_pair(block, kinds, person, q)
-                mine, into = q[rows], out[rows]  # views
-                if picked is None or not may_pick:
-                    into.addcmul_(attend(mine, keys, values), weight)
+            for rows in self._row_groups(person):
+                keys, values = self._rows_pair(block, rows, person, q)
+                into = out[rows]  # a view
+                if whole:
+                    parts = attend(q, *(self._for_batch(t, rows) for t in (keys, values)))
+                    into.addcmul_(parts[rows], weight)
+                elif picked is None:
+                    into.addcmul_(attend(q[rows], keys, values), weight)
                 else:
-                    part = attend(mine.index_select(1, picked), keys, values)
+                    part = attend(q[rows].index_select(1, picked), keys, values)
                     into.index_add_(1, picked, part * weight_there)
         return out
 
-    def _row_groups(self, person: int) -> list[tuple[slice, tuple]]:
-        """Runs of our rows whose texts of this person are equally long, with their kinds: a call
-        each."""
+    def _row_groups(self, person: int) -> list[slice]:
+        """Runs of our rows whose texts of this person are equally long: a call each."""
         key = ("groups", person)
         if key not in self.cache:
-            lengths = [self.contexts[kind][person].shape[1] if kind else 0 for kind in self.kinds]
+            lengths = [texts.contexts[person].shape[1] if texts else 0 for texts in self.texts]
             groups, start = [], 0
             for length, run in itertools.groupby(lengths):
                 rows = slice(start, start + len(list(run)))
                 start = rows.stop
                 if length:
-                    groups.append((rows, tuple(self.kinds[rows])))
+                    groups.append(rows)
             self.cache[key] = groups
         return self.cache[key]
 
-    def _rows_pair(self, block: Block, kinds: tuple, person: int, q: torch.Tensor):
-        """K and V `[rows,T,C]` of one person, each row with the text of its kind."""
-        key = (block.attention.key, kinds, person)
+    def _for_batch(self, of_rows: torch.Tensor, rows: slice) -> torch.Tensor:
+        """`[rows,T,C]` -> `[B,T,C]`; what other rows get in their place is not looked at."""
+        batch = len(self.texts)
+        if len(of_rows) == batch:
+            return of_rows
+        index = [i - rows.start if rows.start <= i < rows.stop else 0 for i in range(batch)]
+        return of_rows[index]
+
+    def _rows_pair(self, block: Block, rows: slice, person: int, q: torch.Tensor):
+        """K and V `[rows,T,C]` of one person, each row with its own text."""
+        texts = tuple(self.texts[rows])
+        key = (block.attention.key, texts, person)
+        if self.patched is not None:  # it may change from step to step
+            mine = torch.cat([each.contexts[person].to(q) for each in texts])  # type: ignore[union-attr]
+            contexts = self.patched(self._for_batch(mine, rows))
+            return self._pair(block, person, *(context[rows].to(q) for context in contexts))
         if key not in self.pairs:
-            of_kind = {kind: self._pair(block, kind, person, q) for kind in dict.fromkeys(kinds)}
-            self.pairs[key] = tuple(
-                torch.cat([of_kind[kind][i] for kind in kinds]) for i in range(2)
-            )
+            made = {
+                each: self._pair(block, person, *[each.contexts[person].to(q)] * 2)  # type: ignore[union-attr]
+                for each in dict.fromkeys(texts)
+            }
+            self.pairs[key] = tuple(torch.cat([made[each][i] for each in texts]) for i in range(2))
         return self.pairs[key]
+
+    def _pair(self, block: Block, person: int, context: torch.Tensor, value: torch.Tensor):
+        module = block.attention.module
+        return (
+            _project(module.to_k, block.key_stack, person, context),
+            _project(module.to_v, block.value_stack, person, value),
+        )
 
     def _weights_at(self, grid: tuple[int, int], q: torch.Tensor):
         """The base's weight per row `[B,T,1]`, and for each person the weight `[1,T,1]`, the indices of
@@ -120,7 +163,7 @@ class RegionalAttention:
         key = (grid, q.dtype, q.device)
         if key not in self.cache:
             weights = reduce_to(self.weights, *grid).flatten(1)
-            ours = torch.tensor([kind is not None for kind in self.kinds])
+            ours = torch.tensor([texts is not None for texts in self.texts])
             base = torch.where(ours[:, None], weights[:1], torch.ones(1))[..., None]
             people = []
             for weight in weights[1:]:
@@ -131,16 +174,9 @@ class RegionalAttention:
             self.cache[key] = (base.to(q), people)
         return self.cache[key]
 
-    def _pair(self, block: Block, kind: str, person: int, q: torch.Tensor):
-        context = self.contexts[kind][person].to(q)
-        return (
-            _project(block.attention.module.to_k, block.key_stack, person, context),
-            _project(block.attention.module.to_v, block.value_stack, person, context),
-        )
-
 
 def _project(layer: nn.Module, stack: LayerStack | None, person: int, context: torch.Tensor):
-    """The layer with this person's adapter alone on the person's text: `[1,T,C]` -> `[1,T,out]`."""
+    """The layer with this person's adapter alone on the person's text: `[B,T,C]` -> `[B,T,out]`."""
     out = layer(context)
     if stack is None:
         return out

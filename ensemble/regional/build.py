@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -15,14 +15,16 @@ from ..regions.weights import region_weights
 from .exact import Exact
 from .families import family_of
 from .families.family import CrossAttentionFamily, Family
+from .families.joint_attention import JointAttentionFamily
 from .fused import Fused
-from .patch import NEGATIVE, POSITIVE, RegionalPatch, Row, compute_dtype, marked
+from .joint.run import JointFused
+from .patch import RegionalForward, RegionalPatch
 from .people import Method, People, Person
-from .stack import AdapterStack, as_patcher, stack_adapters
+from .row_names import RowNames
+from .rows import NEGATIVE, POSITIVE, Row, marked
+from .stack import AdapterStack, as_patcher, compute_dtype, stack_adapters
 
 log = logging.getLogger(__name__)
-CHUNK_LIMIT = 16
-"""Longest padding, in multiples of the shortest text, that sharing one batch is worth."""
 
 
 class Regional(NamedTuple):
@@ -54,6 +56,8 @@ def build(people: People, ready: Ready | None = None) -> Regional:
     family = family_of(people.model)
     if ready.method is Method.FUSED and isinstance(family, CrossAttentionFamily):
         return _fused(people, ready, family)
+    if ready.method is Method.FUSED and isinstance(family, JointAttentionFamily):
+        return _joint(people, ready, family)
     return _exact(people, ready, family)
 
 
@@ -61,10 +65,9 @@ def prepare(people: People) -> Ready:
     """Everybody's adapters, and the method that this model allows."""
     method, notes = people.method, ()
     family = family_of(people.model)
-    if method is Method.FUSED and not isinstance(family, CrossAttentionFamily):
-        method = Method.EXACT
-        kind = type(people.model.model).__name__
-        notes = (f"{kind} {family.why_not_fused}, so method = exact is used.",)
+    reason = family.why_not_fused(people.model.model)
+    if method is Method.FUSED and reason:
+        method, notes = Method.EXACT, (f"{reason}, so method = exact is used.",)
         log.info("BreakRegionalPrompt: %s", *notes)
     adapters = adapters_of(people, exact=method is Method.EXACT)
     if adapters.error and method is Method.FUSED:
@@ -75,50 +78,78 @@ def prepare(people: People) -> Ready:
 def adapters_of(people: People, *, exact: bool) -> AdapterStack:
     """Everybody's LoRAs, stacked: see `stack_adapters`."""
     patches = [person.patches for person in people.people]
-    return stack_adapters(people.model, patches, compute_dtype(people.model), exact=exact)
+    adapters = stack_adapters(people.model, patches, compute_dtype(people.model), exact=exact)
+    unreached = family_of(people.model).unreached
+    lost = [n for n in (*adapters.names, *adapters.dense.layers) if re.match(unreached, n)]
+    if lost:
+        raise ValueError(
+            f"{lost[0]}: a person's LoRA changes a layer that works before sampling starts, where "
+            f"people have no places ({len(lost)} such layers). Load the file for everybody with "
+            f"MultiLoraLoader, or take it out of the prompt."
+        )
+    return adapters
 
 
 def _fused(people: People, ready: Ready, family: CrossAttentionFamily) -> Regional:
-    contexts = {
-        POSITIVE: [p.positive.conditioning[0][0] for p in people.people],
-        NEGATIVE: [p.negative.conditioning[0][0] for p in people.people],
-    }
-    patch = RegionalPatch(
-        Fused(family, people.masks, people.base_strength, contexts, ready.adapters), people.span
+    forward = Fused(family, people.masks, people.base_strength, ready.adapters)
+    return _together(people, ready, forward, RowNames(people.span))
+
+
+def _joint(people: People, ready: Ready, family: JointAttentionFamily) -> Regional:
+    forward = JointFused(
+        family, people.masks, people.base_strength, ready.adapters, people.text_sees
     )
+    names = RowNames(people.span, one_sequence=True, refused=family.refused)
+    return _together(people, ready, forward, names)
+
+
+def _together(people: People, ready: Ready, forward: RegionalForward, names: RowNames) -> Regional:
+    """One row for everybody. People's texts follow the scene's as entries of their own, which the
+    model's own `extra_conds` makes ready and which never become rows."""
+    names.regions, names.has_loras = tuple(people.masks), ready.adapters.changes_anything
+    patch = RegionalPatch(forward, names)
+    inside = None if people.span.whole else True
     sides = []
     for kind, base in ((POSITIVE, people.base), (NEGATIVE, people.negative)):
-        text, inside = base.conditioning[:1], None if people.span.whole else True
-        everyone = marked(text, Row(patch.identity, None, kind, inside))
-        side = [_with_pooled(everyone[0], people, kind)]
+        texts = [_side(person, kind).conditioning for person in people.people]
+        scene = [_with_pooled(entry, texts, people) for entry in base.conditioning]
+        side = marked(scene, Row(patch.identity, None, inside))
+        for index, (text, region) in enumerate(zip(texts, people.masks, strict=True)):
+            row = Row(patch.identity, index, inside, text=True)
+            # A model without our patch at least paints the text where the person stands.
+            side += marked(text, row, mask=region[None], mask_strength=1.0)
         if inside:  # before and after the span the pooled vector is the base's alone, too
-            side += marked(text, Row(patch.identity, None, kind, inside=False))
+            side += marked(base.conditioning, Row(patch.identity, None, inside=False))
         sides.append(side)
     return Regional(patch.attach(people.model, ready.patcher), sides[0], sides[1], ready.notes)
 
 
-def _with_pooled(entry: list, people: People, kind: str) -> list:
-    """SDXL's pooled vector has no place: everybody's, in the share that they have of the
+def _with_pooled(entry: list, texts: Sequence[list], people: People) -> list:
+    """The pooled vector of SDXL and Flux.1 has no place: everybody's, in the share that they have of the
     picture."""
     context, values = entry
     pooled = values.get("pooled_output")
     if pooled is None:
         return entry
     shares = region_weights(people.masks, people.base_strength).mean((1, 2))
-    texts = [_side(person, kind) for person in people.people]
-    everyone = [pooled, *(t.conditioning[0][1]["pooled_output"] for t in texts)]
+    start = values.get("clip_start_percent", 0.0)
+    everyone = [pooled, *(_scheduled(text, start)["pooled_output"] for text in texts)]
     mixed = torch.einsum("p,pbc->bc", shares, torch.stack([v.float() for v in everyone]))
     return [context, {**values, "pooled_output": mixed.to(pooled.dtype)}]
 
 
+def _scheduled(conditioning: list, start: float) -> dict:
+    """The values of the entry that acts from `start`, of a schedule of texts."""
+    begun = [v for _, v in conditioning if v.get("clip_start_percent", 0.0) <= start]
+    return (begun or [conditioning[0][1]])[-1]
+
+
 def _exact(people: People, ready: Ready, family: Family) -> Regional:
-    patch = RegionalPatch(Exact(ready.adapters), people.span)
-    positive, negative = (
-        _rows(people, patch.identity, POSITIVE),
-        _rows(people, patch.identity, NEGATIVE),
+    names = RowNames(
+        people.span, has_loras=ready.adapters.changes_anything, repeats_texts=family.repeats_texts
     )
-    if family.repeats_texts:
-        _share_length([*positive, *negative])
+    patch = RegionalPatch(Exact(ready.adapters), names)
+    positive, negative = (_rows(people, patch.identity, side) for side in (POSITIVE, NEGATIVE))
     return Regional(patch.attach(people.model, ready.patcher), positive, negative, ready.notes)
 
 
@@ -132,28 +163,12 @@ def _rows(people: People, identity: str, kind: str) -> list:
         text = base if index == 0 else _side(people.people[index - 1], kind)
         if not weight.any():
             continue  # a row that counts nowhere would only cost time
-        row = Row(identity, index - 1 if index else None, kind, inside)
+        row = Row(identity, index - 1 if index else None, inside, region=weight)
         entries += marked(text.conditioning, row, mask=weight[None], mask_strength=1.0)
     if inside:  # before and after the span the base is alone and paints everywhere
-        entries += marked(base.conditioning, Row(identity, None, kind, inside=False))
+        entries += marked(base.conditioning, Row(identity, None, inside=False))
     return entries
 
 
 def _side(person: Person, kind: str):
     return person.positive if kind == POSITIVE else person.negative
-
-
-def common_length(lengths: Sequence[int]) -> int | None:
-    """Tokens to which texts are repeated so that they share a batch; None where that would cost
-    more than a run of their own. Core by itself batches texts whose common length is at most four
-    times the shorter."""
-    common = math.lcm(*lengths)
-    return common if common <= CHUNK_LIMIT * min(lengths) else None
-
-
-def _share_length(entries: list) -> None:
-    """Repeat every text to a common length, in place. Cross-attention does not see it."""
-    common = common_length([entry[0].shape[1] for entry in entries])
-    if common:
-        for entry in entries:
-            entry[0] = entry[0].repeat(1, common // entry[0].shape[1], 1)

@@ -12,6 +12,7 @@ from comfy.model_patcher import ModelPatcher
 from torch import nn
 
 from ..core import WeightPatch, merged_weight
+from .dense import CHANGEABLE
 from .factors import Factors, NotLowRankError, factorise
 
 PREFIX = "diffusion_model."
@@ -38,17 +39,21 @@ class LayerChange:
     weight: list[WeightPatch] = field(default_factory=list)
     bias: list[WeightPatch] = field(default_factory=list)
     files: dict[str, None] = field(default_factory=dict)
+    tensors: dict[str, None] = field(default_factory=dict)
+    depends: bool = False
+    """Whether a product was made from the weight as other LoRAs leave it (DoRA)."""
 
     @property
     def layer(self) -> nn.Module:
-        return comfy.utils.get_attr(self.model.model, PREFIX + self.name)
+        return comfy.utils.get_attr(self.model.model, f"{PREFIX}{self.name}".rstrip("."))
 
     def factors(self, max_error: float) -> Factors:
         """As a product. NotLowRankError where there is none within `max_error`."""
         layer = self.layer
         if not isinstance(layer, (nn.Linear, nn.Conv2d)):
             raise NotLowRankError(
-                f"{self.name}: this LoRA changes a {type(layer).__name__} layer, which has no "
+                f"{self.name or ' and '.join(self.tensors)}: this LoRA changes a "
+                f"{type(layer).__name__} layer, which has no "
                 f"product form. Choose method = exact."
             )
         shape, key = layer.weight.shape, f"{PREFIX}{self.name}.weight"
@@ -56,13 +61,22 @@ class LayerChange:
         for index, patch in enumerate(self.weight):
 
             def running(before: int = index) -> torch.Tensor:
+                self.depends = True
                 return self._running("weight", self.weight[:before])
 
             whole = whole.then(factorise(patch, shape, running, key=key, max_error=max_error))
         return whole
 
     def whole(self) -> tuple[torch.Tensor | None, torch.Tensor | None]:
-        """The differences of weight and bias as they are, float32; None for one that stays."""
+        """The differences of weight and bias as they are, float32; None for one that stays.
+        ValueError for a layer of which one person cannot have another than the rest."""
+        layer = self.layer
+        if not isinstance(layer, CHANGEABLE):
+            raise ValueError(
+                f"{self.name or ' and '.join(self.tensors)}: this LoRA changes a "
+                f"{type(layer).__name__}, which one person cannot have for themselves. Load the "
+                f"file for everybody with MultiLoraLoader, or take it out of the prompt."
+            )
         return self._difference("weight", self.weight), self._difference("bias", self.bias)
 
     def _difference(self, kind: str, patches: list[WeightPatch]) -> torch.Tensor | None:
@@ -84,7 +98,7 @@ def layer_changes(model: ModelPatcher, patches: Patches) -> Iterator[LayerChange
     changes: dict[str, LayerChange] = {}
     for key, entries in patches.items():
         text, *more = (key,) if isinstance(key, str) else key
-        name, kind = text[len(PREFIX) :].rsplit(".", 1)
+        name, _, kind = text[len(PREFIX) :].rpartition(".")  # a tensor of no layer has name ""
         offset, function, *_ = (*more, None, None)
         for patch, strength, file in entries:
             if not strength:
@@ -93,6 +107,7 @@ def layer_changes(model: ModelPatcher, patches: Patches) -> Iterator[LayerChange
             into = change.weight if kind == "weight" else change.bias
             into.append(WeightPatch(strength, patch, offset=offset, function=function))
             change.files[file] = None
+            change.tensors[kind] = None
     yield from changes.values()
 
 
@@ -103,3 +118,10 @@ def plain_weight(model: ModelPatcher, key: str) -> torch.Tensor:
     if hasattr(weight, "dequantize"):
         weight = weight.dequantize() if weight.is_quantized else weight
     return weight.detach()
+
+
+def scaled_since(model: ModelPatcher, names: Sequence[str], known: Mapping[str, int]) -> bool:
+    """Whether patches beyond the `known` first of each weight scale one of these layers' weights."""
+    keys = [f"{PREFIX}{name}.weight" for name in names]
+    later = [patch for key in keys for patch in model.patches.get(key, [])[known.get(key, 0) :]]
+    return any(WeightPatch(*patch).model_strength != 1.0 for patch in later)

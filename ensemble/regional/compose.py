@@ -20,11 +20,11 @@ from ..prompt.grammar import BreakPrompt
 from ..prompt.reading import read_prompt
 from ..regions.layout import Layout
 from .changes import LoraPatch, Patches
-from .encode import encode
+from .encode import encode, knows_weights, without_emphasis
 from .families import family_of
-from .patch import Span
-from .people import Method, People, Person, Text
+from .people import Method, People, Person, Text, TextSees
 from .placement import Placement, PlacementRequest, place
+from .rows import Span
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +40,7 @@ class Settings:
     start: float = 0.0
     end: float = 1.0
     skip_missing: bool = False
+    text_sees: TextSees = TextSees.OWN
 
 
 @dataclass
@@ -51,6 +52,10 @@ class Notes:
 
     def say(self, line: str) -> None:
         self.lines.append(line)
+
+    def say_once(self, line: str) -> None:
+        if line not in self.lines:
+            self.say(line)
 
     def warn(self, line: str) -> None:
         log.warning("BreakRegionalPrompt: %s", line)
@@ -109,6 +114,7 @@ def compose(
         method=settings.method,
         base_strength=settings.base_strength,
         span=Span(settings.start, settings.end),
+        text_sees=settings.text_sees,
         notes=tuple(_summary(prompt, people) + notes.lines),
     )
 
@@ -126,7 +132,12 @@ class _Encoder:
     def text(self, clip: CLIP, text: str) -> Text:
         if clip is self.clip and text in self.plain:
             return self.plain[text]
-        encoded = Text(text, encode(clip, text, self.settings.weights, self.family))
+        weights = self.settings.weights
+        if without_emphasis(text, weights) != text and not knows_weights(clip):
+            self.notes.say_once(
+                "This model's text encoder knows no emphasis; brackets and weights are left out."
+            )
+        encoded = Text(text, encode(clip, text, weights, self.family))
         if clip is self.clip:
             self.plain[text] = encoded
         return encoded

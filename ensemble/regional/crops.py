@@ -15,6 +15,7 @@ from ..regions.rect import Rect
 from .build import build, prepare
 from .patch import without_regional
 from .people import People
+from .rows import plain_conditioning
 
 _CONTROL_KEYS = ("control", "control_apply_to_uncond")
 # Entries of conditioning that are pictures of the whole canvas, [..., H, W].
@@ -88,7 +89,7 @@ class CanvasCrop:
         ValueError for an area, which core measures from the corner of the whole latent.
         """
         cropped = []
-        for context, values in conditioning:
+        for context, values in plain_conditioning(conditioning):
             if "area" in values:
                 raise ValueError(
                     "positive or negative holds an area (Conditioning Set Area), which cannot be "

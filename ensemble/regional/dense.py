@@ -13,6 +13,10 @@ Difference = tuple[torch.Tensor | None, torch.Tensor | None]
 """Of a layer's weight and bias; None for one that stays."""
 
 
+CHANGEABLE = (nn.Linear, nn.Conv2d, nn.GroupNorm, nn.LayerNorm)
+"""Layers that `_change` knows."""
+
+
 class DenseChanges(nn.Module):
     """layers: name of the layer -> person index -> difference. A module of tensors, so that memory
     management counts them."""
@@ -65,7 +69,7 @@ def _change(layer: nn.Module, x: torch.Tensor, weight, bias) -> torch.Tensor:
     if isinstance(layer, nn.Linear):
         return F.linear(x, weight, bias)
     if isinstance(layer, nn.Conv2d):
-        return F.conv2d(x, weight, bias, layer.stride, layer.padding, layer.dilation, layer.groups)
+        return layer._conv_forward(x, weight, bias)  # as it pads, see layers.py
     if isinstance(layer, nn.GroupNorm):
         return F.group_norm(x, layer.num_groups, weight, bias, layer.eps)
     if isinstance(layer, nn.LayerNorm):

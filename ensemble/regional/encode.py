@@ -6,8 +6,9 @@ from collections.abc import Mapping
 
 import torch
 from comfy.sd import CLIP
+from comfy.sd1_clip import escape_important, token_weights, unescape_important
 
-from ..prompt.emphasis import Weights, for_comfy
+from ..prompt.emphasis import Weights, check_comfy, for_comfy, parse_a1111
 from .families.family import Family
 
 CHUNK = 77
@@ -19,7 +20,10 @@ def encode(clip: CLIP, text: str, weights: Weights, family: Family) -> list:
     `a1111` encodes without weights, multiplies every token's vector by its weight, and scales the
     chunk back to its mean (AUTOMATIC1111's EmphasisOriginal); other text encoders than CLIP have no
     such form. Raises ValueError for those, and PromptError for brackets that cannot be read.
+    Language models know no weights; they read the words without brackets.
     """
+    if not knows_weights(clip):
+        return clip.encode_from_tokens_scheduled(clip.tokenize(without_emphasis(text, weights)))
     tokens = clip.tokenize(for_comfy(text, weights))
     if weights is not Weights.A1111 or _plain(tokens):
         return clip.encode_from_tokens_scheduled(tokens)
@@ -34,6 +38,24 @@ def encode(clip: CLIP, text: str, weights: Weights, family: Family) -> list:
         [_emphasise(context, tokens, family.clip_channels), values]
         for context, values in conditioning
     ]
+
+
+def knows_weights(clip: CLIP) -> bool:
+    """Whether this text encoder's tokenizer reads `(word:1.5)`. Those of language models (Z-Image,
+    Krea 2, Qwen-Image, Flux.2, …) take it as text, and core says nothing."""
+    return not _plain(clip.tokenize("(word:1.5)"))
+
+
+def without_emphasis(text: str, weights: Weights) -> str:
+    """The words alone, without the brackets and numbers of the chosen reading; `off` takes brackets
+    as text, so they stay. Raises PromptError."""
+    if weights is Weights.OFF:
+        return text
+    if weights is Weights.A1111:
+        return "".join(piece for piece, _ in parse_a1111(text))
+    check_comfy(text)
+    pieces = token_weights(escape_important(text), 1.0)
+    return unescape_important("".join(piece for piece, _ in pieces))
 
 
 def _plain(tokens: dict) -> bool:

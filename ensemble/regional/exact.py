@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
 
+from comfy.patcher_extension import WrappersMP
 from torch import nn
 
 from .layers_by_row import RowPeople, with_adapters_by_row
 from .lifetime import replaced_forwards
-from .patch import Row
+from .rows import BatchRow
 from .stack import AdapterStack
 
 
@@ -21,10 +23,12 @@ class Exact:
     adapters: AdapterStack
     cache: dict = field(default_factory=dict)
 
+    around: ClassVar[str] = WrappersMP.APPLY_MODEL
+
     def clear(self) -> None:
         self.cache = {}
 
-    def run(self, unet: nn.Module, rows: Sequence[Row | None], call, args, options):
+    def run(self, unet: nn.Module, rows: Sequence[BatchRow | None], call, args, options):
         people = tuple(-1 if row is None or row.person is None else row.person for row in rows)
         if people not in self.cache:
             self.cache[people] = RowPeople(people)

@@ -3,10 +3,12 @@ cross-attention."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import torch
+from comfy.patcher_extension import WrappersMP
 from torch import nn
 
 from ..regions.weights import adapter_gates, region_weights
@@ -14,35 +16,38 @@ from .attention import Block, RegionalAttention
 from .families.family import CrossAttentionFamily, Stream
 from .layers import with_adapters
 from .lifetime import replaced_forwards
-from .patch import Row
+from .parts import on_part
 from .region_gate import RegionGate
+from .rows import BatchRow
 from .stack import AdapterStack
+from .texts import Texts
 
 
 @dataclass
 class Fused:
-    """masks `[N,H,W]` over the canvas; contexts: kind of row -> `[1,T,C]` text of each person."""
+    """masks `[N,H,W]` over the canvas."""
 
     family: CrossAttentionFamily
     masks: torch.Tensor
     base_strength: float
-    contexts: Mapping[str, Sequence[torch.Tensor]]
     adapters: AdapterStack
     cache: dict = field(default_factory=dict)
     """Lives for one run: layers of the UNet that runs, K/V of the texts, gates per batch
     structure."""
 
+    around: ClassVar[str] = WrappersMP.DIFFUSION_MODEL
+
     def clear(self) -> None:
         self.cache = {}
 
-    def run(self, unet: nn.Module, rows: Sequence[Row | None], call, args, options):
-        kinds = tuple(row.kind if row else None for row in rows)
-        height, width = args[0].shape[-2:]
+    def run(self, unet: nn.Module, rows: Sequence[BatchRow | None], call, args, options):
         layers, blocks = self._once(("layers", id(unet)), lambda: self._layers_of(unet))
         hooked = any(row.hooked for row in rows if row)
+        texts = tuple(row.texts if row else None for row in rows)
+        place = next((row.canvas, row.part) for row in rows if row)  # the same for all of ours
         gate, attention = self._once(
-            ("rows", id(unet), height, width, kinds, hooked),
-            lambda: self._plan(kinds, height, width, {} if hooked else self._pairs_of(unet)),
+            ("rows", id(unet), place, texts, hooked),
+            lambda: self._plan(texts, *place, {} if hooked else self._pairs_of(unet)),
         )
         gate.options = options
         if hooked:  # keyframes change the layers that made these K and V
@@ -50,6 +55,9 @@ class Fused:
         replace = dict(options.get("patches_replace", {}))
         replace["attn2"] = self._replacements(blocks, attention, replace.get("attn2", {}))
         options["patches_replace"] = replace
+        others = options.get("patches", {}).get("attn2_patch")
+        if others:
+            options["patches"] = {**options["patches"], "attn2_patch": [attention.patch(others)]}
         with replaced_forwards((m, with_adapters(m, s, gate, of)) for m, s, of in layers):
             return call()
 
@@ -77,14 +85,16 @@ class Fused:
     def _pairs_of(self, unet: nn.Module) -> dict:
         return self._once(("pairs", id(unet)), dict)
 
-    def _plan(self, kinds: tuple[str | None, ...], height: int, width: int, pairs: dict):
-        grids = self.family.token_grids(height, width)
+    def _plan(self, texts: tuple[Texts | None, ...], canvas, part, pairs: dict):
+        cut = next(each.regions for each in texts if each)
+        masks = on_part(self.masks if cut is None else cut, canvas, part)
+        grids = self.family.token_grids(*(part[:2] if part else canvas))
         ours = None
-        if not all(kinds):
-            ours = torch.tensor([float(kind is not None) for kind in kinds])
-        gate = RegionGate(adapter_gates(self.masks), grids, ours)
-        weights = region_weights(self.masks, self.base_strength)
-        return gate, RegionalAttention(weights, self.contexts, kinds, grids, pairs)
+        if not all(texts):
+            ours = torch.tensor([float(each is not None) for each in texts])
+        gate = RegionGate(adapter_gates(masks), grids, ours)
+        weights = region_weights(masks, self.base_strength)
+        return gate, RegionalAttention(weights, texts, grids, pairs)
 
     def _replacements(self, blocks: Sequence[Block], attention: RegionalAttention, others: dict):
         """Ours for every block, around whatever somebody else put there (core looks a block up by

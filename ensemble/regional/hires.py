@@ -77,7 +77,7 @@ def enlarge(image: torch.Tensor, upscale_model, width: int, height: int) -> torc
 def refine(
     latent: torch.Tensor, for_tile: ForTile, settings: HiresSettings, ratio: int
 ) -> torch.Tensor:
-    """Sample a LATENT `[B,C,H,W]` at `denoise`, tile by tile; `ratio` is px per latent pixel.
+    """Sample a LATENT `[B,C,H,W]` or `[B,C,1,H,W]` at `denoise`, tile by tile; `ratio` is px per latent pixel.
 
     All tiles see one noise of the whole picture, so they agree where they overlap.
     """
@@ -127,5 +127,14 @@ def hires(
     large = enlarge(colour, upscale_model, width, height)
     if for_tile is None or settings.sampling.denoise == 0.0:
         return large
-    samples = refine(vae.encode(large), for_tile, settings, ratio)
-    return vae.decode(samples)
+    samples = refine(_encoded(vae, large), for_tile, settings, ratio)
+    decoded = vae.decode(samples)
+    return decoded.reshape(-1, *decoded.shape[-3:])  # latents with a time axis give frames
+
+
+def _encoded(vae, pictures: torch.Tensor) -> torch.Tensor:
+    """IMAGE -> LATENT. A video's VAE (Krea 2 and Qwen-Image share Wan's) would take the pictures of
+    a batch for one film."""
+    if vae.latent_dim < 3:
+        return vae.encode(pictures)
+    return torch.cat([vae.encode(picture[None]) for picture in pictures])

@@ -1,7 +1,7 @@
 """A layer's forward in which every row of the batch gets its own person's adapters, and no other's.
 
-Two batched products, `y[row] += up[row] (down[row] x[row])`: the work does not grow with the number
-of people, only with the number of rows.
+Two skinny products, `y[row] += up[row] (down[row] x[row])`, batched in linear layers: the work does not
+grow with the number of people, only with the number of rows.
 """
 
 from __future__ import annotations
@@ -35,6 +35,23 @@ class RowPeople:
             self.cache[key] = None if most == 0 else (
                 index.to(like.device), None if taken.all() else taken.to(like.device, like.dtype),
             )  # fmt: skip
+        return self.cache[key]
+
+    def shares(
+        self, owners: tuple[int, ...], x: torch.Tensor
+    ) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        """For each person here with rows in a LayerStack: the items of x that are theirs, and those
+        rows. Several items in succession may be one batch row (frames)."""
+        key = ("shares", owners, len(x), x.device)
+        if key not in self.cache:
+            frames = len(x) // len(self.people)
+            found = []
+            for who in dict.fromkeys(self.people):
+                mine = [i for i, owner in enumerate(owners) if owner == who]
+                items = [i for i in range(len(x)) if self.people[i // frames] == who]
+                if mine:
+                    found.append(tuple(torch.tensor(t, device=x.device) for t in (items, mine)))
+            self.cache[key] = found
         return self.cache[key]
 
     def of(self, table: torch.Tensor) -> torch.Tensor:
@@ -78,28 +95,13 @@ def _add_linear(layer: nn.Module, stack: LayerStack, rows: RowPeople, x, y) -> t
 
 
 def _add_convolution(layer: nn.Conv2d, stack: LayerStack, rows: RowPeople, x, y) -> torch.Tensor:
-    """x `[B,in,H,W]`, y `[B,out,h,w]`, changed in place."""
-    out = y.contiguous().flatten(2)
+    """x `[B,in,H,W]`, y `[B,out,h,w]`, changed in place. Person by person, since only the layer's
+    own convolution knows how its input is padded, which other nodes change."""
     if stack.gain is not None or stack.bias is not None:
-        last = stack.with_gain_and_bias(layer, out.transpose(1, 2), rows.of)
-        out = last.transpose(1, 2).contiguous()
-    picked = rows.ranks(stack.owners, x)
-    if picked is not None:
-        index, taken = picked
-        z = _down(layer, stack.down.to(x)[index], x)
-        if taken is not None:
-            z *= taken
-        out.baddbmm_(stack.up.to(x)[index].transpose(1, 2), z)
-    return out.view_as(y)
-
-
-def _down(layer: nn.Conv2d, down: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-    """x `[B,in,H,W]` through each row's own kernels `[B,r,in,kh,kw]`: `[B,r,h*w]`."""
-    if layer.kernel_size == (1, 1) and layer.stride == (1, 1):
-        return torch.bmm(down.flatten(2), x.flatten(2))
-    kernels, count = down.flatten(0, 1), x.shape[0]
-    z = F.conv2d(
-        x.reshape(1, -1, *x.shape[2:]), kernels, None, layer.stride, layer.padding,
-        layer.dilation, count,
-    )  # fmt: skip
-    return z.view(count, down.shape[1], -1)
+        last = stack.with_gain_and_bias(layer, y.flatten(2).transpose(1, 2), rows.of)
+        y = last.transpose(1, 2).reshape(y.shape)
+    down, up = stack.down.to(x), stack.up.to(x)
+    for index, mine in rows.shares(stack.owners, x):
+        z = layer._conv_forward(x[index], down[mine], None)
+        y[index] += F.conv2d(z, up[mine].T[:, :, None, None])
+    return y

@@ -12,7 +12,14 @@ from comfy.sd import CLIP
 
 from ..regions.rect import Rect
 from .changes import Patches
-from .patch import WHOLE, Span
+from .rows import WHOLE, Span
+
+
+class TextSees(str, Enum):
+    """The part of the picture that a person's text looks at; the scene's text looks at all."""
+
+    OWN = "own"
+    ALL = "all"
 
 
 class Method(str, Enum):
@@ -59,6 +66,8 @@ class People:
     method: Method = Method.FUSED
     base_strength: float = 0.2
     span: Span = WHOLE
+    text_sees: TextSees = TextSees.OWN
+    """Where text and picture share one attention."""
     notes: tuple[str, ...] = ()
 
     @property

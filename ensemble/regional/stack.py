@@ -3,7 +3,9 @@ counts."""
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import comfy.model_management
 import torch
@@ -63,19 +65,46 @@ def _per_person(people: int, parts, dtype: torch.dtype) -> nn.Parameter | None:
     return _frozen(rows, dtype)
 
 
+class Source(NamedTuple):
+    """What `stack_adapters` made an AdapterStack of; patches: core's name for the model's own."""
+
+    patches: uuid.UUID
+    people: Sequence[Patches]
+    dtype: torch.dtype
+    exact: bool
+
+
 class AdapterStack(nn.Module):
     """LayerStacks by the name of the layer inside the diffusion model.
 
     dense: changes that are no product, which method = exact applies whole. error: the mean relative
-    error of the products that are truncated; 0 where none is.
+    error of the products that are truncated; 0 where none is. source: what it was made of, where
+    it depends on the other patches of the model.
     """
 
-    def __init__(self, layers: Mapping[str, LayerStack], dense: DenseChanges, error: float = 0.0):
+    def __init__(
+        self, layers: Mapping[str, LayerStack], dense: DenseChanges, error: float = 0.0,
+        source: Source | None = None,
+    ):  # fmt: skip
         super().__init__()
         self.names = tuple(layers)
         self.stacks = nn.ModuleList(layers.values())
         self.dense = dense
         self.error = error
+        self.source = source
+
+    def follow(self, model: ModelPatcher) -> None:
+        """Make anew, in place, what depends on the model's other patches, if those are others."""
+        source = self.source
+        if source is not None and source.patches != model.patches_uuid:
+            fresh = stack_adapters(model, source.people, source.dtype, exact=source.exact)
+            for mine, new in zip(self.parameters(), fresh.parameters(), strict=True):
+                mine.data.copy_(new)
+            self.source = fresh.source
+
+    @property
+    def changes_anything(self) -> bool:
+        return bool(self.names or self.dense.layers)
 
     def items(self):
         return zip(self.names, self.stacks, strict=True)
@@ -91,6 +120,7 @@ def stack_adapters(
     """
     products: dict[str, list[tuple[int, Factors]]] = {}
     dense: dict[str, dict] = {}
+    depends = False
     for who, patches in enumerate(people):
         for change in layer_changes(model, patches):
             try:
@@ -100,11 +130,12 @@ def stack_adapters(
                 if not exact:
                     raise NotLowRankError(f"{_whose(who, change)}: {error}") from error
                 dense.setdefault(change.name, {})[who] = change.whole()
+            depends = depends or change.depends
     errors = [f.error for parts in products.values() for _, f in parts if f.error > 0]
     layers = {name: LayerStack(len(people), parts, dtype) for name, parts in products.items()}
-    return AdapterStack(
-        layers, DenseChanges(dense, dtype), sum(errors) / len(errors) if errors else 0.0
-    )
+    source = Source(model.patches_uuid, people, dtype, exact) if depends else None
+    error = sum(errors) / len(errors) if errors else 0.0
+    return AdapterStack(layers, DenseChanges(dense, dtype), error, source)
 
 
 def _whose(who: int, change: LayerChange) -> str:
@@ -119,3 +150,8 @@ def as_patcher(module: nn.Module) -> ModelPatcher:
         load_device=comfy.model_management.get_torch_device(),
         offload_device=comfy.model_management.unet_offload_device(),
     )
+
+
+def compute_dtype(model: ModelPatcher) -> torch.dtype:
+    """The type activations have inside the model; adapters are kept in it, never in fp8."""
+    return model.model.manual_cast_dtype or model.model.get_dtype()

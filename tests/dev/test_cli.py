@@ -32,7 +32,7 @@ def test_where_prints_one_json_object_and_nothing_else():
     ("arguments", "says"),
     [
         (["bench", "nonsense"], "no benchmark is called 'nonsense'"),
-        (["demo", "nonsense"], "workflows"),
+        (["demo", "nonsense"], "example_workflows"),
         (["demo", "--checkpoint", "nonsense.safetensors"], "nonsense.safetensors is not a file"),
         (["serve", "--port", "99999"], "port 99999 is taken or none"),
         (["recipe", "nonsense.txt"], "nonsense.txt is not a file"),

@@ -3,13 +3,13 @@
 import pytest
 import torch
 
-from dolls.compact import Compact
 from dolls.networks.autoencoder import Autoencoder
 from dolls.networks.text import TextEncoder
 from dolls.networks.unet import ControlNet, UNet, is_tied, lora_layers
-from dolls.world import IDENTITIES
+from dolls.weights import Note, Part, Parts
 
-LORAS = (0, 3)
+LORAS = (1, 4)
+RANK = 3
 
 
 def filled(net: torch.nn.Module, generator: torch.Generator) -> torch.nn.Module:
@@ -17,7 +17,7 @@ def filled(net: torch.nn.Module, generator: torch.Generator) -> torch.nn.Module:
     can hold them."""
     with torch.no_grad():
         for parameter in net.parameters():
-            moved = torch.randn(parameter.shape, generator=generator) * 0.02
+            moved = torch.randn(parameter.shape, generator=generator) * 0.05
             parameter.copy_((parameter + moved).half().float())
     return net.eval()
 
@@ -41,19 +41,33 @@ def nets() -> dict[str, torch.nn.Module]:
 
 
 @pytest.fixture(scope="session")
-def compact(nets) -> Compact:
-    """All of it, and LoRAs of two identities."""
+def factors(nets) -> dict[str, torch.Tensor]:
+    """A LoRA of every layer that one may touch."""
     generator = torch.Generator().manual_seed(2)
-    parts = {name: net.state_dict() for name, net in nets.items()}
-    parts["control"] = {key: v for key, v in parts["control"].items() if not is_tied(key)}
-    for i in LORAS:
-        parts[f"lora.{i}"] = {
-            f"{name}.{ab}": (torch.randn(shape, generator=generator) * 0.1).half().float()
-            for name, layer in lora_layers(nets["unet"])
-            for ab, shape in (
-                ("a", (8, *layer.a.shape[1:])),
-                ("b", (layer.b.shape[0], 8, *layer.b.shape[2:])),
-            )
-        }
-    assert max(LORAS) < len(IDENTITIES)
-    return Compact(parts, {"vae": 1.5}, {"vae": 3}, ("vae",))
+    return {
+        f"{name}.{ab}": (torch.randn(shape, generator=generator) * 0.1).half().float()
+        for name, layer in lora_layers(nets["unet"])
+        for ab, shape in (("a", (RANK, layer.in_features)), ("b", (layer.out_features, RANK)))
+    }
+
+
+@pytest.fixture
+def with_lora(nets, factors):
+    """The narrow UNet with that LoRA in it, for a while."""
+    layers = list(lora_layers(nets["unet"]))
+    for name, layer in layers:
+        layer.add_lora(RANK, torch.Generator())
+        for ab, parameter in zip("ab", layer.lora(), strict=True):
+            parameter.data.copy_(factors[f"{name}.{ab}"])
+    yield nets["unet"]
+    for _, layer in layers:
+        layer.remove_lora()
+
+
+@pytest.fixture(scope="session")
+def parts(nets, factors) -> Parts:
+    """All of it, and LoRAs of two identities."""
+    states = {name: net.state_dict() for name, net in nets.items()}
+    states["control"] = {key: v for key, v in states["control"].items() if not is_tied(key)}
+    states |= {f"lora_{i}": factors for i in LORAS}
+    return {name: Part(state, Note(3, 48, 1.5, name == "vae")) for name, state in states.items()}

@@ -5,10 +5,11 @@ import torch
 import torch.nn.functional as F
 
 from dolls.export import text_checkpoint
-from dolls.networks.factors import Low, LowConv, multiply_out
-from dolls.networks.layers import Norm
+from dolls.networks.layers import Context, Norm
+from dolls.networks.layout import whole
 from dolls.networks.sampler import alphas_cumprod, ddim
-from dolls.networks.unet import timestep_embedding
+from dolls.networks.text import SHORT
+from dolls.networks.unet import ControlNet, timestep_embedding
 from dolls.training.batches import region_weights
 from dolls.world.words import END, LENGTH, START, VOCABULARY, tokens
 
@@ -75,26 +76,8 @@ def test_a_word_knows_the_three_before_it(text):
     assert changed.nonzero().flatten().tolist() == [5, 6, 7, 8]
 
 
-@pytest.mark.parametrize("layer", [Low(24, 40, 5), Low(24, 40, 5, conv=True, bias=False)])
-def test_low_multiplied_out_is_the_same(layer):
-    weights = multiply_out({f"x.{key}": value for key, value in layer.state_dict().items()})
-    x = torch.randn(2, 24, 6, 6) if layer.a.ndim == 4 else torch.randn(2, 7, 24)
-    f = F.conv2d if layer.a.ndim == 4 else F.linear
-    theirs = f(x, weights["x.weight"], weights.get("x.bias"))
-    assert close(layer(x), theirs, 1e-4)
-
-
-@pytest.mark.parametrize("stride", [1, 2])
-def test_low_conv_multiplied_out_is_the_same(stride):
-    layer = LowConv(24, 40, 7, stride)
-    weights = multiply_out({f"x.{key}": value for key, value in layer.state_dict().items()})
-    x = torch.randn(2, 24, 9, 12)
-    theirs = F.conv2d(x, weights["x.weight"], weights["x.bias"], stride, 1)
-    assert close(layer(x), theirs, 1e-4)
-
-
 def test_norm_is_group_norm_and_keeps_its_type_under_autocast():
-    norm = Norm(64)
+    norm = Norm(whole(64))
     torch.nn.init.normal_(norm.weight)
     x = torch.randn(2, 64, 5, 5)
     theirs = F.group_norm(x, 32, norm.weight, norm.bias)
@@ -117,32 +100,42 @@ def test_schedule_and_time_are_core_comfyuis():
     assert torch.allclose(timestep_embedding(t), core(t, 320), atol=1e-5)
 
 
+def test_a_short_text_in_two_pieces_is_the_whole_one(text):
+    """The longest that a person needs: behind it stands what stands behind every other."""
+    long = "a woman with short blonde hair and a orange striped shirt, orange skirt, blue hat, "
+    long += "glasses, pale skin, arms crossed, night city"
+    ids = torch.tensor([[tokens(each) for each in ("", "a man, beach", long)]])
+    assert len(long.replace(",", " ,").split()) == SHORT - 4
+    ctx = text.context(ids, torch.ones(1, 3, 2, 2))
+    assert ctx.text.shape[2] == SHORT
+    whole_text = torch.cat([ctx.text, ctx.tail.expand(1, 3, -1, -1)], 2)
+    assert close(whole_text, text(ids), 1e-5)
+
+
 def test_regions_with_the_same_text_are_no_regions(nets, text):
     """However weights that sum to 1 blend equal texts."""
     x, t = torch.randn(1, 4, 8, 12), torch.tensor([300])
-    one = text(torch.tensor([tokens("a man, beach")]))
+    one = torch.tensor([[tokens("a man, beach")]])
     boxes = torch.tensor([[[0.1, 0.1, 0.4, 0.9], [0.5, 0.2, 0.9, 1.0], [0.0, 0.0, 0.0, 0.0]]])
     weights = region_weights(boxes, 8, 12, grow=0.05, base=0.2)
     with torch.no_grad():
-        plain = nets["unet"](x, t, (one, None))
-        blended = nets["unet"](x, t, (one[:, None].expand(-1, 4, -1, -1), weights))
+        plain = nets["unet"](x, t, text.context(one))
+        blended = nets["unet"](x, t, text.context(one.expand(-1, 4, -1), weights))
     assert close(blended, plain, 1e-3)
 
 
 def test_a_control_net_that_starts_changes_nothing_and_one_that_learnt_does(nets, text):
-    from dolls.networks.unet import ControlNet
-
     fresh = ControlNet()
     fresh.start_from(nets["unet"].state_dict())
     x, t, hint = torch.randn(1, 4, 8, 8), torch.tensor([300]), torch.rand(1, 3, 64, 64)
-    ctx = (text(torch.tensor([tokens("a man")])), None)
+    ctx = text.context(torch.tensor([[tokens("a man")]]))
     with torch.no_grad():
         plain = nets["unet"](x, t, ctx)
         assert torch.equal(nets["unet"](x, t, ctx, fresh(x, hint, t, ctx)), plain)
         assert not close(nets["unet"](x, t, ctx, nets["control"](x, hint, t, ctx)), plain, 0.01)
 
 
-def test_the_sampler_goes_where_a_perfect_denoiser_points(text):
+def test_the_sampler_goes_where_a_perfect_denoiser_points():
     """The noise that leads to one given latent, predicted exactly, ends at that latent."""
     target = torch.randn(1, 4, 4, 4)
     kept = alphas_cumprod("cpu")
@@ -151,6 +144,6 @@ def test_the_sampler_goes_where_a_perfect_denoiser_points(text):
         a = kept[t][:, None, None, None]
         return (x - a.sqrt() * target) / (1 - a).sqrt()
 
-    ctx = (torch.zeros(1, 77, 768), None)
-    found = ddim(perfect, ctx, torch.zeros(1, 77, 768), (4, 4), steps=5, cfg=3.0)
+    ctx = Context(torch.zeros(1, 1, 77, 768), torch.zeros(0, 768))
+    found = ddim(perfect, ctx, ctx, (4, 4), steps=5, cfg=3.0)
     assert close(found, target, 1e-3)

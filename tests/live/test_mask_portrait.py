@@ -86,7 +86,7 @@ def test_the_bundled_workflow_runs_on_small_models(server, astronaut):
     server.upload(astronaut, "astronaut.png")
     known = server.object_info()
     table = json.loads((ROOT / "dev" / "demo.json").read_text(encoding="utf-8"))
-    workflow = read_graph(ROOT / "workflows" / "api" / "masked_portrait.json")
+    workflow = read_graph(ROOT / "example_workflows" / "api" / "masked_portrait.json")
     graph, _ = fit(workflow, known, table, Wishes(steps=2, size=(192, 192), quick=True))
     graph["mask"]["inputs"]["dilate"] = "-2"
     result = server.run(graph)
@@ -122,7 +122,7 @@ def inpainting(server) -> Iterator[tuple[str, str]]:
 def test_an_inpainting_checkpoint_sees_what_is_kept(server, astronaut, inpainting):
     server.upload(astronaut, "astronaut.png")
     table = json.loads((ROOT / "dev" / "demo.json").read_text(encoding="utf-8"))
-    workflow = read_graph(ROOT / "workflows" / "api" / "masked_portrait.json")
+    workflow = read_graph(ROOT / "example_workflows" / "api" / "masked_portrait.json")
     wishes = Wishes(steps=2, size=(128, 128), quick=True)
     graph, _ = fit(workflow, server.object_info(), table, wishes)
     graph["mask"]["inputs"].update(dilate="-2", feather="4")
@@ -138,7 +138,7 @@ def test_an_inpainting_checkpoint_sees_what_is_kept(server, astronaut, inpaintin
 
 
 def test_the_workflow_asks_for_what_is_documented():
-    graph = read_graph(ROOT / "workflows" / "api" / "masked_portrait.json")
+    graph = read_graph(ROOT / "example_workflows" / "api" / "masked_portrait.json")
     mask = graph["mask"]["inputs"]
     assert (mask["words"], mask["negative"]) == ("foreground", "clothes")
     assert (mask["invert"], mask["dilate"]) == (True, "-20")

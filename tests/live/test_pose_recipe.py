@@ -1,4 +1,4 @@
-"""workflows/api/multi_person.json as shipped, on small models: every kind of pose it can be given."""
+"""example_workflows/api/multi_person.json as shipped, on small models: every kind of pose it can be given."""
 
 import importlib.util
 import json
@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 
 def shipped(name: str) -> dict:
     """A shipped graph; only file names, the length of sampling and the finishing are changed."""
-    graph = json.loads((ROOT / "workflows" / "api" / f"{name}.json").read_text("utf-8"))
+    graph = json.loads((ROOT / "example_workflows" / "api" / f"{name}.json").read_text("utf-8"))
     graph["checkpoint"]["inputs"]["ckpt_name"] = "small_sd15.safetensors"
     if "controlnet" in graph:
         graph["controlnet"]["inputs"]["control_net_name"] = "small_openpose.safetensors"
@@ -127,7 +127,9 @@ def test_with_every_stage_that_is_shipped_switched_on(server):
     from dev.demo import TABLE
     from dev.graphs import Wishes, fit
 
-    graph = json.loads((ROOT / "workflows" / "api" / "multi_person.json").read_text("utf-8"))
+    graph = json.loads(
+        (ROOT / "example_workflows" / "api" / "multi_person.json").read_text("utf-8")
+    )
     table = json.loads(TABLE.read_text(encoding="utf-8"))
     wishes = Wishes(steps=2, size=(192, 128), quick=True)
     graph, _ = fit(graph, server.object_info(), table, wishes)

@@ -24,7 +24,7 @@ def client(server, tmp_path):
     graph, _ = fit(read_graph(WORKFLOWS / "multi_person.json"), server.object_info(), table, wishes)
     for stage in ("super_resolution", "hires_fix", "inpaint_faces"):
         graph[f"finish:{stage}"]["inputs"]["switch"] = False
-    folder = tmp_path / "workflows" / "api"
+    folder = tmp_path / "example_workflows" / "api"
     folder.mkdir(parents=True)
 
     def run(lora: str, width: int = 128) -> subprocess.CompletedProcess[str]:

@@ -213,6 +213,7 @@ def test_the_editor_turns_the_workflow_back_into_the_graph(machine):
             args=["--no-sandbox", "--disable-background-networking"],
         )
         page = browser.new_page()
+        page.set_default_timeout(120_000)  # a busy machine takes a minute
         page.goto(machine.url)
         page.wait_for_function("window.app && window.app.graph && window.app.canvas")
         page.wait_for_timeout(2000)

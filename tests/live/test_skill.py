@@ -27,38 +27,41 @@ def execute(code: str, url: str, folder: Path) -> subprocess.CompletedProcess[st
 
 
 @pytest.fixture
-def install(server, tmp_path) -> Path:
-    """A ComfyUI folder as far as the examples look into it: multi_person, made small."""
+def small(server, tmp_path) -> Path:
+    """A folder with multi_person made small."""
     table = json.loads(TABLE.read_text(encoding="utf-8"))
     wishes = Wishes(size=(128, 64), steps=1, quick=True)
     graph, _ = fit(read_graph(WORKFLOWS / "multi_person.json"), server.object_info(), table, wishes)
     for stage in ("super_resolution", "hires_fix", "inpaint_faces"):
         graph[f"finish:{stage}"]["inputs"]["switch"] = False
-    folder = tmp_path / "custom_nodes" / "ensemble-portraits" / "workflows" / "api"
-    folder.mkdir(parents=True)
-    (folder / "multi_person.json").write_text(json.dumps(graph))
+    (tmp_path / "small.json").write_text(json.dumps(graph))
     return tmp_path
 
 
-def test_two_people_are_checked_and_painted(server, install):
-    missing = execute(FIRST, server.url, install)
+def test_two_people_are_checked_and_painted(server, small):
+    missing = execute(FIRST, server.url, small)
     assert missing.returncode == 1 and "'nearest': [" in missing.stderr
     code = FIRST.replace("lora:ann:", "lora:ohwx_first:").replace("lora:ben:", "lora:ohwx_second:")
-    done = execute(code, server.url, install)
+    # What is fetched must be the graph; what is queued is that one, made small.
+    fetched = 'graph["text"]["inputs"]["value"] = text'
+    assert fetched in code
+    swap = "assert graph['save']; graph = json.load(open('small.json'))"
+    code = code.replace(fetched, f"{swap}\n{fetched}")
+    done = execute(code, server.url, small)
     assert "multi_person_0" in done.stdout, done.stderr
 
 
-def test_a_hosted_prompt_becomes_a_graph(server, install):
+def test_a_hosted_prompt_becomes_a_graph(server, small):
     code = SECOND.replace('{"text": text,', f'{{"text": text, {SMALL},')
     assert SMALL in code
-    done = execute(code, server.url, install)
+    done = execute(code, server.url, small)
     assert ".png" in done.stdout, done.stderr
 
 
-def test_a_job_is_one_job(api_server, install):
+def test_a_job_is_one_job(api_server, small):
     code = THIRD.replace('"skip_missing": True', f'"skip_missing": True, {SMALL}')
     assert SMALL in code
-    done = execute(code, api_server.url, install)
+    done = execute(code, api_server.url, small)
     assert done.stdout.startswith("success ['http"), done.stderr
 
 

@@ -12,7 +12,7 @@ STAGES = ("super_resolution", "hires_fix", "inpaint_faces", "film_grain")
 
 def workflow() -> dict:
     """multi_person on the small models: two steps, no finishing, its text still linked in."""
-    graph = json.loads((ROOT / "workflows" / "api" / "multi_person.json").read_text())
+    graph = json.loads((ROOT / "example_workflows" / "api" / "multi_person.json").read_text())
     graph["text"]["inputs"]["value"] = "a park BREAK BREAK a woman <lora:live_stale:1> BREAK a man"
     graph["checkpoint"]["inputs"]["ckpt_name"] = "small_sd15.safetensors"
     graph["controlnet"]["inputs"]["control_net_name"] = "small_openpose.safetensors"

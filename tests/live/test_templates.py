@@ -97,6 +97,7 @@ def page(server):
             args=["--no-sandbox", "--disable-background-networking"],
         )
         page = browser.new_page()
+        page.set_default_timeout(120_000)  # a busy machine takes a minute
         page.goto(server.url)
         page.wait_for_function("window.app && window.app.graph && window.app.canvas")
         page.wait_for_timeout(2000)

@@ -1,6 +1,7 @@
-"""Makes `import tiny` work under pytest's importlib mode."""
+"""Makes `import tiny` and `import small` work under pytest's importlib mode."""
 
 import sys
 from pathlib import Path
 
-sys.path.append(str(Path(__file__).resolve().parent))
+HERE = Path(__file__).resolve().parent
+sys.path += [str(HERE), str(HERE / "joint")]

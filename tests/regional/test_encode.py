@@ -6,6 +6,7 @@ import pytest
 import torch
 from ensemble_portraits.ensemble.prompt.emphasis import Weights
 from ensemble_portraits.ensemble.regional.encode import emphasis, encode
+from ensemble_portraits.ensemble.regional.families import OTHER
 from ensemble_portraits.ensemble.regional.families.unet import STABLE_DIFFUSION
 
 
@@ -89,3 +90,47 @@ def test_other_text_encoders_are_named():
 
     with pytest.raises(ValueError, match=r"t5xxl.*weights = comfy"):
         encode(Other(), "(x:1.2)", Weights.A1111, STABLE_DIFFUSION)  # type: ignore[arg-type]
+
+
+class WordsOnly:
+    """A CLIP of core with its real tokenizer, which hands out what it would have encoded."""
+
+    def __init__(self, tokenizer):
+        self.tokenizer = tokenizer
+
+    def tokenize(self, text: str) -> dict:
+        return self.tokenizer.tokenize_with_weights(text, False)
+
+    def encode_from_tokens_scheduled(self, tokens: dict) -> list:
+        (chunks,) = tokens.values()
+        return [[[token[0] for token in chunks[0]], {}]]
+
+
+@pytest.fixture(scope="module", params=["z_image", "qwen_image", "krea2", "flux2_klein"])
+def language_model(request):
+    import comfy.text_encoders.flux
+    import comfy.text_encoders.krea2
+    import comfy.text_encoders.qwen_image
+    import comfy.text_encoders.z_image
+
+    kind = {
+        "z_image": comfy.text_encoders.z_image.ZImageTokenizer,
+        "qwen_image": comfy.text_encoders.qwen_image.QwenImageTokenizer,
+        "krea2": comfy.text_encoders.krea2.Krea2Tokenizer,
+        "flux2_klein": comfy.text_encoders.flux.KleinTokenizer,
+    }[request.param]
+    return WordsOnly(kind())
+
+
+@pytest.mark.parametrize(("weights", "text", "words"), [
+    (Weights.A1111, "a (red:1.3) [big] ((hat))", "a red big hat"),
+    (Weights.A1111, r"a \(red:1.3\) hat", "a (red:1.3) hat"),
+    (Weights.COMFY, "a (red:1.3) [big] ((hat))", "a red [big] hat"),
+    (Weights.COMFY, r"a \(red\) (hat: blue)", "a (red) hat: blue"),
+    (Weights.OFF, "a (red:1.3) hat", "a (red:1.3) hat"),
+    (Weights.A1111, "a red hat", "a red hat"),
+])  # fmt: skip
+def test_language_models_read_the_words_without_brackets(language_model, weights, text, words):
+    """Core's tokenizers of these models take brackets as text, without a word about it."""
+    wanted = language_model.encode_from_tokens_scheduled(language_model.tokenize(words))
+    assert encode(language_model, text, weights, OTHER) == wanted

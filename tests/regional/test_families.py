@@ -47,7 +47,7 @@ def test_layers_get_what_their_stream_says(config, family):
         tiny.sample(model, text, text, steps=1, size=(7, 13))
     grids = family.token_grids(7, 13)
     streams = {name: family.stream(name) for name in seen}
-    assert set(streams.values()) == set(Stream)
+    assert set(streams.values()) == {Stream.IMAGE, Stream.TEXT, Stream.VECTOR}
     for name, shape in seen.items():
         if streams[name] is Stream.VECTOR:
             assert len(shape) == 2, name
@@ -89,9 +89,26 @@ def test_a_new_family_is_one_entry(monkeypatch):
     people = tiny.people(model, [{}, {}], tiny.columns(2), tokens=[77, 154, 77])
     ready = prepare(people)
     assert ready.method is Method.EXACT
-    assert ready.notes == ("SDXL has no separate cross-attention, so method = exact is used.",)
+    assert ready.notes == (
+        "SDXL is not a model that method = fused knows, so method = exact is used.",
+    )
     # It does not say that its texts may be repeated.
     assert {entry[0].shape[1] for entry in build(people, ready).positive} == {77, 154}
+
+
+def test_a_layer_that_works_before_sampling_is_refused(monkeypatch):
+    """Anima's text adapter: a LoRA there would do nothing, without a word about it."""
+    monkeypatch.setattr(families, "FAMILIES", (UNet(name="cousin", unreached=r"time_embed\."),))
+    model = tiny.model()
+    for layers, refused in ((tiny.EVERYTHING, True), (tiny.ATTENTION, False)):
+        for method in Method:
+            state = tiny.lora(model, 1, layers=layers)
+            people = tiny.people(model, [state], torch.ones(1, 64, 96), method=method)
+            if refused:
+                with pytest.raises(ValueError, match=r"time_embed.0.*2 such.*MultiLoraLoader"):
+                    prepare(people)
+            else:
+                assert prepare(people).method is method
 
 
 def test_an_entry_with_cross_attention_runs_fused(monkeypatch):

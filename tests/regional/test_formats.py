@@ -57,6 +57,10 @@ def state(model, kind: str, layers: str = tiny.ATTENTION) -> dict:
             out[f"{base}.diff"] = normal(*weight.shape, size=scale)
         elif kind == "bias":
             out[f"{base}.diff_b"] = normal(rows, size=0.1)
+        elif kind == "set":
+            out[f"{base}.set_weight"] = weight + normal(*weight.shape, size=scale / 2)
+        elif kind == "set bias":
+            out[f"diffusion_model.{name[:-7]}.bias.set_weight"] = normal(rows, size=0.1)
         else:
             out[f"{base}.lora_down.weight"] = normal(3, *weight.shape[1:], size=scale)
             out[f"{base}.lora_up.weight"] = normal(rows, 3, *[1] * (weight.ndim - 2))
@@ -88,6 +92,7 @@ BIASED = r"(attn\d\.to_out\.0|ff\.net\.(0\.proj|2)|proj_in|proj_out)\.weight$"
 @pytest.mark.parametrize(("kind", "layers"), [
     ("lora", tiny.EVERYTHING), ("tucker", CONVOLUTIONS), ("loha", tiny.ATTENTION),
     ("lokr", tiny.ATTENTION), ("dora_out", tiny.EVERYTHING), ("bias", BIASED),
+    ("set", tiny.ATTENTION), ("set bias", BIASED),
     ("diff", tiny.EVERYTHING), ("dora_in", tiny.ATTENTION),  # these layers' rank is below the limit
 ])  # fmt: skip
 def test_formats_with_a_product_form(model, kind, layers, method):

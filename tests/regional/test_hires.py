@@ -25,8 +25,8 @@ from ensemble_portraits.ensemble.regional.hires import (
     refine,
     target_size,
 )
-from ensemble_portraits.ensemble.regional.patch import KEY
 from ensemble_portraits.ensemble.regional.people import Method
+from ensemble_portraits.ensemble.regional.rows import KEY
 from ensemble_portraits.ensemble.regional.sampling import SamplingSettings
 from ensemble_portraits.ensemble.regional.tiles import cover, spans, tiled
 from ensemble_portraits.ensemble.regions.rect import Rect

@@ -103,7 +103,7 @@ def test_an_interrupted_run(model, states, method, step):
 def test_the_caches_of_a_run_end_with_it(model, states, method):
     people = tiny.people(model, states, tiny.columns(2), method=method)
     run = build(people)
-    patch = run.model.wrappers[WrappersMP.DIFFUSION_MODEL][KEY][0].__self__
+    patch = run.model.wrappers[WrappersMP.CALC_COND_BATCH][KEY][0].__self__
     seen = []
     run.model.add_callback(CallbacksMP.ON_PRE_RUN, lambda p: seen.append(dict(patch.forward.cache)))
     tiny.sample(*run[:3])

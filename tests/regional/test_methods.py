@@ -202,7 +202,7 @@ def test_cond_and_uncond_apart_give_the_same(model, states, monkeypatch):
 @pytest.mark.parametrize(("start", "end"), [(0.4, 1.0), (0.0, 0.5), (0.3, 0.7)])
 def test_people_act_only_in_their_span(model, states, method, start, end):
     """The run equals one that switches by hand between the regional and the plain model."""
-    from ensemble_portraits.ensemble.regional.patch import Span
+    from ensemble_portraits.ensemble.regional.rows import Span
 
     whole = tiny.people(model, states[:2], tiny.columns(2), method=method)
     spanned = dataclasses.replace(whole, span=Span(start, end))
@@ -254,7 +254,7 @@ def test_pooled_vectors_of_sdxl():
 
 @pytest.mark.parametrize("method", METHODS)
 def test_before_the_span_the_pooled_vector_is_the_scenes(method):
-    from ensemble_portraits.ensemble.regional.patch import Span
+    from ensemble_portraits.ensemble.regional.rows import Span
 
     model = tiny.model(tiny.SDXL)
     people = tiny.people(

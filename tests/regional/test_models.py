@@ -1,10 +1,9 @@
-"""Models in other weight types, loaded in part, or without cross-attention."""
+"""Models in other weight types, or loaded in part."""
 
 import comfy.hooks
 import comfy.model_management
 import comfy.ops
 import comfy.sample
-import comfy.supported_models
 import pytest
 import tiny
 import torch
@@ -72,32 +71,3 @@ def test_a_model_that_is_loaded_in_part(model, states, method, monkeypatch):
     assert max(parts) > 0
     assert tiny.relative(part, whole) < TOLERANCE
     assert not wrapped(model)
-
-
-def test_a_model_without_cross_attention_gets_exact_and_says_so():
-    """Flux: joint attention. Against core's hooks, as on a UNet."""
-    config = {
-        "image_model": "flux", "in_channels": 16, "out_channels": 16, "vec_in_dim": 64,
-        "context_in_dim": 96, "hidden_size": 128, "mlp_ratio": 2.0, "num_heads": 2, "depth": 1,
-        "depth_single_blocks": 1, "axes_dim": [16, 24, 24], "theta": 10000, "patch_size": 2,
-        "qkv_bias": True, "guidance_embed": False, "txt_ids_dims": [],
-    }  # fmt: skip
-    parts = comfy.supported_models.Flux(dict(config))
-    parts.unet_config["dtype"] = torch.float32
-    parts.set_inference_dtype(torch.float32, None)
-    inner = parts.get_model({}, "", device=tiny.CPU)
-    generator = torch.Generator().manual_seed(0)
-    for name, p in inner.diffusion_model.named_parameters():
-        scale = 1 / p[0].numel() ** 0.5 if p.ndim > 1 else 0.0
-        p.data = torch.randn(p.shape, generator=generator) * scale + (1.0 if "scale" in name else 0)
-    model = ModelPatcher(inner, load_device=tiny.CPU, offload_device=tiny.CPU)
-    states = [
-        tiny.lora(model, 1 + i, layers=r"(qkv|proj|mlp\.\d|linear\d|lin)\.weight$")
-        for i in range(2)
-    ]
-    people = tiny.people(model, states, tiny.columns(2), pooled=64)
-    run = build(people)
-    assert any("method = exact" in note for note in run.notes)
-    sampling = {"latent": torch.zeros(1, 16, 8, 12), "cfg": 2.0}
-    wanted = tiny.sample(*tiny.core_hooks(people, states), **sampling)
-    assert tiny.relative(tiny.sample(*run[:3], **sampling), wanted) < TOLERANCE

@@ -11,8 +11,6 @@ import comfy.supported_models
 import pytest
 import tiny
 import torch
-from comfy.cldm.cldm import ControlNet as ControlModel
-from comfy.controlnet import ControlNet
 from comfy.ldm.modules.attention import optimized_attention
 from ensemble_portraits.ensemble.regional.build import build
 from ensemble_portraits.ensemble.regional.people import Method
@@ -203,29 +201,7 @@ def test_a_hook_whose_strength_changes_in_the_run(model, states, method):
 def test_a_controlnet(model, states, method):
     """One person everywhere with a ControlNet on our conditioning, against core with the merged LoRA.
     The base's and the person's text are equal here: fused shows the ControlNet the base's."""
-    keys = (
-        "image_size",
-        "in_channels",
-        "model_channels",
-        "num_res_blocks",
-        "channel_mult",
-        "transformer_depth",
-        "transformer_depth_middle",
-        "context_dim",
-        "num_heads",
-        "num_head_channels",
-        "use_spatial_transformer",
-        "use_linear_in_transformer",
-        "legacy",
-    )
-    config = {k: tiny.SD15[k] for k in keys}
-    net = ControlModel(
-        **config, hint_channels=3, operations=comfy.ops.disable_weight_init, dtype=torch.float32
-    )
-    generator = torch.Generator().manual_seed(3)
-    for parameter in net.parameters():
-        parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.05)
-    control = ControlNet(net, load_device=tiny.CPU)
+    control, generator = tiny.control(), torch.Generator().manual_seed(4)
     hint = torch.rand(1, 3, 64, 96, generator=generator)
 
     def controlled(conditioning):

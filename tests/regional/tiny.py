@@ -5,10 +5,15 @@ import re
 
 import comfy.hooks
 import comfy.lora
+import comfy.ops
 import comfy.sample
 import comfy.supported_models
 import comfy.utils
 import torch
+from comfy.cldm.cldm import ControlNet as ControlModel
+from comfy.controlnet import ControlNet
+from comfy.gligen import GatedSelfAttentionDense, Gligen, PositionNet
+from comfy.ldm.modules.attention import BasicTransformerBlock
 from comfy.model_patcher import ModelPatcher
 from ensemble_portraits.ensemble.regional.changes import LoraPatch, Patches
 from ensemble_portraits.ensemble.regional.people import Method, People, Person, Text
@@ -36,6 +41,14 @@ SD15 = {
     "use_temporal_attention": False,
     "use_temporal_resblock": False,
 }
+DEEP = {
+    **SD15,
+    "num_res_blocks": [1, 1, 1],
+    "channel_mult": [1, 2, 4],
+    "transformer_depth": [1, 1, 1],
+    "transformer_depth_output": [1] * 6,
+}
+"""Three levels, as deep as attention has to be for its errors to matter."""
 SDXL = {
     **SD15,
     "model_channels": 64,
@@ -104,6 +117,50 @@ def parsed(patcher: ModelPatcher, state: dict) -> dict:
 
 def person_patches(patcher: ModelPatcher, state: dict, strength: float = 1.0) -> Patches:
     return {k: (LoraPatch(v, strength),) for k, v in parsed(patcher, state).items()}
+
+
+def merged(patcher: ModelPatcher, *states: dict, strength: float = 1.0) -> ModelPatcher:
+    """As a chain of core's LoraLoaders."""
+    clone = patcher.clone()
+    for state in states:
+        clone.add_patches(parsed(patcher, state), strength)
+    return clone
+
+
+def control() -> ControlNet:
+    """A ControlNet of the shape of SD15, without a hint."""
+    keys = (
+        "image_size", "in_channels", "model_channels", "num_res_blocks", "channel_mult",
+        "transformer_depth", "transformer_depth_middle", "context_dim", "num_heads",
+        "num_head_channels", "use_spatial_transformer", "use_linear_in_transformer", "legacy",
+    )  # fmt: skip
+    net = ControlModel(
+        **{k: SD15[k] for k in keys}, hint_channels=3, operations=comfy.ops.disable_weight_init,
+        dtype=torch.float32,
+    )  # fmt: skip
+    generator = torch.Generator().manual_seed(3)
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.05)
+    return ControlNet(net, load_device=CPU)
+
+
+def gligen() -> ModelPatcher:
+    """GLIGEN's gated attention for every transformer block of SD15, in the order they run."""
+    net = model().model.diffusion_model
+    widths = [
+        block.norm1.normalized_shape[0]
+        for part in (net.input_blocks, net.middle_block, net.output_blocks)
+        for block in part.modules()
+        if isinstance(block, BasicTransformerBlock)
+    ]
+    gated = [GatedSelfAttentionDense(width, 32, 4, width // 4) for width in widths]
+    inner = Gligen(gated, PositionNet(64, 32), 64)
+    generator = torch.Generator().manual_seed(6)
+    with torch.no_grad():
+        for parameter in inner.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.1)
+    return ModelPatcher(inner, load_device=CPU, offload_device=CPU)
 
 
 def columns(people: int, height: int = 64, width: int = 96, feather: int = 0) -> torch.Tensor:

@@ -47,7 +47,8 @@ export function backdrop(stage, address) {
   stage.style.backgroundImage = address ? `url(${JSON.stringify(address)})` : ''
   if (!address) return
   const image = new Image()
-  image.onload = () => (stage.style.aspectRatio = `${image.width} / ${image.height}`)
+  const shape = () => (stage.style.aspectRatio = `${image.width} / ${image.height}`)
+  image.addEventListener('load', shape)
   image.src = address
 }
 

@@ -2,10 +2,24 @@
 
 from comfy.model_patcher import ModelPatcher
 
+from .anima import ANIMA
 from .family import Family
+from .flux import CHROMA, FLUX
+from .krea2 import KREA_2
+from .qwen_image import QWEN_IMAGE
 from .unet import STABLE_DIFFUSION, STABLE_DIFFUSION_XL
+from .z_image import Z_IMAGE
 
-FAMILIES: tuple[Family, ...] = (STABLE_DIFFUSION_XL, STABLE_DIFFUSION)
+FAMILIES: tuple[Family, ...] = (
+    Z_IMAGE,
+    KREA_2,
+    FLUX,
+    CHROMA,
+    QWEN_IMAGE,
+    ANIMA,
+    STABLE_DIFFUSION_XL,
+    STABLE_DIFFUSION,
+)
 """The first that recognises a model describes it, so a narrow entry comes before a wide one:
 STABLE_DIFFUSION, which takes every other UNet with cross-attention, is the last."""
 

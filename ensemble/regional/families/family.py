@@ -20,8 +20,13 @@ class Stream(Enum):
     """Places of the picture: the person's region."""
     TEXT = "text"
     """Words: each person's own text, never a region."""
+    JOINT = "joint"
+    """Words and picture in one sequence, words first."""
     VECTOR = "vector"
-    """One vector for the whole picture (time, label): the mean of the region."""
+    """One vector for the whole picture (time, label, modulation): the mean of the region, or each
+    token's own where the vector modulates tokens."""
+    TEXT_ROWS = "text rows"
+    """Words, on another axis than the second (Krea 2 joins layers of its encoder word by word)."""
 
 
 @dataclass(frozen=True)
@@ -32,22 +37,24 @@ class Family:
     not see the repetition. picture_side: pixels of the square pictures that it was trained on, the size
     at which a face's crop is redrawn.
     clip_channels: channels of the CLIP encoders whose outputs it reads side by side, in their
-    order, by core's short names; empty where it reads texts in another way.
+    order, by core's short names; empty where it reads texts in another way. unreached: pattern at
+    the start of layers' names that run before sampling, where nobody's own adapters can be.
     """
 
     name: str
     repeats_texts: bool = False
     picture_side: int = 1024
     clip_channels: Mapping[str, int] = field(default_factory=dict)
+    unreached: str = "$^"
 
     def recognises(self, model: BaseModel) -> bool:
         """Whether this entry describes the model. Asked in the order of the registry."""
         raise NotImplementedError
 
-    @property
-    def why_not_fused(self) -> str:
-        """Why method = fused cannot run here: the end of a sentence about the model."""
-        return "has no separate cross-attention"
+    def why_not_fused(self, model: BaseModel) -> str | None:
+        """Why method = fused cannot run with this model, as the start of a sentence; None where it
+        can."""
+        return f"{type(model).__name__} is not a model that method = fused knows"
 
     def takes_masked_picture(self, model: BaseModel) -> bool:
         """Whether it is an inpainting model: one that sees the rest of the picture beside the
@@ -74,6 +81,9 @@ class CrossAttention:
 class CrossAttentionFamily(Family):
     """A family whose texts enter by cross-attention apart from self-attention, so that method =
     fused can give every place of the picture its own text there."""
+
+    def why_not_fused(self, model: BaseModel) -> str | None:
+        return None
 
     def cross_attentions(self, unet: nn.Module) -> Iterator[CrossAttention]:
         raise NotImplementedError

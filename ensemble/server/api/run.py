@@ -7,6 +7,7 @@ from typing import Any
 
 from aiohttp import web
 
+from ...recipes.cast import cast_reading
 from ...recipes.reading import read_recipe
 from ..bodies import Refused
 from ..editor.compile import REFUSALS, read_request, refusal
@@ -67,7 +68,7 @@ async def _submit(
             text, uploads = take_data_urls(asked.text)
         except PictureError as error:
             raise Refused(400, f"a data URL {error}") from error
-        reading = read_recipe(text, strict=asked.strict)
+        reading = cast_reading(read_recipe(text, strict=asked.strict), asked.cast)
         skip = service.config.skip_missing
         drafted = draft(reading, ids, uploads, asked.options, asked.shrink, skip_missing=skip)
         return drafted, {"report": drafted.report, "warnings": list(drafted.warnings)}

@@ -13,7 +13,9 @@ from typing import Any
 from aiohttp import web
 
 from ...lora.aliases import AliasFileError
+from ...prompt.cast import Cast, CastError, cast_of
 from ...recipes.build import Options, OutputSize
+from ...recipes.cast import cast_reading
 from ...recipes.compiler import compile_recipe
 from ...recipes.editor import to_editor
 from ...recipes.library import Missing, MissingError
@@ -39,6 +41,8 @@ class CompileRequest:
     text: str
     options: Options
     shrink: Shrink
+    # Whom @name in the text means.
+    cast: Cast
     # Whether the service's ranges bind.
     strict: bool
     # Whether the report has the hashes of checkpoints and LoRAs.
@@ -59,7 +63,7 @@ def compile_body(body: object) -> tuple[int, dict[str, Any]]:
 
     try:
         asked = read_request(body)
-        reading = read_recipe(asked.text, strict=asked.strict)
+        reading = cast_reading(read_recipe(asked.text, strict=asked.strict), asked.cast)
         recipe, changes = shrink_recipe(reading.require(), asked.shrink)
         machine = this_machine()
         compiled = compile_recipe(recipe, machine, asked.options)
@@ -106,7 +110,7 @@ def read_request(body: object) -> CompileRequest:
     """Raises RequestError."""
     if not isinstance(body, dict) or not isinstance(body.get("text"), str):
         raise RequestError("the body must be an object with the recipe as its 'text'")
-    known = {"text", "seed", "checkpoint", "output_size", *_SWITCHES, *_SIZES}
+    known = {"text", "seed", "checkpoint", "output_size", "cast", *_SWITCHES, *_SIZES}
     unknown = [key for key in body if key not in known]
     if unknown:
         raise RequestError(f"unknown keys: {', '.join(map(str, unknown[:5]))[:200]}")
@@ -122,6 +126,10 @@ def read_request(body: object) -> CompileRequest:
         size = OutputSize(body.get("output_size", "recipe"))
     except ValueError as error:
         raise RequestError("output_size must be recipe or input") from error
+    try:
+        cast = Cast() if body.get("cast") is None else cast_of(body["cast"])
+    except CastError as error:
+        raise RequestError(f"cast: {error}") from error
     seed = body.get("seed")
     on = {name: bool(body.get(name)) for name in _SWITCHES}
     options = Options(
@@ -131,4 +139,5 @@ def read_request(body: object) -> CompileRequest:
         output_size=size,
         skip_missing=on.pop("skip_missing"),
     )
-    return CompileRequest(body["text"], options, Shrink(*(body.get(name) for name in _SIZES)), **on)
+    shrink = Shrink(*(body.get(name) for name in _SIZES))
+    return CompileRequest(body["text"], options, shrink, cast, **on)

@@ -1,0 +1,191 @@
+"""Joint attention of one picture with several texts, in one pass and without a mask.
+
+An image token q with the region weights w_k (they sum to 1) gets
+`sum_k w_k Attn(q; [text k, image])`: what it would get from one model run per text, weighted. The
+image's part of all those softmaxes is the same and is computed once. With l the log-sum-exp of
+each part and s the logistic function,
+
+    Attn(q; [text k, image]) = O_I + s(l_k - l_I) (O_k - O_I),
+
+so every text adds its own small attention and nothing of size tokens x tokens is made. Texts do
+not see each other. The log-sum-exp merge is that of Rabe and Staats, "Self-attention does not need
+O(n^2) memory" (2021).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+
+from ..families.joint_attention import BASE, Stage
+from ..people import TextSees
+from .softmax import Attend, kernel_for
+from .tokens import TokenMap
+
+OWN_REGION = 0.5
+"""A text with `text_sees = own` sees the tokens where its weight is at least this part of its
+largest: the middle of a feathered border."""
+LOW_PRECISION = ("attention_sage", "attention3_sage")
+"""Core's attention backends whose arithmetic the user chose and that tell no log-sum-exp."""
+
+
+class UnexpectedAttentionError(RuntimeError):
+    """The model's attention is not what this version of Ensemble knows."""
+
+    def __init__(self, message: str):
+        super().__init__(f"BreakRegionalPrompt: {message}")
+
+
+@dataclass
+class JointAttention:
+    """Core's `optimized_attention_override` for one forward pass.
+
+    outer: somebody else's override, which goes on seeing every attention. entered: whether a block
+    ran; calls: joint attentions so far. places: where texts act, by device; kept by the caller.
+    """
+
+    tokens: TokenMap
+    text_sees: TextSees
+    outer: Callable | None = None
+    stage: Stage | None = None
+    entered: bool = False
+    calls: int = 0
+    places: dict = field(default_factory=dict)
+
+    def override(self, func: Callable, q, k, v, heads, *args, **options):
+        inner = func if self.outer is None else _through(self.outer, func)
+        if self.stage is None:
+            return inner(q, k, v, heads, *args, **options)
+        self._check(q, args, options)
+        attend = None if self.outer or func.__name__ in LOW_PRECISION else kernel_for(q)
+        plain = _by_kernel(attend, options) if attend else _plain(inner, heads, options)
+        self.calls += self.stage is Stage.JOINT
+        if self.stage is Stage.TEXTS:
+            out = self._texts_alone(q, k, v, plain)
+        elif attend is None:
+            out = self._split_by_text(q, k, v, plain)
+        else:
+            out = self._merged(q, k, v, plain, attend, options.get("scale"))
+        return out.transpose(1, 2).flatten(2)
+
+    def _check(self, q: torch.Tensor, args: tuple, options: dict) -> None:
+        wanted = self.tokens.texts.tokens if self.stage is Stage.TEXTS else self.tokens.tokens
+        if (args and args[0] is not None) or options.get("mask") is not None:
+            raise UnexpectedAttentionError(
+                "another node or the text encoder gives this model's attention a mask "
+                "(Redux style model, attention mask), which method = fused cannot join with "
+                "people's texts. Remove that node, or choose method = exact."
+            )
+        if not options.get("skip_reshape") or q.ndim != 4 or q.shape[2] != wanted:
+            raise UnexpectedAttentionError(
+                f"a block attends over {q.shape[-2]} tokens where the texts and the picture have "
+                f"{wanted}. Another node adds, merges or drops tokens; remove it, or choose "
+                f"method = exact."
+            )
+
+    def _texts_alone(self, q, k, v, plain: Callable) -> torch.Tensor:
+        """Every text to itself."""
+        parts = (t.split(self.tokens.texts.lengths, 2) for t in (q, k, v))
+        return torch.cat([plain(*part) for part in zip(*parts, strict=True)], 2)
+
+    def _merged(self, q, k, v, plain: Callable, attend: Attend, scale) -> torch.Tensor:
+        texts, (qi, ki, vi) = self._parts(q, k, v)
+        told = self._texts(texts, ki, vi, plain)
+        own, own_lse = attend(qi, ki, vi, scale)
+        out = own.clone()
+        for (there, weight), (_, kt, vt) in zip(self._where(q), texts, strict=True):
+            mine, lse, base = qi, own_lse, own
+            if there is not None:
+                mine, lse, base = (t.index_select(2, there) for t in (qi, own_lse, own))
+            part, part_lse = attend(mine, kt, vt, scale)
+            share = torch.sigmoid(part_lse.float() - lse.float()) * weight
+            part = (part - base) * share[..., None].to(part)
+            if there is None:
+                out += part
+            else:
+                out.index_add_(2, there, part)
+        return torch.cat([*told, out], 2)
+
+    def _split_by_text(self, q, k, v, plain: Callable) -> torch.Tensor:
+        """Without a log-sum-exp: the tokens of each text's region attend to that text and the whole
+        picture, once per text that says something there."""
+        texts, (qi, ki, vi) = self._parts(q, k, v)
+        told = self._texts(texts, ki, vi, plain)
+        out = torch.zeros_like(qi)
+        for (there, weight), (_, kt, vt) in zip(self._where(q), texts, strict=True):
+            mine = qi if there is None else qi.index_select(2, there)
+            part = plain(mine, torch.cat([kt, ki], 2), torch.cat([vt, vi], 2))
+            part = part * weight[:, None].to(part)
+            out = out + part if there is None else out.index_add_(2, there, part)
+        return torch.cat([*told, out], 2)
+
+    def _parts(self, q, k, v):
+        """(q, k, v) of every text, and of the picture."""
+        size = self.tokens.texts.tokens
+        texts = [t[:, :, :size].split(self.tokens.texts.lengths, 2) for t in (q, k, v)]
+        return list(zip(*texts, strict=True)), tuple(t[:, :, size:] for t in (q, k, v))
+
+    def _texts(self, texts, ki, vi, plain: Callable) -> list[torch.Tensor]:
+        """What each text's own tokens become: they see themselves and (their part of) the
+        picture."""
+        out = []
+        for seen, (qt, kt, vt) in zip(self._seen(ki), texts, strict=True):
+            keys, values = ki, vi
+            if seen is not None:
+                keys, values = ki.index_select(2, seen), vi.index_select(2, seen)
+            out.append(plain(qt, torch.cat([kt, keys], 2), torch.cat([vt, values], 2)))
+        return out
+
+    def _where(self, like: torch.Tensor) -> list[tuple[torch.Tensor | None, torch.Tensor]]:
+        """For each text: the indices of the picture's tokens where it says something (None: all),
+        and its weight there."""
+        key = ("where", like.device)
+        if key not in self.places:
+            self.places[key] = [_index(w > 0, w, like.device) for w in self.tokens.weights]
+        return self.places[key]
+
+    def _seen(self, like: torch.Tensor) -> list[torch.Tensor | None]:
+        """For each text: the indices of the picture's tokens that it sees (None: all)."""
+        key = ("seen", like.device)
+        if key not in self.places:
+            self.places[key] = [
+                None
+                if self.text_sees is TextSees.ALL or text.person == BASE
+                else _index(w >= OWN_REGION * w.max(), w, like.device)[0]
+                for text, w in zip(self.tokens.texts.spans, self.tokens.weights, strict=True)
+            ]
+        return self.places[key]
+
+
+def _index(chosen: torch.Tensor, weight: torch.Tensor, device: torch.device):
+    if chosen.all():
+        return None, weight.to(device)
+    index = chosen.nonzero()[:, 0]
+    return index.to(device), weight[index].to(device)
+
+
+def _through(outer: Callable, func: Callable) -> Callable:
+    def inner(*args, **options):
+        return outer(func, *args, **options)
+
+    return inner
+
+
+def _by_kernel(attend: Attend, options: dict) -> Callable:
+    def plain(q, k, v):
+        return attend(q, k, v, options.get("scale"))[0]
+
+    return plain
+
+
+def _plain(inner: Callable, heads: int, options: dict) -> Callable:
+    """`fn(q, k, v)` of `[B,H,S,D]` -> `[B,H,S,D]` by the backend that core or another node chose."""
+    wanted = {key: value for key, value in options.items() if key != "skip_output_reshape"}
+
+    def attend(q, k, v):
+        out = inner(q, k, v, heads, **wanted)
+        return out.unflatten(2, (heads, -1)).transpose(1, 2)
+
+    return attend

@@ -1,0 +1,64 @@
+"""The token sequence of one forward pass with several texts: whose each token is, and how much of
+it a person has."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+
+from ..families.family import Stream
+from ..families.joint_attention import Grid, Texts
+
+
+@dataclass
+class TokenMap:
+    """Texts first, then the picture, as every supported family lays them.
+
+    weights `[K,T]`: how much each text says at each picture token; the columns sum to 1.
+    gates `[N,T]`: how strongly each person's adapters act there.
+    """
+
+    texts: Texts
+    grid: Grid
+    weights: torch.Tensor
+    gates: torch.Tensor
+    cache: dict = field(default_factory=dict)
+
+    @property
+    def tokens(self) -> int:
+        return self.texts.tokens + self.grid.tokens
+
+    def gate(self, stream: Stream, owners: tuple[int, ...], like: torch.Tensor) -> torch.Tensor:
+        """`[tokens of the stream, R]`: for every rank column of `owners`, how strongly it acts on
+        each token. 1 on its person's own text, 0 on others' texts, the region in the picture."""
+        key = (stream, owners, self.texts.running, like.dtype, like.device)
+        if key not in self.cache:
+            gate = self._gate(stream, torch.tensor(owners, dtype=torch.long))
+            self.cache[key] = gate.to(like.device, like.dtype)
+        return self.cache[key]
+
+    def _gate(self, stream: Stream, owners: torch.Tensor) -> torch.Tensor:
+        texts, image = self.texts, self.gates[owners].T
+        if stream is Stream.IMAGE:
+            return image
+        if stream is Stream.TEXT_ROWS:
+            return self._own_text(owners, texts.raw_lengths)
+        if stream is Stream.TEXT and texts.running is not None:
+            return (owners == texts.spans[texts.running].person).float()[None]
+        text = self._own_text(owners, texts.lengths)
+        return text if stream is Stream.TEXT else torch.cat([text, image])
+
+    def _own_text(self, owners: torch.Tensor, lengths: Sequence[int]) -> torch.Tensor:
+        people = torch.tensor([span.person for span in self.texts.spans])
+        whose = people.repeat_interleave(torch.tensor(lengths))
+        return (whose[:, None] == owners[None]).float()
+
+    def mean(self, owners: tuple[int, ...], like: torch.Tensor) -> torch.Tensor:
+        """`[R]`: the share of the picture that each column's person has."""
+        key = ("mean", owners, like.dtype, like.device)
+        if key not in self.cache:
+            index = torch.tensor(owners, dtype=torch.long)
+            self.cache[key] = self.gates.mean(1)[index].to(like.device, like.dtype)
+        return self.cache[key]

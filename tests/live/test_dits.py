@@ -1,0 +1,270 @@
+"""DiT families through POST /prompt, from files that ComfyUI detects by itself: everybody with their
+own LoRA file in one pass, core's LoraLoader as the oracle. Z-Image exists at full width only."""
+
+import math
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from dev.base import PACK_FOLDER, engine_of_this_python, make_base
+from dev.client import Client
+from dev.server import Server
+
+NODE = Path(__file__).resolve().parent / "small_texts.py"
+LORAS = ("first", "second")
+
+
+@dataclass(frozen=True)
+class Family:
+    """make: the diffusion model's module. kind: what core detects. size: px of the picture."""
+
+    make: Callable[..., torch.nn.Module]
+    kind: str
+    width: int
+    channels: int
+    tokens: int = 77
+    dtype: torch.dtype = torch.float32
+
+
+def flux(**shape):
+    from comfy.ldm.flux.model import Flux
+
+    return Flux(image_model=None, in_channels=16, out_channels=16, vec_in_dim=768,
+                context_in_dim=768, hidden_size=256, mlp_ratio=4.0, num_heads=2, depth=1,
+                depth_single_blocks=1, axes_dim=[16, 56, 56], theta=10000, patch_size=2,
+                qkv_bias=True, guidance_embed=True, txt_ids_dims=[], **shape)  # fmt: skip
+
+
+def flux2(**shape):
+    from comfy.ldm.flux.model import Flux
+
+    return Flux(image_model=None, in_channels=128, out_channels=128, vec_in_dim=None,
+                context_in_dim=96, hidden_size=256, mlp_ratio=3.0, num_heads=2, depth=1,
+                depth_single_blocks=1, axes_dim=[32] * 4, theta=2000, patch_size=1, qkv_bias=False,
+                guidance_embed=False, txt_ids_dims=[3], global_modulation=True, mlp_silu_act=True,
+                ops_bias=False, **shape)  # fmt: skip
+
+
+def krea2(**shape):
+    from comfy.ldm.krea2.model import SingleStreamDiT
+
+    return SingleStreamDiT(features=256, heads=2, kvheads=1, txtdim=40, txtlayers=3, channels=16,
+                           patch=2, layers=2, **shape)  # fmt: skip
+
+
+def z_image(**shape):
+    from comfy.ldm.lumina.model import NextDiT
+
+    return NextDiT(patch_size=2, in_channels=16, dim=3840, cap_feat_dim=768, n_layers=1,
+                   qk_norm=True, n_heads=30, n_kv_heads=30, axes_dims=[32, 48, 48],
+                   axes_lens=[1536, 512, 512], rope_theta=256.0, ffn_dim_multiplier=8 / 3,
+                   z_image_modulation=True, time_scale=1000.0, pad_tokens_multiple=32,
+                   **shape)  # fmt: skip
+
+
+FAMILIES = {
+    "flux": Family(flux, "Flux", 768, 16),
+    "flux2": Family(flux2, "Flux2", 96, 128, tokens=40),
+    "krea2": Family(krea2, "Krea2", 120, 16, tokens=20),
+    "z_image": Family(z_image, "ZImage", 768, 16, tokens=40, dtype=torch.bfloat16),
+}
+NAMES = [*list(FAMILIES)[:3], pytest.param("z_image", marks=pytest.mark.slow)]
+
+
+def weights_of(family: Family) -> dict[str, torch.Tensor]:
+    """Linear layers of unit gain, norms near one; modulation is drawn too."""
+    import comfy.ops
+
+    module = family.make(dtype=family.dtype, device="cpu", operations=comfy.ops.disable_weight_init)
+    generator = torch.Generator().manual_seed(0)
+    weights = {}
+    for name, tensor in module.state_dict().items():
+        noise = torch.randn(tensor.shape, generator=generator)
+        if tensor.ndim >= 2 and "pad_token" not in name:
+            noise = noise / math.sqrt(tensor[0].numel())
+        elif name.endswith(("weight", "_norm.scale")):
+            noise = 1 + 0.1 * noise
+        else:
+            noise = 0.1 * noise
+        weights[name] = noise.to(tensor.dtype).contiguous()
+    return weights
+
+
+def lora_of(weights: dict, seed: int, rank: int = 4) -> dict[str, torch.Tensor]:
+    """As ai-toolkit writes it: every linear weight of the blocks."""
+    generator = torch.Generator().manual_seed(seed)
+    file = {}
+    for name, weight in weights.items():
+        blocks = ("blocks.", "layers.")
+        if weight.ndim != 2 or not name.endswith("weight") or not any(b in name for b in blocks):
+            continue
+        base = f"diffusion_model.{name.removesuffix('.weight')}"
+        down = torch.randn(rank, weight.shape[1], generator=generator)
+        file[f"{base}.lora_A.weight"] = 0.3 * down / math.sqrt(weight.shape[1])
+        file[f"{base}.lora_B.weight"] = torch.randn(weight.shape[0], rank, generator=generator)
+    return file
+
+
+class WithTexts(Server):
+    """A server that loads the test's node beside the pack."""
+
+    def command(self) -> list[str]:
+        command = super().command()
+        at = command.index(PACK_FOLDER) + 1
+        return [*command[:at], NODE.name, *command[at:]]
+
+
+@dataclass
+class Runner:
+    client: Client
+    base: Path
+    models: Path
+
+    def latent(self, graph: dict) -> torch.Tensor:
+        before = set(self._files())
+        run = self.client.run(graph)
+        assert run.status == "success", run.error
+        (made,) = set(self._files()) - before
+        return load_file(made)["latent_tensor"]
+
+    def _files(self) -> list[Path]:
+        return list((self.base / "output").rglob("*.latent"))
+
+    def prepare(self, name: str) -> None:
+        file = self.models / "diffusion_models" / f"{name}.safetensors"
+        if not file.exists():
+            weights = weights_of(FAMILIES[name])
+            save_file(weights, file)
+            for seed, lora in enumerate(LORAS):
+                save_file(
+                    lora_of(weights, seed), self.models / "loras" / f"{name}_{lora}.safetensors"
+                )
+
+
+@pytest.fixture(scope="module")
+def server():
+    with tempfile.TemporaryDirectory(prefix="ensemble-dits-", ignore_cleanup_errors=True) as folder:
+        models = Path(folder) / "models"
+        for kind in ("diffusion_models", "loras"):
+            (models / kind).mkdir(parents=True)
+        small = Path(os.environ["ENSEMBLE_BASE"]) / "models"
+        base = make_base(Path(folder) / "base", small.resolve())
+        shutil.copy(NODE, base / "custom_nodes" / NODE.name)
+        more = {kind: [models / kind] for kind in ("diffusion_models", "loras")}
+        with WithTexts(engine_of_this_python(), base, models=more) as running:
+            yield Runner(Client(running.url), base, models)
+
+
+def graph_of(name: str, painted: dict, source: str, cfg: float) -> dict:
+    """The family's model and texts, `painted` in between, two steps, and the latent as a file."""
+    family = FAMILIES[name]
+    px = 16 if family.channels == 128 else 8
+    latent = {
+        "flux": "EmptySD3LatentImage", "flux2": "EmptyFlux2LatentImage",
+        "krea2": "EmptySD3LatentImage", "z_image": "EmptySD3LatentImage",
+    }[name]  # fmt: skip
+    return {
+        "checkpoint": {
+            "class_type": "CheckpointLoaderSimple",
+            "inputs": {"ckpt_name": "small_sd15.safetensors"},
+        },
+        "clip": {
+            "class_type": "TestWideClip",
+            "inputs": {
+                "clip": ["checkpoint", 1], "width": family.width, "tokens": family.tokens,
+            },
+        },
+        "model": {
+            "class_type": "UNETLoader",
+            "inputs": {"unet_name": f"{name}.safetensors", "weight_dtype": "default"},
+        },
+        **painted,
+        "latent": {
+            "class_type": latent,
+            "inputs": {"width": 24 * px, "height": 16 * px, "batch_size": 1},
+        },
+        "sample": {
+            "class_type": "KSampler",
+            "inputs": {
+                "model": [source, 0], "positive": ["positive", 0], "negative": ["negative", 0],
+                "latent_image": ["latent", 0], "seed": 3, "steps": 2, "cfg": cfg,
+                "sampler_name": "euler", "scheduler": "simple", "denoise": 1.0,
+            },
+        },
+        "save": {
+            "class_type": "SaveLatent",
+            "inputs": {"samples": ["sample", 0], "filename_prefix": f"latents/{name}"},
+        },
+    }  # fmt: skip
+
+
+def regional(name: str, text: str, method: str, cfg: float = 1.0, **more) -> dict:
+    graph = graph_of(name, {
+        "people": {
+            "class_type": "BreakRegionalPrompt",
+            "inputs": {
+                "model": ["model", 0], "clip": ["clip", 0], "text": text, "negative": "blurry",
+                "method": method, "weights": "off", "base_strength": 0.2, "feather": 0.06,
+                "layout": "columns", "order": "", "start": 0.0, "end": 1.0, "on_missing": "error",
+                **more,
+            },
+        },
+    }, "people", cfg)  # fmt: skip
+    graph["sample"]["inputs"].update(positive=["people", 1], negative=["people", 2])
+    return graph
+
+
+def merged(name: str, text: str, lora: str | None, cfg: float = 1.0) -> dict:
+    """The same by core: LoraLoader on the model, and plain texts."""
+    painted = {
+        side: {"class_type": "CLIPTextEncode", "inputs": {"clip": ["clip", 0], "text": words}}
+        for side, words in (("positive", text), ("negative", "blurry"))
+    }
+    if lora is not None:
+        painted["lora"] = {
+            "class_type": "LoraLoaderModelOnly",
+            "inputs": {
+                "model": ["model", 0], "strength_model": 1.0,
+                "lora_name": f"{name}_{lora}.safetensors",
+            },
+        }  # fmt: skip
+    return graph_of(name, painted, "lora" if lora else "model", cfg)
+
+
+def relative(a: torch.Tensor, b: torch.Tensor) -> float:
+    return float((a - b).norm() / b.norm())
+
+
+@pytest.mark.parametrize("cfg", [1.0, 4.0])
+@pytest.mark.parametrize("name", NAMES)
+def test_one_person_everywhere_is_cores_lora_loader(server, name, cfg):
+    """Z-Image's weights are bfloat16: core rounds what it merges, we round nothing."""
+    server.prepare(name)
+    tolerance = 0.02 if name == "z_image" else 1e-5
+    text = f"a hall BREAK BREAK a woman <lora:{name}_first:1>"
+    boxes = "[[0, 0, 1, 1]]"
+    wanted = server.latent(merged(name, "a woman", "first", cfg))
+    plain = server.latent(merged(name, "a woman", None, cfg))
+    assert relative(plain, wanted) > 0.1
+    for method in ("fused", "exact"):
+        graph = regional(name, text, method, cfg, boxes=boxes, base_strength=0.0, feather=0.0)
+        assert relative(server.latent(graph), wanted) < tolerance
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_two_people_differ_from_one_and_from_exact(server, name):
+    """Different people blend inside attention (fused) or as predictions (exact): near, not equal."""
+    server.prepare(name)
+    text = f"a hall BREAK BREAK a woman <lora:{name}_first:1> BREAK a man <lora:{name}_second:1>"
+    fused, exact = (server.latent(regional(name, text, method)) for method in ("fused", "exact"))
+    alone = server.latent(regional(name, text.rsplit(" BREAK", 1)[0], "fused"))
+    assert torch.isfinite(fused).all()
+    assert relative(fused, alone) > 0.05
+    assert 0.001 < relative(fused, exact) < 1.0
