@@ -72,6 +72,8 @@ def prepare(people: People) -> Ready:
     adapters = adapters_of(people, exact=method is Method.EXACT)
     if adapters.error and method is Method.FUSED:
         notes = (f"LoRA changes held as low-rank products, mean error {adapters.error:.2%}.",)
+    if people.isolation.strength and method is Method.EXACT:
+        notes = (*notes, "isolate changes nothing with method = exact, where people share nothing.")
     return Ready(method, adapters, as_patcher(adapters), notes)
 
 
@@ -107,6 +109,7 @@ def _together(people: People, ready: Ready, forward: RegionalForward, names: Row
     """One row for everybody. People's texts follow the scene's as entries of their own, which the
     model's own `extra_conds` makes ready and which never become rows."""
     names.regions, names.has_loras = tuple(people.masks), ready.adapters.changes_anything
+    names.isolation = people.isolation
     patch = RegionalPatch(forward, names)
     inside = None if people.span.whole else True
     sides = []

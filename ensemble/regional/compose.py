@@ -22,6 +22,7 @@ from ..regions.layout import Layout
 from .changes import LoraPatch, Patches
 from .encode import encode, knows_weights, without_emphasis
 from .families import family_of
+from .isolation import TOGETHER, Isolation
 from .people import Method, People, Person, Text, TextSees
 from .placement import Placement, PlacementRequest, place
 from .rows import Span
@@ -41,6 +42,7 @@ class Settings:
     end: float = 1.0
     skip_missing: bool = False
     text_sees: TextSees = TextSees.OWN
+    isolation: Isolation = TOGETHER
 
 
 @dataclass
@@ -73,6 +75,16 @@ def check(text: str, negative: str, settings: Settings) -> PeopleChosen:
         raise ValueError(
             f"start {settings.start} and end {settings.end} must be fractions of sampling with "
             "0 <= start < end <= 1. 0 and 1 act throughout."
+        )
+    isolation = settings.isolation
+    if (
+        not 0.0 <= isolation.strength <= 1.0
+        or not 0.0 <= isolation.span.start < isolation.span.end <= 1.0
+    ):
+        raise ValueError(
+            f"isolate {isolation.strength} must be from 0 to 1, and isolate_start "
+            f"{isolation.span.start} and isolate_end {isolation.span.end} fractions of sampling with "
+            "0 <= isolate_start < isolate_end <= 1."
         )
     return chosen
 
@@ -115,6 +127,7 @@ def compose(
         base_strength=settings.base_strength,
         span=Span(settings.start, settings.end),
         text_sees=settings.text_sees,
+        isolation=settings.isolation,
         notes=tuple(_summary(prompt, people) + notes.lines),
     )
 

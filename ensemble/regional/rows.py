@@ -42,7 +42,8 @@ class BatchRow:
 
     person: index, or None. texts: everybody's (method = fused). part: (height, width, top, left) of
     the canvas `[H,W]` in latent pixels, None for all of it. hooked: another node's hooks may change
-    the weights under this row from step to step.
+    the weights under this row from step to step. isolate: how much people are kept from seeing each
+    other at this step, 0 to 1.
     """
 
     person: int | None
@@ -50,6 +51,7 @@ class BatchRow:
     canvas: tuple[int, int]
     part: tuple[int, int, int, int] | None = None
     hooked: bool = False
+    isolate: float = 0.0
 
 
 @dataclass(frozen=True)

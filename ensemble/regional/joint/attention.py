@@ -14,12 +14,13 @@ O(n^2) memory" (2021).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
 
 from ..families.joint_attention import BASE, Stage
+from ..isolation import Share, by_share, on_device, shares_of
 from ..people import TextSees
 from .softmax import Attend, kernel_for
 from .tokens import TokenMap
@@ -42,13 +43,15 @@ class UnexpectedAttentionError(RuntimeError):
 class JointAttention:
     """Core's `optimized_attention_override` for one forward pass.
 
-    outer: somebody else's override, which goes on seeing every attention. entered: whether a block
+    outer: somebody else's override, which goes on seeing every attention. isolate: how much people's
+    places are kept from seeing each other. entered: whether a block
     ran; calls: joint attentions so far. places: where texts act, by device; kept by the caller.
     """
 
     tokens: TokenMap
     text_sees: TextSees
     outer: Callable | None = None
+    isolate: float = 0.0
     stage: Stage | None = None
     entered: bool = False
     calls: int = 0
@@ -93,19 +96,19 @@ class JointAttention:
     def _merged(self, q, k, v, plain: Callable, attend: Attend, scale) -> torch.Tensor:
         texts, (qi, ki, vi) = self._parts(q, k, v)
         told = self._texts(texts, ki, vi, plain)
-        own, own_lse = attend(qi, ki, vi, scale)
-        out = own.clone()
-        for (there, weight), (_, kt, vt) in zip(self._where(q), texts, strict=True):
-            mine, lse, base = qi, own_lse, own
-            if there is not None:
-                mine, lse, base = (t.index_select(2, there) for t in (qi, own_lse, own))
-            part, part_lse = attend(mine, kt, vt, scale)
-            share = torch.sigmoid(part_lse.float() - lse.float()) * weight
-            part = (part - base) * share[..., None].to(part)
-            if there is None:
-                out += part
-            else:
-                out.index_add_(2, there, part)
+        said = []
+        for (there, weight), (_, kt, vt) in zip(self._where_on(q.device), texts, strict=True):
+            mine = qi if there is None else qi.index_select(2, there)
+            said.append((there, weight, *attend(mine, kt, vt, scale)))
+
+        def scaled(q, k, v):
+            return attend(q, k, v, scale)
+
+        out = self._damped(
+            lambda: _joined(scaled(qi, ki, vi), said),
+            lambda shares: _joined(by_share(scaled, qi, ki, vi, shares, 2), said),
+            q.device,
+        )
         return torch.cat([*told, out], 2)
 
     def _split_by_text(self, q, k, v, plain: Callable) -> torch.Tensor:
@@ -113,13 +116,48 @@ class JointAttention:
         picture, once per text that says something there."""
         texts, (qi, ki, vi) = self._parts(q, k, v)
         told = self._texts(texts, ki, vi, plain)
-        out = torch.zeros_like(qi)
-        for (there, weight), (_, kt, vt) in zip(self._where(q), texts, strict=True):
-            mine = qi if there is None else qi.index_select(2, there)
-            part = plain(mine, torch.cat([kt, ki], 2), torch.cat([vt, vi], 2))
-            part = part * weight[:, None].to(part)
-            out = out + part if there is None else out.index_add_(2, there, part)
-        return torch.cat([*told, out], 2)
+
+        def summed(shares: Sequence[Share] | None = None) -> torch.Tensor:
+            out = torch.zeros_like(qi)
+            for index, (_, kt, vt) in enumerate(texts):
+                for (queries, keys), weight in self._asking(index, shares, q.device):
+                    seen = [t if keys is None else t.index_select(2, keys) for t in (ki, vi)]
+                    mine = qi if queries is None else qi.index_select(2, queries)
+                    part = plain(mine, torch.cat([kt, seen[0]], 2), torch.cat([vt, seen[1]], 2))
+                    part = part * weight[:, None].to(part)
+                    out = out + part if queries is None else out.index_add_(2, queries, part)
+            return out
+
+        return torch.cat([*told, self._damped(summed, summed, q.device)], 2)
+
+    def _damped(self, usual: Callable, isolated: Callable, device: torch.device) -> torch.Tensor:
+        """See isolation.py; `isolated` takes the shares."""
+        shares = self._shares(device) if self.isolate else []
+        if not shares:
+            return usual()
+        out = isolated(shares)
+        return out if self.isolate >= 1.0 else usual().lerp_(out, self.isolate)
+
+    def _shares(self, device: torch.device) -> list[Share]:
+        """Of the picture's tokens; its pads are nobody's."""
+        key = ("shares", device)
+        if key not in self.places:
+            grid, gates = self.tokens.grid, self.tokens.gates.clone()
+            gates[:, grid.rows * grid.columns :] = 0.0
+            self.places[key] = on_device(shares_of(gates), device)
+        return self.places[key]
+
+    def _asking(self, index: int, shares: Sequence[Share] | None, device: torch.device):
+        """The picture's tokens that ask text `index`, as Shares, and its weight there."""
+        if shares is None:
+            there, weight = self._where_on(device)[index]
+            return [(Share(there, None), weight)]
+        key = ("asking", index, device)
+        if key not in self.places:
+            weight = self.tokens.weights[index].to(device)
+            chosen = [Share(s.queries[weight[s.queries] > 0], s.keys) for s in shares]
+            self.places[key] = [(s, weight[s.queries]) for s in chosen if len(s.queries)]
+        return self.places[key]
 
     def _parts(self, q, k, v):
         """(q, k, v) of every text, and of the picture."""
@@ -138,12 +176,12 @@ class JointAttention:
             out.append(plain(qt, torch.cat([kt, keys], 2), torch.cat([vt, values], 2)))
         return out
 
-    def _where(self, like: torch.Tensor) -> list[tuple[torch.Tensor | None, torch.Tensor]]:
+    def _where_on(self, device: torch.device) -> list[tuple[torch.Tensor | None, torch.Tensor]]:
         """For each text: the indices of the picture's tokens where it says something (None: all),
         and its weight there."""
-        key = ("where", like.device)
+        key = ("where", device)
         if key not in self.places:
-            self.places[key] = [_index(w > 0, w, like.device) for w in self.tokens.weights]
+            self.places[key] = [_index(w > 0, w, device) for w in self.tokens.weights]
         return self.places[key]
 
     def _seen(self, like: torch.Tensor) -> list[torch.Tensor | None]:
@@ -157,6 +195,24 @@ class JointAttention:
                 for text, w in zip(self.tokens.texts.spans, self.tokens.weights, strict=True)
             ]
         return self.places[key]
+
+
+def _joined(image: Sequence[torch.Tensor], said: Sequence[tuple]) -> torch.Tensor:
+    """The picture's attention to itself and its log-sum-exp, joined with what each text says: (where,
+    weight, attention to that text, its log-sum-exp)."""
+    own, own_lse = image
+    out = own.clone()
+    for there, weight, part, part_lse in said:
+        base, lse = own, own_lse
+        if there is not None:
+            base, lse = (t.index_select(2, there) for t in (own, own_lse))
+        share = torch.sigmoid(part_lse.float() - lse.float()) * weight
+        part = (part - base) * share[..., None].to(part)
+        if there is None:
+            out += part
+        else:
+            out.index_add_(2, there, part)
+    return out
 
 
 def _index(chosen: torch.Tensor, weight: torch.Tensor, device: torch.device):

@@ -68,13 +68,14 @@ class JointFused:
             )
         # Core batches rows only where their part of the canvas and their texts' lengths agree, so
         # that all are ours and any of them speaks for all.
-        place, told = zip(
-            *(((row.canvas, row.part), row.texts) for row in rows if row and row.texts), strict=True
+        told = [row.texts for row in rows if row and row.texts]
+        row = next(row for row in rows if row)
+        tokens = self._tokens(
+            unet, args[0], args[CONTEXT].shape[1], (row.canvas, row.part), told[0]
         )
-        tokens = self._tokens(unet, args[0], args[CONTEXT].shape[1], place[0], told[0])
         context = _context(args[CONTEXT], told, tokens.texts)
         attention = JointAttention(
-            tokens, self.text_sees, options.get(OVERRIDE), places=tokens.cache
+            tokens, self.text_sees, options.get(OVERRIDE), row.isolate, places=tokens.cache
         )
         options[OVERRIDE] = attention.override
         self._place_texts(unet, tokens, options)
