@@ -31,6 +31,7 @@ class Stage(Enum):
 
     TEXTS = "texts"
     JOINT = "joint"
+    PICTURE = "picture"
 
 
 class Rule(NamedTuple):
@@ -149,7 +150,7 @@ class JointAttentionFamily(Family):
         return [rule for rule in self.rules if re.fullmatch(rule.pattern, layer)]
 
     def stages(self, unet: nn.Module) -> Iterable[tuple[nn.Module, Stage]]:
-        """Every block whose attention is over all texts, or over texts and picture."""
+        """Every block with an attention, and over what."""
         raise NotImplementedError
 
     def grid(self, unet: nn.Module, height: int, width: int) -> Grid:

@@ -33,6 +33,7 @@ class NextDiTFamily(JointAttentionFamily):
 
     def stages(self, unet: nn.Module) -> Iterable[tuple[nn.Module, Stage]]:
         yield from ((block, Stage.TEXTS) for block in unet.context_refiner)
+        yield from ((block, Stage.PICTURE) for block in unet.noise_refiner)
         yield from ((block, Stage.JOINT) for block in unet.layers)
 
     def text_tokens(self, unet: nn.Module, raw: int) -> int:

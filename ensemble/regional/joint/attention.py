@@ -59,7 +59,7 @@ class JointAttention:
 
     def override(self, func: Callable, q, k, v, heads, *args, **options):
         inner = func if self.outer is None else _through(self.outer, func)
-        if self.stage is None:
+        if self.stage is None or (self.stage is Stage.PICTURE and not self.isolate):
             return inner(q, k, v, heads, *args, **options)
         self._check(q, args, options)
         attend = None if self.outer or func.__name__ in LOW_PRECISION else kernel_for(q)
@@ -67,6 +67,8 @@ class JointAttention:
         self.calls += self.stage is Stage.JOINT
         if self.stage is Stage.TEXTS:
             out = self._texts_alone(q, k, v, plain)
+        elif self.stage is Stage.PICTURE:
+            out = self._picture_alone(q, k, v, plain)
         elif attend is None:
             out = self._split_by_text(q, k, v, plain)
         else:
@@ -74,7 +76,11 @@ class JointAttention:
         return out.transpose(1, 2).flatten(2)
 
     def _check(self, q: torch.Tensor, args: tuple, options: dict) -> None:
-        wanted = self.tokens.texts.tokens if self.stage is Stage.TEXTS else self.tokens.tokens
+        wanted = {
+            Stage.TEXTS: self.tokens.texts.tokens,
+            Stage.PICTURE: self.tokens.grid.tokens,
+            Stage.JOINT: self.tokens.tokens,
+        }[self.stage]
         if (args and args[0] is not None) or options.get("mask") is not None:
             raise UnexpectedAttentionError(
                 "another node or the text encoder gives this model's attention a mask "
@@ -92,6 +98,14 @@ class JointAttention:
         """Every text to itself."""
         parts = (t.split(self.tokens.texts.lengths, 2) for t in (q, k, v))
         return torch.cat([plain(*part) for part in zip(*parts, strict=True)], 2)
+
+    def _picture_alone(self, q, k, v, plain: Callable) -> torch.Tensor:
+        def attend(q, k, v):
+            return (plain(q, k, v),)
+
+        return self._damped(
+            lambda: plain(q, k, v), lambda shares: by_share(attend, q, k, v, shares, 2)[0], q.device
+        )
 
     def _merged(self, q, k, v, plain: Callable, attend: Attend, scale) -> torch.Tensor:
         texts, (qi, ki, vi) = self._parts(q, k, v)
