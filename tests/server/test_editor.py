@@ -115,6 +115,31 @@ def test_one_break_is_explained_with_what_mends_it(machine):
     assert not mended["problems"] and mended["parts"][2]["text"] == "a woman"
 
 
+def test_a_person_in_the_common_slot_is_doubted_with_what_mends_it(machine):
+    machine("ann.safetensors")
+    text = "a park BREAK a woman <lora:ann:1> BREAK a man <lora:ann:1>"
+    answer = read(text=text)
+    (doubt,) = answer["warnings"]
+    assert not answer["problems"] and doubt["offset"] == text.index("<lora")
+    at, insert = doubt["fix"]["at"], doubt["fix"]["insert"]
+    mended = read(text=text[:at] + insert + text[at:])
+    assert [part["text"] for part in mended["parts"][2:]] == ["a woman", "a man"]
+    assert not mended["warnings"] and not mended["problems"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a park <lora:ann:1> BREAK photo BREAK a man <lora:ann:1>",  # meant for everyone
+        "a park BREAK photo BREAK a man <lora:ann:1>",
+        "a BREAK photo <lora:ann:1> BREAK a man BREAK a woman",
+    ],
+)
+def test_other_prompts_are_not_doubted(machine, text):
+    machine("ann.safetensors")
+    assert read(text=text)["warnings"] == []
+
+
 @pytest.mark.parametrize(
     ("body", "source"),
     [

@@ -56,8 +56,9 @@ def register_compile(routes: web.RouteTableDef) -> None:
 
 
 def compile_body(body: object) -> tuple[int, dict[str, Any]]:
-    """Status and answer: 200 with `graph`, `report`, `warnings` and `uploads` (file name -> base64,
-    to be put into the input folder first); 400 with `problems`; 422 with `missing`.
+    """Status and answer: 200 with `graph`, `report`, `warnings`, `mended` (the text with each mended
+    that is seldom meant so) and `uploads` (file name -> base64, to be put into the input folder
+    first); 400 with `problems`; 422 with `missing`.
     """
     from ..library import hashes_of, this_machine
 
@@ -76,6 +77,7 @@ def compile_body(body: object) -> tuple[int, dict[str, Any]]:
         "graph": compiled.graph,
         "report": report,
         "warnings": [str(problem) for problem in reading.warnings],
+        "mended": [problem.mended for problem in reading.warnings if problem.mended],
         "uploads": {
             name: base64.b64encode(data).decode() for name, data in compiled.uploads.items()
         },

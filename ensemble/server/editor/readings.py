@@ -26,7 +26,8 @@ def tell_prompt(
     text: str, negative: str = "", weights: str = Weights.A1111.value, order: str = "",
     boxes: str = "",
 ) -> dict[str, Any]:  # fmt: skip
-    """`parts` in order (none where the text cannot be split), `has_break`, and `problems`.
+    """`parts` in order (none where the text cannot be split), `has_break`, `problems`, and in
+    `warnings` what can run and is seldom meant.
 
     A person's `place` counts from 0 at the left, by the boxes or else by `order`; it is None where
     that cannot be read.
@@ -40,10 +41,12 @@ def tell_prompt(
         centres = [box.left + box.width / 2 for box in drawn]
         standing = sorted(range(reading.people), key=centres.__getitem__)
     tell = _Teller(names, _units(text))
+    doubts = [InputProblem("text", reading.doubt)] if reading.doubt else []
     return {
         "has_break": len(reading.parts) > 1,
         "parts": [tell.part(part, index, standing) for index, part in enumerate(reading.parts)],
         "problems": _problems((*found, *reading.problems), text, negative),
+        "warnings": _problems(doubts, text, negative),
     }
 
 
