@@ -17,6 +17,8 @@ from .stage_sample import add_sampling, add_second_passes, check_scheduler
 from .stage_text import add_text
 
 MOST_PEOPLE = 16
+# Each is looked up, and what is not there is compared with all there are.
+MOST_NAMES = 100
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ def compile_recipe(recipe: Recipe, library: Library, options: Options) -> Compil
             build.notes.append(f"{names.get(field, field)}: {why}, so it does nothing")
     check_scheduler(build)
     _check_people(build)
+    _check_names(build)
     if build.refused:
         raise RecipeError(build.refused)
     _add_stages(build)
@@ -90,6 +93,13 @@ def _check_people(build: Build) -> None:
     for index, person in enumerate(people):
         if not person.text and not person.loras:
             build.notes.append(f"prompt: person {index + 1} has no text of their own")
+
+
+def _check_names(build: Build) -> None:
+    recipe = build.recipe
+    names = len(recipe.loras) + len(recipe.embeddings) + (recipe.prompt + recipe.negative).count("<")
+    if names > MOST_NAMES:
+        build.refuse("prompt", f"names {names} LoRAs and embeddings; at most {MOST_NAMES} are taken")
 
 
 def _runs_without(missing: tuple[Missing, ...]) -> bool:

@@ -1,5 +1,8 @@
 """The machine this ComfyUI runs on, as the recipe compiler sees it."""
 
+from functools import lru_cache
+from itertools import islice
+from threading import Lock
 from typing import Any
 
 import folder_paths
@@ -23,6 +26,9 @@ FOLDERS_OF_FILES = (
 )
 FOLDERS_OF_FOLDERS = ("safety_checker", "translation")
 HASHED = ("checkpoints", "loras")
+MOST_HASHED = 16
+# A checkpoint takes a disk for seconds: one at a time, whoever asks.
+_HASHING = Lock()
 IMAGES = "images"
 
 
@@ -56,10 +62,14 @@ class _Definitions(dict[str, Any]):
 
 
 def hashes_of(files: list[dict[str, str]]) -> dict[str, dict[str, str]]:
-    """AutoV2 and AutoV3 of the checkpoints and LoRAs of a report, by file name."""
+    """AutoV2 and AutoV3 of the first MOST_HASHED checkpoints and LoRAs of a report, by file name."""
+    wanted = {entry["file"]: entry["folder"] for entry in files if entry["folder"] in HASHED}
     found: dict[str, dict[str, str]] = {}
-    for entry in files:
-        if entry["folder"] in HASHED:
-            hashes = read_hashes(open_file(entry["file"], entry["folder"]))
-            found[entry["file"]] = {"autov2": hashes.autov2, "autov3": hashes.autov3}
+    for file, folder in islice(wanted.items(), MOST_HASHED):
+        with _HASHING:
+            hashes = _hashes(open_file(file, folder))
+        found[file] = {"autov2": hashes.autov2, "autov3": hashes.autov3}
     return found
+
+
+_hashes = lru_cache(maxsize=256)(read_hashes)

@@ -6,6 +6,7 @@ import pytest
 import yaml
 from aiohttp import web
 from ensemble_portraits.ensemble.recipes.settings import JSON_ALIASES, JSON_FIELDS
+from ensemble_portraits.ensemble.server.access import Gate
 from ensemble_portraits.ensemble.server.api.hosted import register_hosted
 from ensemble_portraits.ensemble.server.api.run import register_run
 from ensemble_portraits.ensemble.server.editor.compile import register_compile
@@ -23,7 +24,7 @@ def routes(talk):
 
     async def scenario(_, service):
         table = web.RouteTableDef()
-        register_compile(table)
+        register_compile(table, Gate())
         register_hosted(table, service)
         register_run(table, service)
         found.update((route.method.lower(), route.path) for route in table)

@@ -1,12 +1,12 @@
 """The settings of the job API: environment variables, read once at start."""
 
-import ipaddress
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ..access import KEY, is_loopback_host
+
 SWITCH = "ENSEMBLE_API"
-KEY = "ENSEMBLE_API_KEY"
 URL = "ENSEMBLE_API_URL"
 QUEUE = "ENSEMBLE_API_QUEUE"
 BODY = "ENSEMBLE_API_BODY_MB"
@@ -76,16 +76,6 @@ def config_of_this_process() -> Config | None:
 def only_loopback(listen: str) -> bool:
     """Whether every address of `--listen` is a loopback address; of names only localhost counts."""
     return all(is_loopback_host(address.strip()) for address in listen.split(","))
-
-
-def is_loopback_host(host: str) -> bool:
-    """Whether `host` is localhost or a loopback address, in or without brackets."""
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.removeprefix("[").removesuffix("]")).is_loopback
-    except ValueError:
-        return False
 
 
 def _switch(environment: Mapping[str, str], name: str) -> bool:

@@ -13,8 +13,8 @@ from aiohttp import web
 
 from ...lora.aliases import AliasFileError
 from ...recipes.recipe import Service
-from ..bodies import Refused, read_body
-from .access import check_key, check_source
+from ..access import Gate
+from ..bodies import Refused
 from .answers import links
 from .config import Config
 from .draft import Draft, read_idempotency_key, read_track_id, request_hash
@@ -28,7 +28,7 @@ from .webhooks import TargetError, check_target
 IDEMPOTENCY_HEADER = "Idempotency-Key"
 RETRY_AFTER = 30
 _HEADERS = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
-Handler = Callable[[web.Request], Awaitable[web.Response]]
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @dataclass(frozen=True)
@@ -51,18 +51,15 @@ class JobService:
     def __init__(self, config: Config, jobs: Jobs) -> None:
         self.config = config
         self.jobs = jobs
+        self.gate = Gate(config.key, local=True)
 
     async def read(self, request: web.Request) -> dict[str, Any]:
         """The body of a write that may come in. Raises Refused."""
-        check_source(request, self.config)
-        body = await read_body(request, self.config.body)
-        check_key(request, self.config, body)
-        return body
+        return await self.gate.read(request, self.config.body)
 
     def admit_read(self, request: web.Request) -> None:
         """Let a GET in, or raise Refused."""
-        check_source(request, self.config)
-        check_key(request, self.config, None)
+        self.gate.admit(request)
 
     def base(self, request: web.Request) -> str:
         """The beginning of links in answers."""
@@ -182,7 +179,7 @@ def answering(
     `unprocessed` is the status for a request that is in order and cannot be done here.
     """
 
-    async def handle(request: web.Request) -> web.Response:
+    async def handle(request: web.Request) -> web.StreamResponse:
         try:
             return await handler(request)
         except Refused as refused:

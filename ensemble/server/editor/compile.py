@@ -22,7 +22,7 @@ from ...recipes.library import Missing, MissingError
 from ...recipes.problems import Problem, RecipeError
 from ...recipes.reading import read_recipe
 from ...recipes.shrink import Shrink, shrink_recipe
-from ..bodies import answer_body
+from ..access import Gate, answer_body
 
 PATH = "/ensemble/v1/recipes/compile"
 MAX_BODY = 40_000_000
@@ -51,8 +51,8 @@ class CompileRequest:
     workflow: bool
 
 
-def register_compile(routes: web.RouteTableDef) -> None:
-    routes.post(PATH)(partial(answer_body, limit=MAX_BODY, answer=compile_body))
+def register_compile(routes: web.RouteTableDef, gate: Gate) -> None:
+    routes.post(PATH)(partial(answer_body, gate=gate, limit=MAX_BODY, answer=compile_body))
 
 
 def compile_body(body: object) -> tuple[int, dict[str, Any]]:

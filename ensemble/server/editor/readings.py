@@ -4,7 +4,7 @@ The readings are those of the nodes, so the editor shows what the queue will say
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ...lora.choose import read_stack
@@ -18,6 +18,8 @@ from ...regions.boxes import read_boxes
 from .loras import short_names
 
 ROLES = ("base", "common")
+# How many names that are no file are compared with all there are, for one text.
+MOST_MISSING = 100
 # Offset in Python's characters -> offset in UTF-16 units.
 Units = Callable[[int], int]
 
@@ -94,6 +96,8 @@ class _Teller:
 
     names: ModelNames | None
     units: Units
+    # Names that were looked up in vain.
+    missing: set[str] = field(default_factory=set)
 
     def part(self, part: Part, index: int, standing: list[int] | None) -> dict[str, Any]:
         person = index - len(ROLES)
@@ -114,11 +118,12 @@ class _Teller:
 
     def match(self, name: str) -> dict[str, Any]:
         """`status` is found, missing, ambiguous or unknown; `nearest` are names to write instead."""
-        if self.names is None:
+        if self.names is None or len(self.missing) >= MOST_MISSING:
             return {"status": "unknown", "file": "", "nearest": (), "message": ""}
         match = self.names.match(name)
         if match.error is None:
             return {"status": "found", "file": match.file, "nearest": (), "message": ""}
+        self.missing.add(name)
         status = "ambiguous" if isinstance(match.error, AmbiguousNameError) else "missing"
         short = short_names(self.names.files)
         nearest = [short.get(each, each) for each in match.error.nearest]
