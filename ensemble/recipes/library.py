@@ -15,6 +15,8 @@ class Library:
     nodes: Mapping[str, Any]
     # Name and folder -> the file that the name means, or ValueError that says what is near.
     find: Callable[[str, str], str]
+    # The name of a picture -> another picture for Load Image where it would misread the first.
+    readable: Callable[[str], bytes | None] = lambda _: None
 
 
 @dataclass(frozen=True)

@@ -79,8 +79,10 @@ def input_file(build: Build, picture: str, setting: str) -> str | None:
     if picture.startswith(("http://", "https://")):
         name = re.split(r"[?#]", picture)[0].rstrip("/").rpartition("/")[2]
         build.notes.append(f"{setting}: {picture} is not fetched; {name!r} is looked up here")
-        return build.find("images", name, setting)
-    return build.find("images", picture, setting)
+        picture = name
+    file = build.find("images", picture, setting)
+    copy = build.library.readable(file) if file else None
+    return _put(build, copy, "png") if copy else file
 
 
 def _upload(build: Build, encoded: str, extension: str, setting: str) -> str | None:
@@ -89,6 +91,10 @@ def _upload(build: Build, encoded: str, extension: str, setting: str) -> str | N
     except binascii.Error as error:
         build.refuse(setting, f"its data URL is not base64: {error}")
         return None
+    return _put(build, content, extension)
+
+
+def _put(build: Build, content: bytes, extension: str) -> str:
     name = f"recipe_{hashlib.sha256(content).hexdigest()[:16]}.{extension}"
     build.uploads[name] = content
     return name

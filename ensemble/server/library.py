@@ -1,6 +1,8 @@
 """The machine this ComfyUI runs on, as the recipe compiler sees it."""
 
+import os
 from functools import lru_cache
+from io import BytesIO
 from itertools import islice
 from threading import Lock
 from typing import Any
@@ -13,6 +15,7 @@ from ..lora.aliases import read_aliases
 from ..lora.files import open_file, read_hashes
 from ..lora.names import names_among
 from ..models.loading import folder_names
+from ..pictures import eight_bit
 from ..recipes.library import Library
 
 FOLDERS_OF_FILES = (
@@ -43,7 +46,26 @@ def this_machine() -> Library:
     def find(name: str, folder: str) -> str:
         return names_among(folder, files[folder], aliases).resolve(name)
 
-    return Library(files, _Definitions(), find)
+    return Library(files, _Definitions(), find, _readable)
+
+
+def _readable(name: str) -> bytes | None:
+    """A PNG with 8 bits of a picture of floats, which core's Load Image takes for black."""
+    from PIL import Image
+
+    folder = folder_paths.get_input_directory()
+    path = os.path.join(folder, name)
+    if not folder_paths.is_within_directory(folder, path):
+        return None
+    try:
+        with Image.open(path) as picture:
+            if picture.mode != "F":
+                return None
+            written = BytesIO()
+            eight_bit(picture).save(written, "PNG")
+    except (OSError, ValueError, Image.DecompressionBombError):
+        return None  # Load Image tells
+    return written.getvalue()
 
 
 class _Definitions(dict[str, Any]):

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from ensemble_portraits.ensemble.recipes.problems import RecipeError
 
 from .compiling import classes, compiled, inputs
 from .conftest import EXAMPLES
