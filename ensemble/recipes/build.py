@@ -26,6 +26,9 @@ class Options:
     checkpoint: str | None = None
     allow_approximate: bool = False
     output_size: OutputSize = OutputSize.RECIPE
+    # For recipes that say nothing of it: the input of PoseControlInput, and its own default.
+    on_mismatch: str | None = None
+    estimator: str | None = None
     # Whether to leave out what the machine lacks; the report says what.
     skip_missing: bool = False
     # Of the saved pictures' names.

@@ -70,6 +70,9 @@ def idle(recipe: Recipe) -> dict[str, str]:
         wait("--controlnet_weights says it", "controlnet_scale")
     if not (recipe.hires_fix or recipe.highres_fix):
         wait("hires_fix is off", "hires_denoise", "hires_cfg")
+    if not any(each.startswith("pose") for each in asked_controls(recipe)):
+        if not keeps_background(recipe):
+            wait("no pose is read", "on_mismatch", "on_nobody", "estimator")
     if not recipe.mask_prompt:
         wait("there is no --mask_prompt", "mask_negative", "mask_invert", "mask_dilate")
     if not recipe.safety_checker:
@@ -99,6 +102,11 @@ def is_image_to_image(recipe: Recipe) -> bool:
 
 def is_lora_multi_text(recipe: Recipe) -> bool:
     return recipe.service is Service.LORA_MULTI and recipe.task is Task.TEXT
+
+
+def asked_controls(recipe: Recipe) -> tuple[str, ...]:
+    """The ControlNets' kinds, in order."""
+    return recipe.controlnets or ((recipe.controlnet,) if recipe.controlnet else ())
 
 
 def keeps_background(recipe: Recipe) -> bool:

@@ -69,6 +69,9 @@ class Recipe:
     controlnets: tuple[str, ...] = ()
     controlnet_weights: tuple[float, ...] = ()
     guidance_end: float | None = None
+    on_mismatch: str | None = None
+    on_nobody: str | None = None
+    estimator: str | None = None
 
     # mask words
     mask_prompt: str | None = None

@@ -40,6 +40,7 @@ CONTROLS = (
 ASPECTS = ("1:1", "portrait", "16:9", "landscape", "anamorphic")
 LOOKS = ("Film Velvia", "Film Portra", "Ektar")
 CHECKER_TYPES = ("blur", "sensitive_content_text", "pixelate", "black")
+MISMATCHES = ("error", "crop", "repeat", "largest")
 _MAX_SEED = 2**64 - 1
 _NOTHING = "nothing here"
 
@@ -94,6 +95,12 @@ ASTRIA_FLAGS = (
         "Apply ControlNet: strength, one each", "1", 0, 1, 0, 10),
     Setting("control_guidance_end", "guidance_end", _NUMBER, "Apply ControlNet: end_percent",
         "1", 0, 1, 0, 1),
+    # Ours: the services decide this unseen.
+    Setting("on_mismatch", "on_mismatch", readers.choice(*MISMATCHES),
+        "PoseControlInput: on_mismatch", "error; largest in hosted jobs"),
+    Setting("on_nobody", "on_nobody", readers.choice("error", "default pose"),
+        "PoseControlInput: on_nobody", "error"),
+    Setting("estimator", "estimator", readers.text, "PoseControlInput: estimator", "auto"),
     *(
         Setting(key, None, reader, f"{_NOTHING}: {why}")
         for key, reader, why in (

@@ -7,8 +7,15 @@ import re
 from typing import Any
 
 from .build import Build, Flow, OutputSize
-from .defaults import is_image_to_image, is_lora_multi_text, keeps_background
+from .defaults import (
+    asked_controls,
+    is_image_to_image,
+    is_lora_multi_text,
+    keeps_background,
+)
+from .definitions import inputs_of
 from .graph import Link
+from .library import Missing
 from .recipe import Service
 
 SHORT_SIDE = 512
@@ -35,7 +42,7 @@ def add_source(build: Build, flow: Flow) -> None:
     if name is None:
         return
     flow.original = build.graph.add("LoadImage", "input", "Input Picture", image=name)[0]
-    only_pose = all(control.startswith("pose") for control in controls(build))
+    only_pose = all(control.startswith("pose") for control in asked_controls(build.recipe))
     if is_image_to_image(recipe) or recipe.mask_prompt or not only_pose:
         flow.source = _working_size(build, flow.original)
 
@@ -104,7 +111,7 @@ def add_pose(build: Build, flow: Flow) -> tuple[Link | None, Link | None]:
     """Pose map and regions, where the recipe asks for pose control or for people to be replaced."""
     recipe = build.recipe
     people = recipe.people
-    wanted = any(name.startswith("pose") for name in controls(build))
+    wanted = any(name.startswith("pose") for name in asked_controls(build.recipe))
     if not (wanted or keeps_background(recipe)):
         return None, None
     node = build.graph.add(
@@ -115,18 +122,41 @@ def add_pose(build: Build, flow: Flow) -> tuple[Link | None, Link | None]:
         people=people or int(flow.original is None),
         width=recipe.width,
         height=recipe.height,
+        on_mismatch=_on_mismatch(build, flow),
+        on_nobody=recipe.on_nobody,
+        estimator=_estimator(build),
     )
     return node[0], node[2] if people else None
 
 
-def controls(build: Build) -> tuple[str, ...]:
-    recipe = build.recipe
-    return recipe.controlnets or ((recipe.controlnet,) if recipe.controlnet else ())
+def _on_mismatch(build: Build, flow: Flow) -> str | None:
+    way = build.recipe.on_mismatch
+    if way is None and build.recipe.people and flow.original:
+        way = build.options.on_mismatch
+        if way == "largest":
+            build.notes.append(
+                "on_mismatch: largest: where the picture shows more people than the prompt has, the "
+                "largest bodies are taken; where it shows fewer, the last persons are not painted. "
+                "--on_mismatch chooses another way"
+            )
+    return way
+
+
+def _estimator(build: Build) -> str | None:
+    """The estimator asked for, if this machine has it."""
+    name = build.recipe.estimator or build.options.estimator
+    inputs = inputs_of({}, build.library.nodes["PoseControlInput"])
+    known = next(each.choices for each in inputs if each.name == "estimator")
+    if name is None or name in known:
+        return name
+    hint = f"{name!r} is not here; there are {', '.join(map(str, known))}, or put it into models/pose_estimation"
+    build.missing.append(Missing("estimator", "pose_estimation", name, hint))
+    return None
 
 
 def add_control(build: Build, flow: Flow, pose: Link | None) -> None:
     """ControlNets over the conditioning, in the order they were named."""
-    recipe, names = build.recipe, controls(build)
+    recipe, names = build.recipe, asked_controls(build.recipe)
     weights = recipe.controlnet_weights or (recipe.controlnet_scale,)
     for index, name in enumerate(names):
         if name not in _CONTROLS:

@@ -45,7 +45,13 @@ def draft(
 
     recipe, changes = shrink_recipe(reading.require(), shrink or Shrink())
     options = options or Options(seed=secrets.randbits(32))
-    options = replace(options, prefix=ids.prefix, skip_missing=options.skip_missing or skip_missing)
+    options = replace(
+        options,
+        prefix=ids.prefix,
+        skip_missing=options.skip_missing or skip_missing,
+        # A job that is accepted shall not fail on who walks past in the background.
+        on_mismatch=options.on_mismatch or "largest",
+    )
     compiled = compile_recipe(recipe, _with_uploads(this_machine(), uploads), options)
     # Only a picture the reader took for a data URL and we did not: it is written anew all the same.
     more = tuple(replace(read_picture(data), name=name) for name, data in compiled.uploads.items())

@@ -20,12 +20,14 @@ from ...recipes.compiler import compile_recipe
 from ...recipes.editor import to_editor
 from ...recipes.library import Missing, MissingError
 from ...recipes.problems import Problem, RecipeError
+from ...recipes.settings import MISMATCHES
 from ...recipes.reading import read_recipe
 from ...recipes.shrink import Shrink, shrink_recipe
 from ..access import Gate, answer_body
 
 PATH = "/ensemble/v1/recipes/compile"
 MAX_BODY = 40_000_000
+_NAMES = ("checkpoint", "on_mismatch", "estimator")
 _SWITCHES = ("strict", "allow_approximate", "skip_missing", "hashes", "workflow")
 # What ComfyUI can run at all: least and most.
 _SIZES = {"width": (16, 16384), "height": (16, 16384), "steps": (1, 1000), "pictures": (1, 64)}
@@ -112,7 +114,7 @@ def read_request(body: object) -> CompileRequest:
     """Raises RequestError."""
     if not isinstance(body, dict) or not isinstance(body.get("text"), str):
         raise RequestError("the body must be an object with the recipe as its 'text'")
-    known = {"text", "seed", "checkpoint", "output_size", "cast", *_SWITCHES, *_SIZES}
+    known = {"text", "seed", "output_size", "cast", *_NAMES, *_SWITCHES, *_SIZES}
     unknown = [key for key in body if key not in known]
     if unknown:
         raise RequestError(f"unknown keys: {', '.join(map(str, unknown[:5]))[:200]}")
@@ -122,8 +124,12 @@ def read_request(body: object) -> CompileRequest:
             raise RequestError(f"{key} must be a whole number from {least} to {most}")
         if key in ("width", "height") and value is not None and value % 8:
             raise RequestError(f"{key} must be divisible by 8, not {value}")
-    if body.get("checkpoint") is not None and not isinstance(body["checkpoint"], str):
-        raise RequestError("checkpoint must be a name")
+    for key in _NAMES:
+        if body.get(key) is not None and not isinstance(body[key], str):
+            raise RequestError(f"{key} must be a name")
+    mismatch = body.get("on_mismatch")
+    if mismatch not in (None, *MISMATCHES):
+        raise RequestError(f"on_mismatch must be one of {', '.join(MISMATCHES)}")
     try:
         size = OutputSize(body.get("output_size", "recipe"))
     except ValueError as error:
@@ -136,7 +142,7 @@ def read_request(body: object) -> CompileRequest:
     on = {name: bool(body.get(name)) for name in _SWITCHES}
     options = Options(
         seed=secrets.randbits(32) if seed is None else seed,
-        checkpoint=body.get("checkpoint"),
+        **{name: body.get(name) for name in _NAMES},
         allow_approximate=on.pop("allow_approximate"),
         output_size=size,
         skip_missing=on.pop("skip_missing"),
