@@ -102,11 +102,15 @@ def _read_field(
 def _check_whole(recipe: Recipe, checker: Checker) -> None:
     if not recipe.prompt and not any(problem.setting == "prompt" for problem in checker.found):
         checker.error("prompt", "The prompt field is required.")
-    for field in ("prompt", "negative"):
+    for field, key in (("prompt", "prompt"), ("negative", "negative_prompt")):
         try:
-            take_tags(getattr(recipe, field))
+            _, tags = take_tags(getattr(recipe, field))
         except PromptError as error:
-            checker.error(field, str(error))
+            checker.error(key, str(error))
+            continue
+        if tags and field == "negative":
+            why = "has a <lora:> tag; move it to the prompt, it acts on both"
+            checker.error(key, why)
     if recipe.task is not Task.TEXT and not recipe.input_image:
         checker.error("init_image", f"is required for {recipe.task.value}")
     if recipe.task is Task.INPAINT and not recipe.mask_image:

@@ -116,6 +116,15 @@ def find(name: str) -> Scheduler:
     return entry
 
 
+def for_steps(sampler: str, steps: int) -> str:
+    """The sampler for so many steps from noise level to noise level.
+
+    Core's UniPC returns its noise after a single one; UniPC of order 1, all that one step can be, is
+    DDIM (arXiv:2302.04867, section 3.4), and DDIM is Euler's method over sigmas.
+    """
+    return "euler" if steps == 1 and sampler.startswith("uni_pc") else sampler
+
+
 def choose(
     name: str, *, karras: bool = False, stochastic: bool = False, allow_approximate: bool = False
 ) -> SamplerChoice:

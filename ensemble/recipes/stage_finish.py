@@ -2,7 +2,7 @@
 
 from .build import Build, Flow, OutputSize
 from .recipe import Service
-from .schedulers import choose
+from .schedulers import choose, for_steps
 
 UPSCALERS = "an upscale model would do better; put one into models/upscale_models"
 RESTORERS = "put GFPGAN, RestoreFormer or CodeFormer into models/facerestore_models"
@@ -54,7 +54,7 @@ def _painter(build: Build, flow: Flow) -> dict[str, object]:
         **flow.conditioning,
         "seed": recipe.seed,
         "steps": recipe.steps,
-        "sampler": choice.sampler,
+        "sampler": for_steps(choice.sampler, recipe.steps or 0),
         "scheduler": choice.scheduler,
     }
 

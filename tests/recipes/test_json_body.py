@@ -208,3 +208,8 @@ def test_arbitrary_bodies_never_crash(fields):
 @given(st.text())
 def test_arbitrary_text_never_crashes(text):
     read_json(text)
+
+
+def test_a_lora_in_the_negative_is_refused_with_the_way_out():
+    (error,) = read_json('{"prompt": "a", "negative_prompt": "ugly <lora:x:1>"}').errors
+    assert error.setting == "negative_prompt" and "move it to the prompt" in error.message

@@ -16,14 +16,14 @@ from ...recipes.recipe import Service
 from ..access import Gate
 from ..bodies import Refused
 from .answers import links
-from .config import Config
+from .config import HOSTS, Config
 from .draft import Draft, read_idempotency_key, read_track_id, request_hash
 from .job import Job, WebhookState
 from .jobs import JobIds, Jobs, new_ids, work_of
+from .outside import TargetError, check_target
 from .pictures import PictureError
 from .queue import GraphError
 from .store import FullError, ReusedError
-from .webhooks import TargetError, check_target
 
 IDEMPOTENCY_HEADER = "Idempotency-Key"
 RETRY_AFTER = 30
@@ -88,7 +88,7 @@ class JobService:
         if webhook in (None, ""):
             webhook = None
         else:
-            webhook = check_target(webhook, self.config.webhook_hosts)
+            webhook = check_target(webhook, self.config.webhook_hosts, HOSTS)
         return JobOptions(key, asked, track_id, webhook, self.base(request), temporary)
 
     async def submit(
