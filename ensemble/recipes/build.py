@@ -74,6 +74,11 @@ class Build:
     # File name -> picture, to be put into the input folder before the graph is queued.
     uploads: dict[str, bytes] = field(default_factory=dict)
 
+    @property
+    def allow_approximate(self) -> bool:
+        """Whether the recipe or who runs it is content with a scheduler near the one named."""
+        return self.options.allow_approximate or bool(self.recipe.allow_approximate)
+
     def refuse(self, setting: str, message: str) -> None:
         """Note something that cannot be built whatever is installed."""
         self.refused.append(Problem(Severity.ERROR, setting, message))

@@ -18,7 +18,7 @@ from .stage_text import add_text
 
 MOST_PEOPLE = 16
 # Each is looked up, and what is not there is compared with all there are.
-MOST_NAMES = 100
+MOST_NAMES = 500
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,11 @@ class _Object(list):
     """The (key, value) pairs of a JSON object; two values for one key stay visible."""
 
 
-def read_json(text: str, *, task: Task | None = None, strict: bool = False) -> Reading:
-    """Read a body. Without `task` the call is told by its pictures: `mask_image`, `init_image`."""
+def read_json(
+    text: str, *, task: Task | None = None, strict: bool = False, unknown_fields: bool = False
+) -> Reading:
+    """Read a body. Without `task` the call is told by its pictures: `mask_image`, `init_image`. With
+    `unknown_fields` those are left out with a warning."""
     checker = Checker(text, strict=strict)
     body = _load(checker)
     if body is None:
@@ -33,6 +36,9 @@ def read_json(text: str, *, task: Task | None = None, strict: bool = False) -> R
     for key, value in body:
         if checker.full:
             break
+        if unknown_fields and JSON_ALIASES.get(key, key) not in _FIELDS:
+            checker.warning(key[:60], f"unknown field, left out; {nearest(key, _FIELDS)}")
+            continue
         _read_field(key, value, task, seen, checker)
     recipe = replace(Recipe(Service.LORA_MULTI, task), **checker.values)
     _check_whole(recipe, checker)

@@ -17,6 +17,8 @@ class Library:
     find: Callable[[str, str], str]
     # The name of a picture -> another picture for Load Image where it would misread the first.
     readable: Callable[[str], bytes | None] = lambda _: None
+    # A text -> the ISO 639-1 code of its language, or ValueError that says what is missing to tell.
+    language: Callable[[str], str] = lambda _: "en"
 
 
 @dataclass(frozen=True)

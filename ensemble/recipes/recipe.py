@@ -48,6 +48,7 @@ class Recipe:
     cfg: float | None = None
     denoise: float | None = None
     scheduler: str | None = None
+    allow_approximate: bool | None = None
     karras: bool | None = None
     algorithm: str | None = None
     clip_skip: int | None = None

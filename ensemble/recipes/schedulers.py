@@ -139,7 +139,8 @@ def choose(
     if entry.fit is Fit.APPROXIMATE and not allow_approximate:
         raise ApproximateSchedulerError(
             f"scheduler: {name} has no true equivalent in ComfyUI ({entry.remark}); "
-            f"allow the approximation {entry.sampler} + {entry.spacing}, or choose another name"
+            f"allow the approximation {entry.sampler} + {entry.spacing} (allow_approximate; in the "
+            "hosted calls ensemble_allow_approximate=yes), or choose another name"
         )
     sampler = entry.stochastic if stochastic and entry.stochastic else entry.sampler
     spacing = "karras" if karras and entry.karras is None else entry.spacing

@@ -101,6 +101,7 @@ ASTRIA_FLAGS = (
     Setting("on_nobody", "on_nobody", readers.choice("error", "default pose"),
         "PoseControlInput: on_nobody", "error"),
     Setting("estimator", "estimator", readers.text, "PoseControlInput: estimator", "auto"),
+    Setting("allow_approximate", "allow_approximate", _SWITCH, "EnsembleSampler: allow_approximate"),
     *(
         Setting(key, None, reader, f"{_NOTHING}: {why}")
         for key, reader, why in (
@@ -149,6 +150,9 @@ JSON_FIELDS = (
     Setting("lora_strength", "lora_strengths", readers.numbers, "MultiLoraLoader: strengths",
         "1 each", 0.1, 1, -100, 100),
     Setting("scheduler", "scheduler", readers.text, "EnsembleSampler: name", "UniPCMultistepScheduler"),
+    # Ours, hence the prefix.
+    Setting("ensemble_allow_approximate", "allow_approximate", _SWITCH,
+        "EnsembleSampler: allow_approximate", "no"),
     Setting("clip_skip", "clip_skip", _INTEGER, "CLIP Set Last Layer", "1", 1, 8, 1, 24),
     Setting("tomesd", "token_merging", _SWITCH, "Token Merging", "yes"),
     Setting("use_karras_sigmas", "karras", _SWITCH, "EnsembleSampler: karras", "yes"),

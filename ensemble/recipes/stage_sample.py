@@ -5,7 +5,7 @@ from ..prompt.grammar import parse_negative
 from .build import Build, Flow
 from .defaults import is_image_to_image
 from .graph import Link
-from .schedulers import ApproximateSchedulerError, UnknownSchedulerError, choose, find
+from .schedulers import ApproximateSchedulerError, Fit, UnknownSchedulerError, choose, find
 from .stage_models import load_checkpoint
 from .stage_picture import region_of
 from .stage_text import encode, foreign_people
@@ -22,8 +22,11 @@ def add_sampling(build: Build, flow: Flow, latent: Link) -> None:
 
 def check_scheduler(build: Build) -> None:
     """Refuse a name that cannot be sampled with, before anything is built on it."""
+    name, allowed = build.recipe.scheduler or "", build.allow_approximate
     try:
-        choose(build.recipe.scheduler or "", allow_approximate=build.options.allow_approximate)
+        choice = choose(name, allow_approximate=allowed)
+        if find(name).fit is Fit.APPROXIMATE:
+            build.notes.append(f"scheduler: {name} is approximated by {' + '.join(choice)}")
     except (UnknownSchedulerError, ApproximateSchedulerError) as error:
         build.refuse("scheduler", str(error).removeprefix("scheduler: "))
 
@@ -44,7 +47,7 @@ def _sample(
         steps=recipe.steps,
         denoise=denoise,
         stochastic=recipe.algorithm == "dpmsolver+++",
-        allow_approximate=build.options.allow_approximate,
+        allow_approximate=build.allow_approximate,
     )
     sampled = graph.add(
         "SamplerCustom",

@@ -46,7 +46,7 @@ def this_machine() -> Library:
     def find(name: str, folder: str) -> str:
         return names_among(folder, files[folder], aliases).resolve(name)
 
-    return Library(files, _Definitions(), find, _readable)
+    return Library(files, _Definitions(), find, _readable, _language)
 
 
 def _readable(name: str) -> bytes | None:
@@ -66,6 +66,20 @@ def _readable(name: str) -> bytes | None:
     except (OSError, ValueError, Image.DecompressionBombError):
         return None  # Load Image tells
     return written.getvalue()
+
+
+def _language(text: str) -> str:
+    from ..language.translate import ENGLISH, detect_language, is_plainly_english
+
+    if is_plainly_english(text):
+        return ENGLISH
+    try:
+        return detect_language(text)
+    except ValueError as error:
+        raise ValueError(
+            "the prompt's language cannot be told without the package py3langid: install it, or write "
+            "the prompt in English, or leave multi_lingual out"
+        ) from error
 
 
 class _Definitions(dict[str, Any]):

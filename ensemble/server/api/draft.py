@@ -9,12 +9,15 @@ from typing import Any
 from ...recipes.build import Options
 from ...recipes.compiler import compile_recipe
 from ...recipes.library import Library
-from ...recipes.problems import Reading
+from ...recipes.defaults import service_names
+from ...recipes.problems import Problem, Reading, RecipeError, Severity
 from ...recipes.recipe import Recipe
 from ...recipes.shrink import Shrink, shrink_recipe
 from ..bodies import Refused
+from .config import Config
 from .jobs import JobIds
-from .pictures import Upload, read_picture
+from .fetching import PictureFetcher
+from .pictures import PictureError, Upload, read_picture
 
 _LONGEST_KEY = 200
 _LONGEST_TRACK = 500
@@ -35,20 +38,22 @@ def draft(
     reading: Reading,
     ids: JobIds,
     uploads: tuple[Upload, ...],
+    config: Config,
     options: Options | None = None,
     shrink: Shrink | None = None,
-    *,
-    skip_missing: bool = False,
 ) -> Draft:
     """Raises RecipeError, MissingError and AliasFileError as the compiler does, and PictureError."""
     from ..library import this_machine
 
-    recipe, changes = shrink_recipe(reading.require(), shrink or Shrink())
+    recipe, fetched = _fetch(reading.require(), PictureFetcher(config.picture_hosts, config.picture))
+    uploads += fetched
+    recipe, changes = shrink_recipe(recipe, shrink or Shrink())
     options = options or Options(seed=secrets.randbits(32))
     options = replace(
         options,
         prefix=ids.prefix,
-        skip_missing=options.skip_missing or skip_missing,
+        skip_missing=options.skip_missing or config.skip_missing,
+        allow_approximate=options.allow_approximate or config.approximate,
         # A job that is accepted shall not fail on who walks past in the background.
         on_mismatch=options.on_mismatch or "largest",
     )
@@ -63,6 +68,21 @@ def draft(
         warnings=tuple(f"{each.setting}: {each.message}" for each in reading.warnings),
         uploads=uploads + more,
     )
+
+
+def _fetch(recipe: Recipe, fetch: PictureFetcher) -> tuple[Recipe, tuple[Upload, ...]]:
+    """The recipe with names for its pictures on hosts that are fetched from. Raises RecipeError."""
+    found: dict[str, Upload] = {}
+    for field in ("input_image", "mask_image"):
+        address = getattr(recipe, field)
+        if address and address.startswith(("http://", "https://")) and fetch.wants(address):
+            try:
+                found[field] = fetch(address)
+            except PictureError as error:
+                setting = service_names(recipe).get(field, field)
+                problem = Problem(Severity.ERROR, setting, f"The {setting} {error}.")
+                raise RecipeError([problem]) from error
+    return replace(recipe, **{f: each.name for f, each in found.items()}), tuple(found.values())
 
 
 def _with_uploads(machine: Library, uploads: tuple[Upload, ...]) -> Library:

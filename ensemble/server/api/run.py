@@ -71,8 +71,7 @@ async def _submit(
         except PictureError as error:
             raise Refused(400, f"a data URL {error}") from error
         reading = cast_reading(read_recipe(text, strict=asked.strict), asked.cast)
-        skip = service.config.skip_missing
-        drafted = draft(reading, ids, uploads, asked.options, asked.shrink, skip_missing=skip)
+        drafted = draft(reading, ids, uploads, service.config, asked.options, asked.shrink)
         return drafted, {"report": drafted.report, "warnings": list(drafted.warnings)}
 
     options = service.options(request, RUN, body, own_id=body.get("id"))
