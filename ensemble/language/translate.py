@@ -28,7 +28,9 @@ _SYNTAX = re.compile(
 )
 _MOST_TOKENS = 1000
 # Words of no other language of the 52 in its plain letters.
-_ENGLISH_WORDS = frozenset("the of with and his her their wearing from standing looking".split())
+_ENGLISH_WORDS = frozenset(
+    ["the", "of", "with", "and", "his", "her", "their", "wearing", "from", "standing", "looking"]
+)
 
 
 def detect_language(text: str) -> str:

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from ..prompt.errors import PromptError
-from ..prompt.grammar import BREAK_WORD, OneBreakError
 from ..prompt.flags import Flag, FlagKind, take_flags
+from ..prompt.grammar import BREAK_WORD, OneBreakError
 from ..prompt.reading import read_prompt
 from . import readers
 from .checking import Checker, control_character, is_unset, nearest

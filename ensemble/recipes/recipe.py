@@ -74,6 +74,12 @@ class Recipe:
     on_nobody: str | None = None
     estimator: str | None = None
 
+    # more picture around it, in pixels of the whole
+    outpaint: str | None = None
+    outpaint_width: int | None = None
+    outpaint_height: int | None = None
+    outpaint_prompt: str | None = None
+
     # mask words
     mask_prompt: str | None = None
     mask_negative: str | None = None
@@ -93,6 +99,8 @@ class Recipe:
     hires_cfg: float | None = None
     upscale: int | None = None
     highres_fix: bool | None = None
+    tiled_upscale: bool | None = None
+    only_upscale: bool | None = None
     inpaint_faces: bool | None = None
     face_correct: bool | None = None
     face_swap: bool | None = None

@@ -37,6 +37,10 @@ CONTROLS = (
     *("hed", "pose", "tile", "qr", "relight"),
     *("pose_with_hand", "pose_with_face", "pose_face_and_hand"),
 )
+ANCHORS = (
+    *("top-left", "top-right", "bottom-left", "bottom-right", "center"),
+    *("top-center", "bottom-center", "left-center", "right-center"),
+)
 ASPECTS = ("1:1", "portrait", "16:9", "landscape", "anamorphic")
 LOOKS = ("Film Velvia", "Film Portra", "Ektar")
 CHECKER_TYPES = ("blur", "sensitive_content_text", "pixelate", "black")
@@ -95,6 +99,18 @@ ASTRIA_FLAGS = (
         "Apply ControlNet: strength, one each", "1", 0, 1, 0, 10),
     Setting("control_guidance_end", "guidance_end", _NUMBER, "Apply ControlNet: end_percent",
         "1", 0, 1, 0, 1),
+    Setting("outpaint", "outpaint", readers.choice(*ANCHORS),
+        "Pad Image for Outpainting: where the picture stands"),
+    Setting("outpaint_width", "outpaint_width", _INTEGER, "Pad Image for Outpainting: left and right",
+        "the picture's", None, None, 16, 16384, 8),
+    Setting("outpaint_height", "outpaint_height", _INTEGER, "Pad Image for Outpainting: top and bottom",
+        "the picture's", None, None, 16, 16384, 8),
+    Setting("outpaint_prompt", "outpaint_prompt", readers.text, "Prompt of the surroundings",
+        "base and common"),
+    Setting("tiled_upscale", "tiled_upscale", _SWITCH, "EnsembleHires in tiles: factor 4, denoise"),
+    Setting("tiled_upscale_v2", "tiled_upscale", _SWITCH, "EnsembleHires in tiles: factor 4, denoise"),
+    Setting("only_upscale", "only_upscale", _SWITCH,
+        "EnsembleHires over the input picture, with denoising_strength; nothing is sampled before"),
     # Ours: the services decide this unseen.
     Setting("on_mismatch", "on_mismatch", readers.choice(*MISMATCHES),
         "PoseControlInput: on_mismatch", "error; largest in hosted jobs"),
@@ -105,16 +121,12 @@ ASTRIA_FLAGS = (
     *(
         Setting(key, None, reader, f"{_NOTHING}: {why}")
         for key, reader, why in (
-            ("resemblance", _NUMBER, "tiled upscaling at the service"),
-            ("tiled_upscale", _SWITCH, "use super_resolution, which works in tiles"),
-            ("tiled_upscale_v2", _SWITCH, "use super_resolution, which works in tiles"),
+            ("resemblance", _NUMBER, "tiled upscaling repaints without a ControlNet"),
             ("upscale_v4", _SWITCH, "use super_resolution"),
-            ("only_upscale", _SWITCH, "use EnsembleHires alone"),
             ("improve_similarity", _NUMBER, "the service's own fine-tunes"),
             ("fix_bindi", _SWITCH, "the service's own retouching"),
             ("remove_background", _SWITCH, "use core's Remove Background"),
             ("faceid_portrait", _SWITCH, "the service's own face adapter"),
-            ("outpaint", readers.text, "use core's Pad Image for Outpainting"),
         )
     ),
 )

@@ -5,6 +5,7 @@ import binascii
 import hashlib
 import re
 from typing import Any
+from urllib.parse import unquote
 
 from .build import Build, Flow, OutputSize
 from .defaults import (
@@ -20,15 +21,6 @@ from .recipe import Service
 
 SHORT_SIDE = 512
 _DATA = re.compile(r"data:image/(png|jpeg|webp);base64,", re.IGNORECASE)
-# What a ControlNet file's name says it is for, and what makes its map.
-_CONTROLS = {
-    **dict.fromkeys(
-        ("pose", "pose_with_hand", "pose_with_face", "pose_face_and_hand"), ("openpose", "pose")
-    ),
-    "canny": ("canny",),
-    "tile": ("tile",),
-    "qr": ("qr",),
-}
 
 
 def add_source(build: Build, flow: Flow) -> None:
@@ -78,13 +70,18 @@ def _resize(
     return build.graph.add("ResizeImageMaskNode", key, title, **inputs)[0]
 
 
+def last_part(address: str) -> str:
+    """The name that a picture has at the end of its address."""
+    return unquote(re.split(r"[?#]", address)[0].rstrip("/").rpartition("/")[2])
+
+
 def input_file(build: Build, picture: str, setting: str) -> str | None:
     """The name of a picture in the input folder; a URL's last part is looked up there."""
     data = _DATA.match(picture)
     if data:
         return _upload(build, picture[data.end() :], data[1].lower(), setting)
     if picture.startswith(("http://", "https://")):
-        name = re.split(r"[?#]", picture)[0].rstrip("/").rpartition("/")[2]
+        name = last_part(picture)
         build.notes.append(f"{setting}: {picture} is not fetched; {name!r} is looked up here")
         picture = name
     file = build.find("images", picture, setting)
@@ -152,47 +149,6 @@ def _estimator(build: Build) -> str | None:
     hint = f"{name!r} is not here; there are {', '.join(map(str, known))}, or put it into models/pose_estimation"
     build.missing.append(Missing("estimator", "pose_estimation", name, hint))
     return None
-
-
-def add_control(build: Build, flow: Flow, pose: Link | None) -> None:
-    """ControlNets over the conditioning, in the order they were named."""
-    recipe, names = build.recipe, asked_controls(build.recipe)
-    weights = recipe.controlnet_weights or (recipe.controlnet_scale,)
-    for index, name in enumerate(names):
-        if name not in _CONTROLS:
-            build.refuse("controlnet", f"{name} has no counterpart in core ComfyUI")
-            continue
-        picture = pose if name.startswith("pose") else _control_map(build, flow, name)
-        hint = f"put an SD1.5 ControlNet with {_CONTROLS[name][0]!r} in its name into models/controlnet"
-        file = build.first("controlnet", "controlnet", hint, *_CONTROLS[name])
-        if picture is None or file is None:
-            continue
-        tail = f"_{index + 1}" if len(names) > 1 else ""
-        net = build.graph.add(
-            "ControlNetLoader", f"controlnet{tail}", f"ControlNet {name}", control_net_name=file
-        )
-        applied = build.graph.add(
-            "ControlNetApplyAdvanced",
-            f"control{tail}",
-            f"Apply {name}",
-            **flow.conditioning,
-            control_net=net[0],
-            image=picture,
-            strength=weights[min(index, len(weights) - 1)],
-            end_percent=recipe.guidance_end,
-            vae=flow.vae,
-        )
-        flow.positive, flow.negative = applied[0], applied[1]
-
-
-def _control_map(build: Build, flow: Flow, name: str) -> Link | None:
-    if flow.source is None:
-        if not build.recipe.input_image:
-            build.refuse("controlnet", f"{name} needs an input picture")
-        return None
-    if name != "canny":
-        return flow.source
-    return build.graph.add("Canny", "canny", "Canny", image=flow.source)[0]
 
 
 def add_mask(build: Build, flow: Flow, regions: Link | None) -> None:

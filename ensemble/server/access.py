@@ -89,9 +89,7 @@ class Gate:
         return page.lower() in _own_origins(request)
 
 
-async def answer_body(
-    request: web.Request, gate: Gate, limit: int, answer: Answer
-) -> web.Response:
+async def answer_body(request: web.Request, gate: Gate, limit: int, answer: Answer) -> web.Response:
     """What `answer` says to a body of at most `limit` bytes, on a thread; for the routes that change
     nothing."""
     try:

@@ -275,7 +275,9 @@ def test_a_person_in_the_common_slot_is_doubted_and_mended(flags):
     reading = read_astria(text)
     (warning,) = reading.warnings
     assert reading.require().people == 1
-    assert warning.setting == "prompt" and "move the LoRA's tag into the first part" in warning.message
+    assert (
+        warning.setting == "prompt" and "move the LoRA's tag into the first part" in warning.message
+    )
     mended = read_astria(warning.mended)
     assert not mended.problems
     assert [part.text for part in mended.require().parts.people] == ["woman", "man"]

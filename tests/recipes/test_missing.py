@@ -55,7 +55,7 @@ def test_what_cannot_be_built_is_refused_with_its_reason(machine):
         ("a\nscheduler=banana", "is not a hosted scheduler"),
         ("a --mask_prompt face", "needs an input picture"),
         ("a\nmask_image=mask.png", "needs an input picture"),
-        ("a\ncontrolnet=depth\ninput_image=portrait.png", "depth has no counterpart"),
+        ("a\ncontrolnet=depth\ninput_image=portrait.png", "depth needs a preprocessor"),
     ):
         with pytest.raises(RecipeError, match=words):
             compiled(text, machine)
@@ -159,7 +159,7 @@ def test_the_language_is_told_when_the_recipe_is_compiled(machine, validate):
 def test_a_missing_language_guesser_is_listed_before_the_job_is_taken(machine, monkeypatch):
     monkeypatch.setitem(sys.modules, "py3langid.langid", None)
     translate._identifier.cache_clear()
-    with pytest.raises(MissingError, match="py3langid.*write the prompt in English"):
+    with pytest.raises(MissingError, match=r"py3langid.*write the prompt in English"):
         compiled(GERMAN, machine, Options())
     english = GERMAN.replace("Eine Frau steht im Garten und lacht", "a photo of a woman")
     found = compiled(english, machine, Options())
@@ -170,6 +170,8 @@ def test_a_missing_language_guesser_is_listed_before_the_job_is_taken(machine, m
 
 def test_english_needs_no_translator(machine):
     bare = replace(machine, files={**machine.files, "translation": ()})
-    assert compiled(GERMAN.replace("Eine Frau steht im Garten und lacht", "a cat and the dog"), bare)
-    with pytest.raises(MissingError, match="language is 'de'.*mBART-50"):
+    assert compiled(
+        GERMAN.replace("Eine Frau steht im Garten und lacht", "a cat and the dog"), bare
+    )
+    with pytest.raises(MissingError, match=r"language is 'de'.*mBART-50"):
         compiled(GERMAN, bare, Options())

@@ -166,7 +166,13 @@ def test_a_ramp_of_16_bits_keeps_its_levels(coloured):
 
 @pytest.mark.parametrize(
     ("levels", "dtype"),
-    [(255, np.uint8), (65535, np.uint16), (2**31 - 1, np.int32), (1, np.float32), (255, np.float32)],
+    [
+        (255, np.uint8),
+        (65535, np.uint16),
+        (2**31 - 1, np.int32),
+        (1, np.float32),
+        (255, np.float32),
+    ],
 )
 def test_a_ramp_of_any_depth_has_8_bits_in_the_end(levels, dtype):
     whole = dtype is not np.float32

@@ -10,8 +10,8 @@ from aiohttp import web
 from aiohttp.abc import AbstractResolver
 from aiohttp.test_utils import TestServer
 from ensemble_portraits.ensemble.server.api.job import Outcome, WebhookState
-from ensemble_portraits.ensemble.server.api.store import JobStore, webhook_host
 from ensemble_portraits.ensemble.server.api.outside import PublicResolver
+from ensemble_portraits.ensemble.server.api.store import JobStore, webhook_host
 from ensemble_portraits.ensemble.server.api.webhooks import WebhookSender
 
 from tests.server.drafts import job

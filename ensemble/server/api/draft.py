@@ -3,20 +3,21 @@
 import hashlib
 import json
 import secrets
+import struct
 from dataclasses import dataclass, replace
 from typing import Any
 
 from ...recipes.build import Options
 from ...recipes.compiler import compile_recipe
-from ...recipes.library import Library
 from ...recipes.defaults import service_names
+from ...recipes.library import Library
 from ...recipes.problems import Problem, Reading, RecipeError, Severity
 from ...recipes.recipe import Recipe
 from ...recipes.shrink import Shrink, shrink_recipe
 from ..bodies import Refused
 from .config import Config
-from .jobs import JobIds
 from .fetching import PictureFetcher
+from .jobs import JobIds
 from .pictures import PictureError, Upload, read_picture
 
 _LONGEST_KEY = 200
@@ -45,7 +46,9 @@ def draft(
     """Raises RecipeError, MissingError and AliasFileError as the compiler does, and PictureError."""
     from ..library import this_machine
 
-    recipe, fetched = _fetch(reading.require(), PictureFetcher(config.picture_hosts, config.picture))
+    recipe, fetched = _fetch(
+        reading.require(), PictureFetcher(config.picture_hosts, config.picture)
+    )
     uploads += fetched
     recipe, changes = shrink_recipe(recipe, shrink or Shrink())
     options = options or Options(seed=secrets.randbits(32))
@@ -92,7 +95,9 @@ def _with_uploads(machine: Library, uploads: tuple[Upload, ...]) -> Library:
     def find(name: str, kind: str) -> str:
         return name if kind == "images" and name in names else machine.find(name, kind)
 
-    return replace(machine, find=find)
+    # Width and height stand in a PNG's first bytes.
+    sizes = {upload.name: struct.unpack(">II", upload.png[16:24]) for upload in uploads}
+    return replace(machine, find=find, size=lambda name: sizes.get(name) or machine.size(name))
 
 
 def request_hash(route: str, body: dict[str, Any]) -> str:

@@ -17,7 +17,13 @@ from .pictures import PictureError, Upload, read_picture
 
 TIMEOUT = 20.0  # seconds for all of it
 MOST_REDIRECTS = 3
-_TYPES = ("image/png", "image/jpeg", "image/webp", "application/octet-stream", "binary/octet-stream")
+_TYPES = (
+    "image/png",
+    "image/jpeg",
+    "image/webp",
+    "application/octet-stream",
+    "binary/octet-stream",
+)
 _MOVED = (301, 302, 303, 307, 308)
 
 

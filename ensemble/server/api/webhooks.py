@@ -29,7 +29,6 @@ AT_ONCE = 64
 AT_ONE_HOST = 2
 
 
-
 @dataclass
 class WebhookSender:
     """Delivers the calls that the store has due."""

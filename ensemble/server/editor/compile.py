@@ -20,8 +20,8 @@ from ...recipes.compiler import compile_recipe
 from ...recipes.editor import to_editor
 from ...recipes.library import Missing, MissingError
 from ...recipes.problems import Problem, RecipeError
-from ...recipes.settings import MISMATCHES
 from ...recipes.reading import read_recipe
+from ...recipes.settings import MISMATCHES
 from ...recipes.shrink import Shrink, shrink_recipe
 from ..access import Gate, answer_body
 
