@@ -62,7 +62,7 @@ def _swap_from_pictures(build: Build) -> dict[str, str]:
             )
         return {}
     names = [name for name in found if name]
-    if not build.library.files.get("detection"):
+    if not any("mediapipe" in file.lower() for file in build.library.files.get("detection", ())):
         build.notes.append(
             "face_swap: LoRAs paint the faces; to lay the pictures of the alias file over them put "
             "mediapipe_face_fp32.safetensors (Comfy-Org/mediapipe) into models/detection"

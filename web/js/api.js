@@ -15,7 +15,10 @@ const FRESH = 5000
 /** @type {Promise<Record<string, string>> | null} */
 let features = null
 
-/** What tells our routes, behind a proxy too, that the editor asks. */
+/**
+ * What tells our routes, behind a proxy too, that the editor asks.
+ * @returns {Promise<Record<string, string>>}
+ */
 async function proof() {
   features ??= api.fetchApi('/features').then((response) => response.json()).catch(() => ({}))
   const { ensemble_editor: word } = await features

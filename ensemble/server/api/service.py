@@ -6,6 +6,7 @@ import json
 import re
 import time
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +29,8 @@ from .store import FullError, ReusedError
 IDEMPOTENCY_HEADER = "Idempotency-Key"
 RETRY_AFTER = 30
 _HEADERS = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
+# Of their own, as a draft may wait for a picture to be fetched, and the store must not wait with it.
+_COMPILING = ThreadPoolExecutor(16, "ensemble-compile")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -111,7 +114,8 @@ class JobService:
         if await asyncio.to_thread(store.count_waiting) >= self.config.queue:
             raise self._full()
         ids = new_ids()
-        draft, answer = await asyncio.to_thread(compiled, ids)
+        work = asyncio.get_running_loop().run_in_executor(_COMPILING, compiled, ids)
+        draft, answer = await work
         try:
             return await self.jobs.submit(_job(draft, ids, options, answer), draft.uploads)
         except FullError as error:

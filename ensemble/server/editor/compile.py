@@ -142,7 +142,9 @@ def read_request(body: object) -> CompileRequest:
     on = {name: bool(body.get(name)) for name in _SWITCHES}
     options = Options(
         seed=secrets.randbits(32) if seed is None else seed,
-        **{name: body.get(name) for name in _NAMES},
+        checkpoint=body.get("checkpoint"),
+        on_mismatch=body.get("on_mismatch"),
+        estimator=body.get("estimator"),
         allow_approximate=on.pop("allow_approximate"),
         output_size=size,
         skip_missing=on.pop("skip_missing"),
