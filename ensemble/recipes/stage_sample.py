@@ -5,7 +5,14 @@ from ..prompt.grammar import parse_negative
 from .build import Build, Flow
 from .defaults import is_image_to_image, only_the_input
 from .graph import Link
-from .schedulers import ApproximateSchedulerError, Fit, UnknownSchedulerError, choose, find
+from .schedulers import (
+    ApproximateSchedulerError,
+    Fit,
+    UnknownSchedulerError,
+    choose,
+    find,
+    for_steps,
+)
 from .stage_models import load_checkpoint
 from .stage_picture import add_latent, region_of
 from .stage_text import encode, foreign_people
@@ -35,6 +42,8 @@ def check_scheduler(build: Build) -> None:
         choice = choose(name, allow_approximate=allowed)
         if find(name).fit is Fit.APPROXIMATE:
             build.notes.append(f"scheduler: {name} is approximated by {' + '.join(choice)}")
+        if for_steps(choice.sampler, build.recipe.steps or 0) != choice.sampler:
+            build.notes.append(f"scheduler: one step of {name} is one of Euler's method")
     except (UnknownSchedulerError, ApproximateSchedulerError) as error:
         build.refuse("scheduler", str(error).removeprefix("scheduler: "))
 

@@ -243,3 +243,12 @@ def test_approximations_are_a_field(machine, validate, name):
     with pytest.raises(RecipeError):
         compiled("a\nscheduler=tcd", machine)
     assert compiled("a --allow_approximate\nscheduler=tcd", machine).graph
+
+
+def test_one_step_of_unipc_is_said(machine):
+    one = compiled('{"prompt": "a", "num_inference_steps": 1, "highres_fix": "yes"}', machine)
+    assert any("one step of UniPC" in note for note in one.report["notes"])
+    assert inputs(one.graph, "hires")["sampler"] == "euler"
+    two = compiled('{"prompt": "a", "num_inference_steps": 2, "highres_fix": "yes"}', machine)
+    assert not any("one step" in note for note in two.report["notes"])
+    assert inputs(two.graph, "hires")["sampler"] == "uni_pc_bh2"
