@@ -8,7 +8,7 @@ import folder_paths
 import torch
 
 from ..lora.aliases import Aliases, read_aliases
-from ..pictures import from_bytes
+from ..pictures import eight_bit, from_bytes
 from ..prompt.errors import shown
 from .boxes import Face
 from .landmarks import FaceInputs, aligned_faces
@@ -83,7 +83,7 @@ def _read(path: Path, name: str) -> torch.Tensor:
 
     try:
         with Image.open(path) as opened:
-            picture = ImageOps.exif_transpose(opened).convert("RGB")
+            picture = eight_bit(ImageOps.exif_transpose(opened)).convert("RGB")
     except (OSError, ValueError) as error:
         raise ValueError(f"names: {shown(name)}: {path.name} is no picture ({error}).") from error
     return from_bytes(np.asarray(picture))[None]

@@ -97,6 +97,9 @@ def compose(
     chosen = check(text, negative, settings)
     prompt, negatives = chosen.prompt, chosen.negatives
     notes = Notes()
+    doubt = read_prompt(text, negative, settings.weights, settings.order).doubt
+    if doubt:
+        notes.warn(str(doubt))
     where = place(
         PlacementRequest(
             people=len(prompt.people), layout=settings.layout, feather=settings.feather,
