@@ -19,10 +19,11 @@ from dataclasses import dataclass, field
 
 import torch
 
-from ..families.joint_attention import BASE, Stage
+from ..families.joint_attention import Stage
+from ..families.transformer import BASE
 from ..people import TextSees
 from .softmax import Attend, kernel_for
-from .tokens import TokenMap
+from .tokens import TokenMap, index_of
 
 OWN_REGION = 0.5
 """A text with `text_sees = own` sees the tokens where its weight is at least this part of its
@@ -95,7 +96,7 @@ class JointAttention:
         told = self._texts(texts, ki, vi, plain)
         own, own_lse = attend(qi, ki, vi, scale)
         out = own.clone()
-        for (there, weight), (_, kt, vt) in zip(self._where(q), texts, strict=True):
+        for (there, weight), (_, kt, vt) in zip(self.tokens.where(q), texts, strict=True):
             mine, lse, base = qi, own_lse, own
             if there is not None:
                 mine, lse, base = (t.index_select(2, there) for t in (qi, own_lse, own))
@@ -114,7 +115,7 @@ class JointAttention:
         texts, (qi, ki, vi) = self._parts(q, k, v)
         told = self._texts(texts, ki, vi, plain)
         out = torch.zeros_like(qi)
-        for (there, weight), (_, kt, vt) in zip(self._where(q), texts, strict=True):
+        for (there, weight), (_, kt, vt) in zip(self.tokens.where(q), texts, strict=True):
             mine = qi if there is None else qi.index_select(2, there)
             part = plain(mine, torch.cat([kt, ki], 2), torch.cat([vt, vi], 2))
             part = part * weight[:, None].to(part)
@@ -138,14 +139,6 @@ class JointAttention:
             out.append(plain(qt, torch.cat([kt, keys], 2), torch.cat([vt, values], 2)))
         return out
 
-    def _where(self, like: torch.Tensor) -> list[tuple[torch.Tensor | None, torch.Tensor]]:
-        """For each text: the indices of the picture's tokens where it says something (None: all),
-        and its weight there."""
-        key = ("where", like.device)
-        if key not in self.places:
-            self.places[key] = [_index(w > 0, w, like.device) for w in self.tokens.weights]
-        return self.places[key]
-
     def _seen(self, like: torch.Tensor) -> list[torch.Tensor | None]:
         """For each text: the indices of the picture's tokens that it sees (None: all)."""
         key = ("seen", like.device)
@@ -153,17 +146,10 @@ class JointAttention:
             self.places[key] = [
                 None
                 if self.text_sees is TextSees.ALL or text.person == BASE
-                else _index(w >= OWN_REGION * w.max(), w, like.device)[0]
+                else index_of(w >= OWN_REGION * w.max(), w, like.device)[0]
                 for text, w in zip(self.tokens.texts.spans, self.tokens.weights, strict=True)
             ]
         return self.places[key]
-
-
-def _index(chosen: torch.Tensor, weight: torch.Tensor, device: torch.device):
-    if chosen.all():
-        return None, weight.to(device)
-    index = chosen.nonzero()[:, 0]
-    return index.to(device), weight[index].to(device)
 
 
 def _through(outer: Callable, func: Callable) -> Callable:

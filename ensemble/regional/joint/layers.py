@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from ..families.family import Stream
-from ..families.joint_attention import Rule
+from ..families.transformer import Rule
 from ..stack import LayerStack
 from .tokens import TokenMap
 
@@ -53,7 +53,11 @@ def with_stream_adapters(
 
 
 def _add_to_tokens(layer, stack: LayerStack, rule: Rule, tokens: TokenMap, x, y) -> torch.Tensor:
-    """x `[B,T,in]`, y `[B,T,out]`, changed in place; TEXT_ROWS: see `_shaped`."""
+    """x `[B,T,in]`, y `[B,T,out]`, changed in place; or `[B,frames,rows,columns,in]`. TEXT_ROWS: see
+    `_shaped`."""
+    if x.ndim == 5:
+        flat = _add_to_tokens(layer, stack, rule, tokens, x.flatten(1, 3), y.flatten(1, 3))
+        return flat.view_as(y)
     if stack.gain is not None or stack.bias is not None:
         people = _shaped(tokens.gate(rule.stream, _everyone(stack), x), rule, x)
         y = stack.with_gain_and_bias(layer, y, lambda table: people @ table)
@@ -78,10 +82,12 @@ def _shaped(gate: torch.Tensor, rule: Rule, x: torch.Tensor) -> torch.Tensor:
 
 
 def _add_to_vector(layer, stack: LayerStack, rule: Rule, tokens: TokenMap, x, y):
-    """x `[B,in]` or `[B,1,in]`. Where the vector reaches tokens, each gets the vector that its own
+    """x `[B,in]`, `[B,1,in]` or `[B,T,in]`. Where the vector reaches tokens, each gets the vector that its own
     people's adapters give: `[B,T,out]`, as PerToken where the model expects `[B,out]`."""
     if rule.reach is None:
         return _add_share(layer, stack, tokens, x, y)
+    if x.ndim == 3 and x.shape[1] > 1:  # each token has its own vector already
+        return _add_to_tokens(layer, stack, rule._replace(stream=rule.reach), tokens, x, y)
     flat = y.ndim == 2
     x, y = (x[:, None], y[:, None]) if flat else (x, y)
     out = y
