@@ -162,7 +162,6 @@ OTHER_CONDITIONING = [
 OTHER_MODELS = [
     "ARVideoI2V",
     "ModelNoiseScale",
-    "AnimaLLLiteApply",
     "ChromaRadianceOptions",
     "HiDreamO1PatchSeamSmoothing",
     "LTXVContextWindows",
@@ -172,7 +171,6 @@ OTHER_MODELS = [
     "ModelMergeCosmos14B",
     "ModelMergeCosmos7B",
     "ModelMergeCosmosPredict2_14B",
-    "ModelMergeCosmosPredict2_2B",
     "ModelMergeLTXV",
     "ModelMergeMochiPreview",
     "ModelMergeSD35_Large",

@@ -16,7 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 TOLERANCE = 1e-5
 SIZE = (8, 12)
-FAMILIES = ("z_image", "krea2", "flux", "flux2", "chroma", "qwen_image")
+FAMILIES = ("z_image", "krea2", "flux", "flux2", "chroma", "qwen_image", "anima")
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -11,7 +11,7 @@ import torch
 from comfy import supported_models
 from ensemble_portraits.ensemble.regional.build import prepare
 from ensemble_portraits.ensemble.regional.families import FAMILIES
-from ensemble_portraits.ensemble.regional.families.joint_attention import JointAttentionFamily
+from ensemble_portraits.ensemble.regional.families.transformer import TransformerFamily
 from ensemble_portraits.ensemble.regional.people import Method
 
 FLUX_WIDE = {"hidden_size": 3072, "num_heads": 24, "axes_dim": [16, 56, 56], "depth": 19,
@@ -45,12 +45,19 @@ REAL = {
         "vec_in_dim": None, "in_dim": 64, "out_dim": 3072, "hidden_dim": 5120, "n_layers": 5,
     }),
     "qwen_image": (supported_models.QwenImage, {"image_model": "qwen_image"}),
+    "anima": (supported_models.Anima, {
+        "image_model": "anima", "max_img_h": 240, "max_img_w": 240, "max_frames": 128,
+        "in_channels": 16, "out_channels": 16, "patch_spatial": 2, "patch_temporal": 1,
+        "model_channels": 2048, "num_blocks": 28, "num_heads": 16, "concat_padding_mask": True,
+        "crossattn_emb_channels": 1024, "pos_emb_cls": "rope3d", "use_adaln_lora": True,
+        "adaln_lora_dim": 256,
+    }),
 }  # fmt: skip
 
 
-def entry(model) -> JointAttentionFamily:
+def entry(model) -> TransformerFamily:
     (family,) = (family for family in FAMILIES if family.recognises(model))
-    assert isinstance(family, JointAttentionFamily)
+    assert isinstance(family, TransformerFamily)
     return family
 
 
@@ -88,8 +95,8 @@ def test_every_weight_that_core_names_for_lora_files_is_a_known_layer(real):
 
 def test_all_rules_are_of_some_model():
     """A rule that names nothing is a misprint."""
-    joint = [family for family in FAMILIES if isinstance(family, JointAttentionFamily)]
-    seen = {rule: False for family in joint for rule in family.rules}
+    known = [family for family in FAMILIES if isinstance(family, TransformerFamily)]
+    seen = {rule: False for family in known for rule in family.rules}
     for kind, config in REAL.values():
         parts = kind(dict(config))
         parts.unet_config["dtype"] = torch.bfloat16
