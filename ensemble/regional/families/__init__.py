@@ -20,8 +20,7 @@ FAMILIES: tuple[Family, ...] = (
     STABLE_DIFFUSION_XL,
     STABLE_DIFFUSION,
 )
-"""The first that recognises a model describes it, so a narrow entry comes before a wide one:
-STABLE_DIFFUSION, which takes every other UNet with cross-attention, is the last."""
+"""The first that recognises a model describes it, so a narrow entry comes before a wide one."""
 
 OTHER = Family(
     name="another family", clip_channels={"l": 768, "g": 1280, "h": 1024}
