@@ -13,7 +13,7 @@ so ratios hold when the machine's speed drifts.
 
 `--family` measures a DiT family of dits.py instead, at real widths and CFG 1 (one row, as its
 distilled models run), by default at 1024x1024: one or two blocks of each kind, with `--full` all of
-them. `--clock processor` counts the process's own time, for a machine that others use too.
+them, with torch's attention for every method, as on NVIDIA cards. `--clock processor` counts the process's own time, for a machine that others use too.
 """
 
 from __future__ import annotations
@@ -172,7 +172,7 @@ def main(argv: list[str] | None = None) -> None:
     methods = [*args.methods, *folders]
     if args.quick:
         args.people, args.ranks, args.rounds, args.steps = [2], args.ranks[:1], 1, 4
-    engine.load()
+    engine.load(pytorch_attention=bool(args.family))
     import torch
 
     size = args.size or ("1024x1024" if args.family else "384x256")

@@ -19,7 +19,7 @@ from .families.joint_attention import JointAttentionFamily
 from .families.transformer import TransformerFamily
 from .fused import Fused
 from .joint.crossed import CrossedFused
-from .joint.run import JointFused
+from .joint.run import JointFused, UnwrappedFused
 from .patch import RegionalForward, RegionalPatch
 from .people import Method, People, Person
 from .row_names import RowNames
@@ -100,7 +100,8 @@ def _fused(people: People, ready: Ready, family: CrossAttentionFamily) -> Region
 def _by_token(people: People, ready: Ready, family: TransformerFamily) -> Regional:
     shared = (family, people.masks, people.base_strength, ready.adapters)
     if isinstance(family, JointAttentionFamily):
-        forward = JointFused(*shared, text_sees=people.text_sees)  # type: ignore[arg-type]
+        kind = JointFused if family.calls_wrappers else UnwrappedFused
+        forward = kind(*shared, text_sees=people.text_sees)  # type: ignore[arg-type]
     else:
         forward = CrossedFused(*shared)  # type: ignore[arg-type]
     names = RowNames(people.span, one_sequence=True, refused=family.refused)

@@ -7,6 +7,7 @@ from .family import Family
 from .flux import CHROMA, FLUX
 from .krea2 import KREA_2
 from .qwen_image import QWEN_IMAGE
+from .sd3 import STABLE_DIFFUSION_3
 from .unet import STABLE_DIFFUSION, STABLE_DIFFUSION_XL
 from .z_image import Z_IMAGE
 
@@ -17,6 +18,7 @@ FAMILIES: tuple[Family, ...] = (
     CHROMA,
     QWEN_IMAGE,
     ANIMA,
+    STABLE_DIFFUSION_3,
     STABLE_DIFFUSION_XL,
     STABLE_DIFFUSION,
 )

@@ -23,6 +23,10 @@ class Stage(Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class JointAttentionFamily(TransformerFamily):
+    """calls_wrappers: whether the model class calls WrappersMP.DIFFUSION_MODEL."""
+
+    calls_wrappers: bool = True
+
     def stages(self, unet: nn.Module) -> Iterable[tuple[nn.Module, Stage]]:
         """Every block whose attention is over all texts, or over texts and picture."""
         raise NotImplementedError

@@ -59,11 +59,15 @@ class JointAttention:
         inner = func if self.outer is None else _through(self.outer, func)
         if self.stage is None:
             return inner(q, k, v, heads, *args, **options)
+        if not options.get("skip_reshape"):
+            q, k, v = (t.reshape(*t.shape[:2], heads, -1).transpose(1, 2) for t in (q, k, v))
+            options["skip_reshape"] = True
         self._check(q, args, options)
         attend = None if self.outer or func.__name__ in LOW_PRECISION else kernel_for(q)
         plain = _by_kernel(attend, options) if attend else _plain(inner, heads, options)
-        self.calls += self.stage is Stage.JOINT
-        if self.stage is Stage.TEXTS:
+        stage, self.stage = self.stage, None  # a second attention of the block is the picture's own
+        self.calls += stage is Stage.JOINT
+        if stage is Stage.TEXTS:
             out = self._texts_alone(q, k, v, plain)
         elif attend is None:
             out = self._split_by_text(q, k, v, plain)
@@ -79,7 +83,7 @@ class JointAttention:
                 "(Redux style model, attention mask), which method = fused cannot join with "
                 "people's texts. Remove that node, or choose method = exact."
             )
-        if not options.get("skip_reshape") or q.ndim != 4 or q.shape[2] != wanted:
+        if q.shape[2] != wanted:
             raise UnexpectedAttentionError(
                 f"a block attends over {q.shape[-2]} tokens where the texts and the picture have "
                 f"{wanted}. Another node adds, merges or drops tokens; remove it, or choose "

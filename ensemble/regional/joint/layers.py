@@ -45,6 +45,7 @@ def with_stream_adapters(
     """A replacement for `layer.forward` that adds `up (gate * (down x))` to what it returns."""
     original = layer.forward
     add = _add_to_vector if rule.stream is Stream.VECTOR else _add_to_tokens
+    add = _add_to_places if isinstance(layer, nn.Conv2d) else add
 
     def forward(x: torch.Tensor, *args, **kwargs):
         return add(layer, stack, rule, tokens, x, original(x, *args, **kwargs))
@@ -65,6 +66,20 @@ def _add_to_tokens(layer, stack: LayerStack, rule: Rule, tokens: TokenMap, x, y)
         z = F.linear(x, stack.down.to(x))
         z *= _shaped(tokens.gate(rule.stream, stack.owners, x), rule, x)
         y.view(-1, y.shape[-1]).addmm_(z.view(-1, z.shape[-1]), stack.up.to(x))
+    return y
+
+
+def _add_to_places(layer, stack: LayerStack, rule: Rule, tokens: TokenMap, x, y) -> torch.Tensor:
+    """x `[B,in,H,W]`, y `[B,out,rows,columns]`: a convolution that makes the picture's tokens."""
+    if stack.gain is not None or stack.bias is not None:
+        people = tokens.gate(rule.stream, _everyone(stack), x)
+        flat = y.flatten(2).transpose(1, 2)
+        flat = stack.with_gain_and_bias(layer, flat, lambda table: people @ table)
+        y = flat.transpose(1, 2).reshape(y.shape)
+    if stack.owners:
+        z = layer._conv_forward(x, stack.down.to(x), None)
+        z = z * tokens.gate(rule.stream, stack.owners, x).T.reshape(-1, *z.shape[2:])
+        y = y + F.conv2d(z, stack.up.to(x).T[:, :, None, None])
     return y
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
+from comfy.patcher_extension import WrappersMP
 from torch import nn
 
 from ..families.joint_attention import JointAttentionFamily, Stage
@@ -79,6 +81,35 @@ class JointFused(TokenRun[JointAttentionFamily]):
             yield block, "forward", _staged(block.forward, stage, attention)
         yield from self.with_adapters(unet, tokens)
         yield from self.family.replacements(unet, tokens.texts)
+
+
+@dataclass
+class UnwrappedFused(JointFused):
+    """For a model class that calls no wrapper of its own: ours stands in its forward's place."""
+
+    around: ClassVar[str] = WrappersMP.APPLY_MODEL
+
+    def run(
+        self,
+        unet: nn.Module,
+        rows: Sequence[BatchRow | None],
+        call: Callable,
+        args: tuple,
+        options: dict,
+    ):
+        plain, joint = unet.forward, super().run
+
+        def forward(x, timesteps, context, transformer_options, **more):
+            own = dict(transformer_options)
+
+            def inner(args: tuple):
+                x, timesteps, context = args
+                return plain(x, timesteps, context=context, transformer_options=own, **more)
+
+            return joint(unet, rows, inner, (x, timesteps, context), own)
+
+        with replaced_methods([(unet, "forward", forward)]):
+            return call()
 
 
 def _context(base: torch.Tensor, told: Sequence[Told], texts: Texts) -> torch.Tensor:

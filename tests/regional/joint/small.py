@@ -148,6 +148,18 @@ def anima() -> ModelPatcher:
     }, change=narrow)  # fmt: skip
 
 
+def sd3(alone: tuple[int, ...] = ()) -> ModelPatcher:
+    """alone: the blocks in which the picture attends to itself once more, as in SD3.5 medium."""
+    return direct(comfy.supported_models.SD3, {
+        "in_channels": 16, "pos_embed_scaling_factor": None, "pos_embed_max_size": 32,
+        "patch_size": 2, "depth": 2, "num_patches": 1024, "adm_in_channels": 48,
+        "context_embedder_config": {
+            "target": "torch.nn.Linear", "params": {"in_features": 40, "out_features": 128},
+        },
+        "qk_norm": "rms", "x_block_self_attn_layers": list(alone),
+    })  # fmt: skip
+
+
 FAMILIES = {
     "z_image": Small(z_image, 40, sizes=((16, 24), (14, 22))),
     "lumina2": Small(lumina2, 40, sizes=((16, 24), (13, 21))),
@@ -157,6 +169,8 @@ FAMILIES = {
     "flux2": Small(flux2, 40, channels=128, sizes=((8, 12),)),
     "chroma": Small(chroma, 40),
     "qwen_image": Small(qwen_image, 40, sizes=((16, 24), (13, 21))),
+    "sd3": Small(sd3, 40, pooled=48),
+    "sd35_medium": Small(lambda: sd3((0, 1)), 40, pooled=48, sizes=((16, 24), (13, 21))),
     "anima": Small(anima, 40, sizes=((16, 24), (13, 21))),
 }
 
@@ -234,14 +248,14 @@ def sample(patcher, positive, negative, *, family: Small, size, batch=1, steps=2
 
 
 def count_calls(patcher) -> list[int]:
-    """The batch of every call of the diffusion model, as they come."""
+    """The batch of every call of the model, as they come."""
     calls = []
 
     def count(executor, *args, **kwargs):
         calls.append(args[0].shape[0])
         return executor(*args, **kwargs)
 
-    patcher.add_wrapper(WrappersMP.DIFFUSION_MODEL, count)
+    patcher.add_wrapper(WrappersMP.APPLY_MODEL, count)
     return calls
 
 
