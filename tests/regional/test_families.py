@@ -45,9 +45,7 @@ def test_every_kind_of_unet_that_is_known_paints_one_person_as_cores_merged_lora
         config = {**config, "adm_in_channels": 64 + 5 * 256}
     model = tiny.model(config, kind=kind)
     state = tiny.lora(model, 1, layers=tiny.EVERYTHING)
-    people = tiny.people(
-        model, [state], torch.ones(1, 64, 96), base_strength=0.0, pooled=64
-    )
+    people = tiny.people(model, [state], torch.ones(1, 64, 96), base_strength=0.0, pooled=64)
     assert prepare(people).method is Method.FUSED
     person = people.people[0]
     merged = model.clone()
@@ -150,7 +148,9 @@ def test_a_new_family_is_one_entry(monkeypatch):
 
 def test_a_layer_that_works_before_sampling_is_refused(monkeypatch):
     """Anima's text adapter: a LoRA there would do nothing, without a word about it."""
-    monkeypatch.setattr(families, "FAMILIES", (UNet(name="cousin", kinds=(SD15,), unreached=r"time_embed\."),))
+    monkeypatch.setattr(
+        families, "FAMILIES", (UNet(name="cousin", kinds=(SD15,), unreached=r"time_embed\."),)
+    )
     model = tiny.model()
     for layers, refused in ((tiny.EVERYTHING, True), (tiny.ATTENTION, False)):
         for method in Method:

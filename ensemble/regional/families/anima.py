@@ -72,9 +72,7 @@ ANIMA = CrossAttentionDiTFamily(
             "extra_per_block_pos_emb transformer_options",
         ),
         Signature("blocks.0.cross_attn.forward", "self x context rope_emb transformer_options"),
-        Signature(
-            "blocks.0.cross_attn.compute_qkv", "self x context rope_emb transformer_options"
-        ),
+        Signature("blocks.0.cross_attn.compute_qkv", "self x context rope_emb transformer_options"),
         Signature("final_layer.forward", "self x_B_T_H_W_D emb_B_T_D adaln_lora_B_T_3D"),
     ),
 )

@@ -30,7 +30,6 @@ STABLE_DIFFUSION_3 = SD3Family(
     name="Stable Diffusion 3",
     base_classes=(SD3,),
     calls_wrappers=False,
-    clip_channels={"l": 768, "g": 1280},
     rules=(
         Rule(r"x_embedder\.proj", Stream.IMAGE),
         Rule(r"context_embedder", Stream.TEXT),

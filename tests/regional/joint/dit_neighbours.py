@@ -140,9 +140,10 @@ def other_model(family: str) -> dict:
 
 MERGES = {
     "flux": "Flux1", "krea2": "Krea2", "qwen_image": "QwenImage", "anima": "CosmosPredict2_2B",
+    "sd3": "SD3_2B",
 }  # fmt: skip
 FLUXES = ("flux", "flux2", "chroma")
-EVERY = ("z_image", "krea2", "flux", "flux2", "chroma", "qwen_image", "anima")
+EVERY = ("z_image", "krea2", "flux", "flux2", "chroma", "qwen_image", "anima", "sd3")
 SKIPPED = "It leaves out blocks, in which people's texts would be joined."
 CONDITIONING = {
     "ConditioningConcat": Dit(EVERY),
@@ -176,10 +177,13 @@ MODELS = {
     "ModelMergeQwenImage": Dit(("qwen_image",), other_model, where=("before",)),
     "ModelSamplingAuraFlow": Dit(("qwen_image", "z_image"), {"shift": 3.1}),
     "ModelSamplingFlux": Dit(("flux",)),
-    "ModelSamplingSD3": Dit(("z_image",), {"shift": 5.0}),
+    "ModelSamplingSD3": Dit(("z_image", "sd3"), {"shift": 5.0}),
     "QwenImageDiffsynthControlnet": Dit(("qwen_image",), qwen_control),
     "RenormCFG": Dit(("lumina2",), batch=1),
     "ScaleROPE": Dit(("lumina2", "z_image"), {"scale_x": 1.2, "shift_y": 3.0}),
+    "ModelMergeSD3_2B": Dit(("sd3",), other_model, where=("before",)),
+    "SkipLayerGuidanceSD3": Dit(("sd3",), {"layers": "1", "start_percent": 0.0, "end_percent": 1.0,
+                                "scale": 3.0}, fused=REFUSED, why=SKIPPED),
     "SkipLayerGuidanceDiT": Dit(("flux",), {"double_layers": "1", "single_layers": "1",
                                 "start_percent": 0.0, "end_percent": 1.0, "scale": 3.0},
                                 fused=REFUSED, why=SKIPPED),

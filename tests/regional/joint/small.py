@@ -33,7 +33,11 @@ class Small:
 
 
 def direct(
-    kind, config: dict, dtype: torch.dtype = torch.float32, seed: int = 0, change=lambda module: None
+    kind,
+    config: dict,
+    dtype: torch.dtype = torch.float32,
+    seed: int = 0,
+    change=lambda module: None,
 ) -> ModelPatcher:
     """The model class at any width, past ComfyUI's detection. change: of what no config says."""
     parts = kind(dict(config))

@@ -87,7 +87,11 @@ def test_modulation_is_each_places_own(model):
     layer = model.model.diffusion_model.blocks[0].self_attn.q_proj
     handle = layer.register_forward_pre_hook(lambda _, args: seen.append(args[0].clone()))
     try:
-        for run in (build(people)[:3], (model, text, text), (small.merged(model, state), text, text)):
+        for run in (
+            build(people)[:3],
+            (model, text, text),
+            (small.merged(model, state), text, text),
+        ):
             small.sample(*run, family=FAMILY, size=SIZE, steps=1)
     finally:
         handle.remove()

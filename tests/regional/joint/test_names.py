@@ -28,6 +28,8 @@ FORMS = {
     "qwen_image": ["lora_unet_", "diffusion_model.", "transformer.", "lycoris_",
                    "transformer_blocks."],
     "anima": ["lora_unet_", "diffusion_model."],
+    "sd3": ["lora_unet_", "diffusion_model.", "transformer.", "base_model.model.",
+            "lora_transformer_", "lycoris_"],
 }  # fmt: skip
 CASES = [(family, form) for family, forms in FORMS.items() for form in forms]
 PEFT = ("lora_A.weight", "lora_B.weight")

@@ -22,6 +22,14 @@ DEV2 = {"hidden_size": 6144, "num_heads": 48, "depth": 8, "depth_single_blocks":
         "context_in_dim": 15360, "guidance_embed": True}  # fmt: skip
 CHROMA = {key: value for key, value in {**small.FLUX, **FLUX_WIDE}.items()
           if key not in ("guidance_embed", "in_channels")}  # fmt: skip
+SD3_WIDE = {
+    "in_channels": 16, "pos_embed_scaling_factor": None, "pos_embed_max_size": 192, "patch_size": 2,
+    "num_patches": 36864, "adm_in_channels": 2048, "qk_norm": "rms",
+    "x_block_self_attn_layers": [],
+    "context_embedder_config": {
+        "target": "torch.nn.Linear", "params": {"in_features": 4096, "out_features": 1536},
+    },
+}  # fmt: skip
 REAL = {
     "z_image": (supported_models.ZImage, {
         "image_model": "lumina2", "patch_size": 2, "in_channels": 16, "dim": 3840,
@@ -45,6 +53,10 @@ REAL = {
         "vec_in_dim": None, "in_dim": 64, "out_dim": 3072, "hidden_dim": 5120, "n_layers": 5,
     }),
     "qwen_image": (supported_models.QwenImage, {"image_model": "qwen_image"}),
+    "sd35_large": (supported_models.SD3, {**SD3_WIDE, "depth": 38}),
+    "sd35_medium": (supported_models.SD3, {
+        **SD3_WIDE, "depth": 24, "x_block_self_attn_layers": list(range(13)),
+    }),
     "anima": (supported_models.Anima, {
         "image_model": "anima", "max_img_h": 240, "max_img_w": 240, "max_frames": 128,
         "in_channels": 16, "out_channels": 16, "patch_spatial": 2, "patch_temporal": 1,
