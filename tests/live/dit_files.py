@@ -54,7 +54,7 @@ def anima(**shape):
 
     # Core takes 10 blocks of 16 heads where the width is none that it knows.
     return Anima(max_img_h=240, max_img_w=240, max_frames=128, in_channels=16, out_channels=16,
-                 patch_spatial=2, patch_temporal=1, model_channels=128, num_blocks=10, num_heads=16,
+                 patch_spatial=2, patch_temporal=1, model_channels=256, num_blocks=10, num_heads=16,
                  crossattn_emb_channels=1024, pos_emb_cls="rope3d", use_adaln_lora=True,
                  adaln_lora_dim=256, **shape)  # fmt: skip
 

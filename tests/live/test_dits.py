@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from dit_files import FAMILIES, lora_of, weights_of
 from safetensors.torch import load_file, save_file
 
 from dev.base import PACK_FOLDER, engine_of_this_python, make_base
 from dev.client import Client
 from dev.server import Server
+
+from .dit_files import FAMILIES, lora_of, weights_of
 
 NODE = Path(__file__).resolve().parent / "small_texts.py"
 LORAS = ("first", "second")
