@@ -57,8 +57,9 @@ def load_module(name: str, file: Path, folder: Path | None = None):
     return module
 
 
-def load() -> None:
-    """Put the ComfyUI of COMFYUI_PATH on the path and load the pack as `ensemble_portraits`."""
+def load(pytorch_attention: bool = False) -> None:
+    """Put the ComfyUI of COMFYUI_PATH on the path and load the pack as `ensemble_portraits`.
+    pytorch_attention: torch's kernels, which core takes by itself on NVIDIA cards only."""
     sys.path.insert(0, os.environ["COMFYUI_PATH"])
     import comfy.options
 
@@ -67,6 +68,7 @@ def load() -> None:
     from comfy.cli_args import args
 
     args.cpu = not torch.cuda.is_available()
+    args.use_pytorch_cross_attention = pytorch_attention
     load_module("ensemble_portraits", ROOT / "__init__.py", ROOT)
 
 

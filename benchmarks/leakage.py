@@ -54,7 +54,7 @@ class Runs:
     """Runs the scene with the given strengths, by each method, from the same noise."""
 
     def __init__(self, patcher, kind: str, size: float, people=PEOPLE, picture=SIZE):
-        self.scene = regional.Scene(patcher, "sd15", *picture, 4, people, feather=0.0)
+        self.scene = regional.Scene(patcher, "sd15", picture[0], picture[1], 4, people, feather=0.0)
         self.scene.loras = [lora(patcher, kind, i, size) for i in range(people)]
         self.patcher, self.people = patcher, people
 

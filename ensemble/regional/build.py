@@ -16,8 +16,10 @@ from .exact import Exact
 from .families import family_of
 from .families.family import CrossAttentionFamily, Family
 from .families.joint_attention import JointAttentionFamily
+from .families.transformer import TransformerFamily
 from .fused import Fused
-from .joint.run import JointFused
+from .joint.crossed import CrossedFused
+from .joint.run import JointFused, UnwrappedFused
 from .patch import RegionalForward, RegionalPatch
 from .people import Method, People, Person
 from .row_names import RowNames
@@ -56,8 +58,8 @@ def build(people: People, ready: Ready | None = None) -> Regional:
     family = family_of(people.model)
     if ready.method is Method.FUSED and isinstance(family, CrossAttentionFamily):
         return _fused(people, ready, family)
-    if ready.method is Method.FUSED and isinstance(family, JointAttentionFamily):
-        return _joint(people, ready, family)
+    if ready.method is Method.FUSED and isinstance(family, TransformerFamily):
+        return _by_token(people, ready, family)
     return _exact(people, ready, family)
 
 
@@ -97,10 +99,13 @@ def _fused(people: People, ready: Ready, family: CrossAttentionFamily) -> Region
     return _together(people, ready, forward, RowNames(people.span))
 
 
-def _joint(people: People, ready: Ready, family: JointAttentionFamily) -> Regional:
-    forward = JointFused(
-        family, people.masks, people.base_strength, ready.adapters, people.text_sees
-    )
+def _by_token(people: People, ready: Ready, family: TransformerFamily) -> Regional:
+    shared = (family, people.masks, people.base_strength, ready.adapters)
+    if isinstance(family, JointAttentionFamily):
+        kind = JointFused if family.calls_wrappers else UnwrappedFused
+        forward = kind(*shared, text_sees=people.text_sees)  # type: ignore[arg-type]
+    else:
+        forward = CrossedFused(*shared)  # type: ignore[arg-type]
     names = RowNames(people.span, one_sequence=True, refused=family.refused)
     return _together(people, ready, forward, names)
 

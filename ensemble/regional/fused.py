@@ -19,7 +19,7 @@ from .layers import with_adapters
 from .lifetime import replaced_forwards
 from .parts import on_part
 from .region_gate import RegionGate
-from .rows import BatchRow
+from .rows import BatchRow, isolate_of
 from .stack import AdapterStack
 from .texts import Texts
 
@@ -55,7 +55,7 @@ class Fused:
             attention.pairs.clear()
         replace = dict(options.get("patches_replace", {}))
         replace["attn2"] = self._replacements(blocks, attention, replace.get("attn2", {}))
-        isolate = next(row.isolate for row in rows if row)
+        isolate = isolate_of(rows)
         if isolate:
             replace["attn1"] = self._isolated(blocks, gate, isolate, replace.get("attn1", {}))
         options["patches_replace"] = replace

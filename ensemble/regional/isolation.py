@@ -88,6 +88,17 @@ def by_share(
     return outs
 
 
+def damped(
+    strength: float, shares: Sequence[Share], usual: Callable[[], torch.Tensor],
+    isolated: Callable[[Sequence[Share]], torch.Tensor],
+) -> torch.Tensor:  # fmt: skip
+    """`(1 - strength) usual() + strength isolated(shares)`; what counts for nothing is not computed."""
+    if not strength or not shares:
+        return usual()
+    out = isolated(shares)
+    return out if strength >= 1.0 else usual().lerp_(out, strength)
+
+
 @dataclass
 class IsolatedSelfAttention:
     """The replacement of attn1 in UNets. gates `[N,H,W]`, grids, ours: as RegionGate has them."""

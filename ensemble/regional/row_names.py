@@ -10,7 +10,7 @@ import comfy.utils
 import torch
 from comfy.conds import CONDConstant
 
-from .families.joint_attention import Refusal
+from .families.transformer import Refusal
 from .isolation import TOGETHER, Isolation
 from .parts import PartOfCanvasError, part_of
 from .rows import KEY, PART, BatchRow, Row, Span

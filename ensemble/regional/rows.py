@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -52,6 +53,11 @@ class BatchRow:
     part: tuple[int, int, int, int] | None = None
     hooked: bool = False
     isolate: float = 0.0
+
+
+def isolate_of(rows: Sequence[BatchRow | None]) -> float:
+    """The same for all of ours in a batch."""
+    return next(row.isolate for row in rows if row)
 
 
 @dataclass(frozen=True)

@@ -10,15 +10,14 @@ from comfy.model_base import Lumina2
 from torch import nn
 
 from .family import Stream
-from .joint_attention import (
+from .joint_attention import JointAttentionFamily, Stage
+from .transformer import (
     REFERENCES,
     Grid,
-    JointAttentionFamily,
     Refusal,
     Replacement,
     Rule,
     Signature,
-    Stage,
     Texts,
 )
 

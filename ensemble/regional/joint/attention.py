@@ -19,11 +19,12 @@ from dataclasses import dataclass, field
 
 import torch
 
-from ..families.joint_attention import BASE, Stage
-from ..isolation import Share, by_share, on_device, shares_of
+from ..families.joint_attention import Stage
+from ..families.transformer import BASE
+from ..isolation import Share, by_share, damped
 from ..people import TextSees
 from .softmax import Attend, kernel_for
-from .tokens import TokenMap
+from .tokens import TokenMap, index_of
 
 OWN_REGION = 0.5
 """A text with `text_sees = own` sees the tokens where its weight is at least this part of its
@@ -61,13 +62,17 @@ class JointAttention:
         inner = func if self.outer is None else _through(self.outer, func)
         if self.stage is None or (self.stage is Stage.PICTURE and not self.isolate):
             return inner(q, k, v, heads, *args, **options)
-        self._check(q, args, options)
+        if not options.get("skip_reshape"):
+            q, k, v = (t.reshape(*t.shape[:2], heads, -1).transpose(1, 2) for t in (q, k, v))
+            options["skip_reshape"] = True
+        self._check(self.stage, q, args, options)
         attend = None if self.outer or func.__name__ in LOW_PRECISION else kernel_for(q)
         plain = _by_kernel(attend, options) if attend else _plain(inner, heads, options)
-        self.calls += self.stage is Stage.JOINT
-        if self.stage is Stage.TEXTS:
+        stage, self.stage = self.stage, Stage.PICTURE  # a second attention of the block is its own
+        self.calls += stage is Stage.JOINT
+        if stage is Stage.TEXTS:
             out = self._texts_alone(q, k, v, plain)
-        elif self.stage is Stage.PICTURE:
+        elif stage is Stage.PICTURE:
             out = self._picture_alone(q, k, v, plain)
         elif attend is None:
             out = self._split_by_text(q, k, v, plain)
@@ -75,19 +80,19 @@ class JointAttention:
             out = self._merged(q, k, v, plain, attend, options.get("scale"))
         return out.transpose(1, 2).flatten(2)
 
-    def _check(self, q: torch.Tensor, args: tuple, options: dict) -> None:
+    def _check(self, stage: Stage, q: torch.Tensor, args: tuple, options: dict) -> None:
         wanted = {
             Stage.TEXTS: self.tokens.texts.tokens,
             Stage.PICTURE: self.tokens.grid.tokens,
             Stage.JOINT: self.tokens.tokens,
-        }[self.stage]
+        }[stage]
         if (args and args[0] is not None) or options.get("mask") is not None:
             raise UnexpectedAttentionError(
                 "another node or the text encoder gives this model's attention a mask "
                 "(Redux style model, attention mask), which method = fused cannot join with "
                 "people's texts. Remove that node, or choose method = exact."
             )
-        if not options.get("skip_reshape") or q.ndim != 4 or q.shape[2] != wanted:
+        if q.shape[2] != wanted:
             raise UnexpectedAttentionError(
                 f"a block attends over {q.shape[-2]} tokens where the texts and the picture have "
                 f"{wanted}. Another node adds, merges or drops tokens; remove it, or choose "
@@ -103,26 +108,26 @@ class JointAttention:
         def attend(q, k, v):
             return (plain(q, k, v),)
 
-        return self._damped(
-            lambda: plain(q, k, v), lambda shares: by_share(attend, q, k, v, shares, 2)[0], q.device
-        )
+        return damped(
+            self.isolate, self.tokens.shares(q), lambda: plain(q, k, v),
+            lambda shares: by_share(attend, q, k, v, shares, 2)[0],
+        )  # fmt: skip
 
     def _merged(self, q, k, v, plain: Callable, attend: Attend, scale) -> torch.Tensor:
         texts, (qi, ki, vi) = self._parts(q, k, v)
         told = self._texts(texts, ki, vi, plain)
         said = []
-        for (there, weight), (_, kt, vt) in zip(self._where_on(q.device), texts, strict=True):
+        for (there, weight), (_, kt, vt) in zip(self.tokens.where(q), texts, strict=True):
             mine = qi if there is None else qi.index_select(2, there)
             said.append((there, weight, *attend(mine, kt, vt, scale)))
 
         def scaled(q, k, v):
             return attend(q, k, v, scale)
 
-        out = self._damped(
-            lambda: _joined(scaled(qi, ki, vi), said),
+        out = damped(
+            self.isolate, self.tokens.shares(q), lambda: _joined(scaled(qi, ki, vi), said),
             lambda shares: _joined(by_share(scaled, qi, ki, vi, shares, 2), said),
-            q.device,
-        )
+        )  # fmt: skip
         return torch.cat([*told, out], 2)
 
     def _split_by_text(self, q, k, v, plain: Callable) -> torch.Tensor:
@@ -134,7 +139,7 @@ class JointAttention:
         def summed(shares: Sequence[Share] | None = None) -> torch.Tensor:
             out = torch.zeros_like(qi)
             for index, (_, kt, vt) in enumerate(texts):
-                for (queries, keys), weight in self._asking(index, shares, q.device):
+                for (queries, keys), weight in self._asking(index, shares, q):
                     seen = [t if keys is None else t.index_select(2, keys) for t in (ki, vi)]
                     mine = qi if queries is None else qi.index_select(2, queries)
                     part = plain(mine, torch.cat([kt, seen[0]], 2), torch.cat([vt, seen[1]], 2))
@@ -142,33 +147,17 @@ class JointAttention:
                     out = out + part if queries is None else out.index_add_(2, queries, part)
             return out
 
-        return torch.cat([*told, self._damped(summed, summed, q.device)], 2)
+        out = damped(self.isolate, self.tokens.shares(q), summed, summed)
+        return torch.cat([*told, out], 2)
 
-    def _damped(self, usual: Callable, isolated: Callable, device: torch.device) -> torch.Tensor:
-        """See isolation.py; `isolated` takes the shares."""
-        shares = self._shares(device) if self.isolate else []
-        if not shares:
-            return usual()
-        out = isolated(shares)
-        return out if self.isolate >= 1.0 else usual().lerp_(out, self.isolate)
-
-    def _shares(self, device: torch.device) -> list[Share]:
-        """Of the picture's tokens; its pads are nobody's."""
-        key = ("shares", device)
-        if key not in self.places:
-            grid, gates = self.tokens.grid, self.tokens.gates.clone()
-            gates[:, grid.rows * grid.columns :] = 0.0
-            self.places[key] = on_device(shares_of(gates), device)
-        return self.places[key]
-
-    def _asking(self, index: int, shares: Sequence[Share] | None, device: torch.device):
+    def _asking(self, index: int, shares: Sequence[Share] | None, like: torch.Tensor):
         """The picture's tokens that ask text `index`, as Shares, and its weight there."""
         if shares is None:
-            there, weight = self._where_on(device)[index]
+            there, weight = self.tokens.where(like)[index]
             return [(Share(there, None), weight)]
-        key = ("asking", index, device)
+        key = ("asking", index, like.device)
         if key not in self.places:
-            weight = self.tokens.weights[index].to(device)
+            weight = self.tokens.weights[index].to(like.device)
             chosen = [Share(s.queries[weight[s.queries] > 0], s.keys) for s in shares]
             self.places[key] = [(s, weight[s.queries]) for s in chosen if len(s.queries)]
         return self.places[key]
@@ -190,14 +179,6 @@ class JointAttention:
             out.append(plain(qt, torch.cat([kt, keys], 2), torch.cat([vt, values], 2)))
         return out
 
-    def _where_on(self, device: torch.device) -> list[tuple[torch.Tensor | None, torch.Tensor]]:
-        """For each text: the indices of the picture's tokens where it says something (None: all),
-        and its weight there."""
-        key = ("where", device)
-        if key not in self.places:
-            self.places[key] = [_index(w > 0, w, device) for w in self.tokens.weights]
-        return self.places[key]
-
     def _seen(self, like: torch.Tensor) -> list[torch.Tensor | None]:
         """For each text: the indices of the picture's tokens that it sees (None: all)."""
         key = ("seen", like.device)
@@ -205,7 +186,7 @@ class JointAttention:
             self.places[key] = [
                 None
                 if self.text_sees is TextSees.ALL or text.person == BASE
-                else _index(w >= OWN_REGION * w.max(), w, like.device)[0]
+                else index_of(w >= OWN_REGION * w.max(), w, like.device)[0]
                 for text, w in zip(self.tokens.texts.spans, self.tokens.weights, strict=True)
             ]
         return self.places[key]
@@ -227,13 +208,6 @@ def _joined(image: Sequence[torch.Tensor], said: Sequence[tuple]) -> torch.Tenso
         else:
             out.index_add_(2, there, part)
     return out
-
-
-def _index(chosen: torch.Tensor, weight: torch.Tensor, device: torch.device):
-    if chosen.all():
-        return None, weight.to(device)
-    index = chosen.nonzero()[:, 0]
-    return index.to(device), weight[index].to(device)
 
 
 def _through(outer: Callable, func: Callable) -> Callable:
