@@ -3,12 +3,12 @@
 from typing import Any, NamedTuple
 
 from . import dinov2, sface
+from .choices import AUTO
+from .choices import EMBEDDERS as CHOICES
 from .embedder import Embedder
 
-AUTO = "auto"
 # In the order of preference: who sees faces only before who sees everything.
 EMBEDDERS: tuple[Embedder, ...] = (sface.EMBEDDER, dinov2.EMBEDDER)
-CHOICES = (AUTO, *(embedder.id for embedder in EMBEDDERS))
 
 
 class Chosen(NamedTuple):

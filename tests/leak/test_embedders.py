@@ -136,7 +136,7 @@ def test_no_opencv_no_sface(monkeypatch):
 def test_an_unknown_embedder_is_named():
     with pytest.raises(ValueError, match="'arcface' and must be one of auto, sface, dinov2"):
         choose("arcface")
-    assert CHOICES == ("auto", "sface", "dinov2")
+    assert ("auto", *(each.id for each in EMBEDDERS)) == CHOICES
 
 
 def test_a_broken_file_is_named(only, tmp_path):
