@@ -57,8 +57,9 @@ def load_module(name: str, file: Path, folder: Path | None = None):
     return module
 
 
-def load() -> None:
-    """Put the ComfyUI of COMFYUI_PATH on the path and load the pack as `ensemble_portraits`."""
+def load(base: str | None = None) -> None:
+    """Put the ComfyUI of COMFYUI_PATH on the path and load the pack as `ensemble_portraits`. `base`:
+    the folder whose `models` are used; without it ComfyUI's own."""
     sys.path.insert(0, os.environ["COMFYUI_PATH"])
     import comfy.options
 
@@ -67,7 +68,11 @@ def load() -> None:
     from comfy.cli_args import args
 
     args.cpu = not torch.cuda.is_available()
-    load_module("ensemble_portraits", ROOT / "__init__.py", ROOT)
+    if base:
+        args.base_directory = base
+    pack = load_module("ensemble_portraits", ROOT / "__init__.py", ROOT)
+    if base:
+        pack.register_model_folders()  # as ComfyUI does in on_load
 
 
 SD15 = {

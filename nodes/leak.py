@@ -67,7 +67,7 @@ class EnsembleLeakMeter(io.ComfyNode):
                 io.String.Output("report", tooltip="All figures as JSON."),
                 io.Float.Output(
                     "right_share",
-                    tooltip="Share of people whose face is taken for them, 0 to 1; 0 where nobody has one.",
+                    tooltip="Share of people whose face is theirs and like nobody else, 0 to 1; 0 where nobody has one.",
                 ),
                 io.Float.Output(
                     "id_conf",

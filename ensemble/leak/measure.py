@@ -23,13 +23,23 @@ class Likeness:
     """Similarity of that face to this person."""
     other: float | None = None
     """The highest similarity of that face to anybody else; None where there is nobody else."""
+    other_person: int | None = None
     like: int | None = None
     """Whom the face is taken for, all faces and people considered at once."""
     id_conf: float | None = None
 
     @property
     def right(self) -> bool:
-        return self.face is not None and self.like == self.person
+        """Taken for the person, and no more like anybody else: where two faces look like Ann, the one
+        that is not hers is not right for want of others."""
+        return self.face is not None and self.looks_like == self.person
+
+    @property
+    def looks_like(self) -> int | None:
+        """Whoever the face is most like, where that is somebody else; else whom it is taken for."""
+        if self.own is not None and self.other is not None and self.other > self.own:
+            return self.other_person
+        return self.like
 
 
 @dataclass(frozen=True)
@@ -56,7 +66,7 @@ class Measures:
 
     @property
     def right_share(self) -> float | None:
-        """Share of people whose face is taken for them and nobody else."""
+        """Share of people whose face is right: see Likeness."""
         return _mean([float(p.right) for p in self.people if p.face is not None])
 
     @property
@@ -109,12 +119,15 @@ def measure(similarity: np.ndarray, places: Sequence[int | None], threshold: flo
 
 
 def _likeness(similarity: np.ndarray, person: int, face: int, like: dict[int, int]) -> Likeness:
-    others = np.delete(similarity[face], person)
+    others = similarity[face].astype(float)
+    others[person] = -np.inf
+    other = int(others.argmax()) if len(others) > 1 else None
     return Likeness(
         person=person,
         face=face,
         own=float(similarity[face, person]),
-        other=float(others.max()) if len(others) else None,
+        other=None if other is None else float(others[other]),
+        other_person=other,
         like=like.get(face),
         id_conf=id_conf(similarity[:, person]),
     )

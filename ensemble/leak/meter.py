@@ -181,4 +181,4 @@ def _label(reading: Reading, face: int, names: Sequence[str]) -> str:
     text = f"{names[person]} {figures.own:.2f}"
     if figures.right:
         return text
-    return f"{text}, looks like {'nobody' if figures.like is None else names[figures.like]}"
+    return f"{text}, looks like {'nobody' if figures.looks_like is None else names[figures.looks_like]}"

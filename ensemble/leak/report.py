@@ -47,7 +47,9 @@ def _person_line(person: Likeness, names: Sequence[str]) -> str:
     )
     if person.right:
         return line
-    return f"{line}, looks like {'nobody' if person.like is None else names[person.like]}"
+    return (
+        f"{line}, looks like {'nobody' if person.looks_like is None else names[person.looks_like]}"
+    )
 
 
 def _picture(reading: Reading, names: Sequence[str]) -> dict:
@@ -71,8 +73,9 @@ def _person(person: Likeness, names: Sequence[str]) -> dict:
         "name": names[person.person],
         "face": None if person.face is None else person.face + 1,
         "right": person.right if person.face is not None else None,
-        "looks_like": None if person.like is None else names[person.like],
-        "own": _short(person.own), "best_other": _short(person.other),
+        "looks_like": None if person.looks_like is None else names[person.looks_like],
+        "own": _short(person.own),
+        "best_other": _short(person.other),
         "id_conf": _short(person.id_conf),
     }  # fmt: skip
 

@@ -64,8 +64,20 @@ def test_a_face_that_is_half_somebody_else():
 def test_whom_a_face_is_taken_for_is_decided_for_all_at_once():
     """Face 1 alone would be person 1; both together are likelier the other way round."""
     table = np.array([[0.9, 0.8], [0.8, 0.1]])
-    assert [p.like for p in measure(table, (1, 0), 0.0).people] == [0, 1]
-    assert measure(table, (1, 0), 0.0).right_share == 1.0
+    people = measure(table, (1, 0), 0.0).people
+    assert [p.like for p in people] == [0, 1]
+    # But the face at person 2's place is more like person 1, and that is said.
+    assert [p.right for p in people] == [True, False] and people[1].looks_like == 0
+
+
+def test_of_two_faces_of_one_person_one_is_right():
+    """The commonest leak: everybody is the same person, and nobody is left for the second face."""
+    table = composed.similarity(composed.scene(6, (0, 0)), (0, 1))
+    found = measure(table, (0, 1), HALF)
+    assert [p.like for p in found.people] == [0, 1]
+    assert [p.right for p in found.people] == [True, False]
+    assert found.right_share == 0.5 and found.people[1].looks_like == 0
+    assert found.id_conf < 0.2 and found.scr == 0.5 and found.swapped == ()
 
 
 def test_nobody_and_one_person():

@@ -16,15 +16,16 @@ def node(kind: str, **inputs) -> dict:
 
 @pytest.fixture(scope="module")
 def photos(server) -> dict[str, str]:
-    """An astronaut and her reflection side by side, and each alone."""
+    """An astronaut, and beside her somebody bluish, darker and turned round; each alone."""
     from skimage import data
 
     left = Image.fromarray(data.astronaut()).resize((128, 128), Image.Resampling.LANCZOS)
-    right = left.transpose(Image.Transpose.FLIP_LEFT_RIGHT).point(lambda level: 255 - level)
+    red, green, blue = left.transpose(Image.Transpose.FLIP_LEFT_RIGHT).split()
+    right = Image.merge("RGB", (blue, green, red)).point(lambda level: level // 2)
     both, spots = Image.new("RGB", SIZE), Image.new("RGB", SIZE)
     both.paste(left, (0, 0))
     both.paste(right, (128, 0))
-    # Her face, and its mirror image.
+    # The faces.
     for box in ((42, 15, 68, 45), (188, 15, 214, 45)):
         spots.paste("white", box)
     pictures = {"both": both, "left": left, "right": right, "spots": spots}
