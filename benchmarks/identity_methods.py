@@ -86,7 +86,8 @@ class Painter:
         from ensemble_portraits.ensemble.regional.people import Method
 
         people = with_strengths(replace(self.people, method=Method(method)), strengths)
-        return self._sample(*build(people)[:3], seed)
+        run = build(people)
+        return self._sample(run.model, run.positive, run.negative, seed)
 
     def _whole(self) -> str:
         return ", ".join([self.base, *self.texts])

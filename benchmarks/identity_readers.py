@@ -8,7 +8,7 @@ from typing import Any
 import identity_methods
 import identity_scenes
 
-FIGURES = ("right_share", "id_conf", "similarity", "scr", "count_right")
+FIGURES = ("right_share", "id_conf", "similarity", "matched", "scr", "count_right")
 DETECTORS = ("auto", "yunet", "mediapipe", "pose")
 SEEN, SAME = 0.25, 0.5
 """In parts of what the drawing of an identity's head shows of it: from the first on somebody is there at

@@ -3,13 +3,14 @@
 from comfy_api.latest import io, ui
 
 from ..ensemble.leak.choices import EMBEDDERS
+from .face_fix import NamesPeople
 from .faces import detector_choice, detector_sockets, sources_of, yunet_choice
 from .sampling import SamplingSettings, sampling
 from .types import People
-from .widgets import advanced, choice, decimal, optional, problem, whole
+from .widgets import advanced, choice, decimal, optional, whole
 
 
-class EnsembleLeakMeter(io.ComfyNode):
+class EnsembleLeakMeter(NamesPeople):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(
@@ -67,7 +68,7 @@ class EnsembleLeakMeter(io.ComfyNode):
                 io.String.Output("report", tooltip="All figures as JSON."),
                 io.Float.Output(
                     "right_share",
-                    tooltip="Share of people whose face is theirs and like nobody else, 0 to 1; 0 where nobody has one.",
+                    tooltip="Share of people whose face is more like them than like anybody else, 0 to 1; 0 where nobody has one.",
                 ),
                 io.Float.Output(
                     "id_conf",
@@ -77,18 +78,6 @@ class EnsembleLeakMeter(io.ComfyNode):
                 io.Int.Output("count", tooltip="Faces found, in all pictures together."),
             ],
         )  # fmt: skip
-
-    @classmethod
-    def validate_inputs(cls, names: str | None) -> bool | str:
-        from ..ensemble.faces.references import reference_files
-
-        return problem(reference_files, names)
-
-    @classmethod
-    def fingerprint_inputs(cls, names: str | None = None, **_) -> str:
-        from ..ensemble.faces.references import references_fingerprint
-
-        return references_fingerprint(names or "")
 
     @classmethod
     def execute(

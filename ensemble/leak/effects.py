@@ -108,7 +108,8 @@ def effect_matrix(run: Run, masks: torch.Tensor, seeds: Sequence[int], margin: i
     tables = np.full((len(seeds), people, people), np.nan)
     for table, seed in zip(tables, seeds, strict=True):
         before = run([0.0] * people, seed)
-        own = areas(masks, *before.shape[-2:], margin)
+        height, width = before.shape[-2:]
+        own = areas(masks, height, width, margin)
         for i in range(people):
             change = run([float(i == j) for j in range(people)], seed) - before
             squares = change.double().pow(2).reshape(-1, *change.shape[-2:]).mean(0).cpu().numpy()

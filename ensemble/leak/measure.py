@@ -24,22 +24,20 @@ class Likeness:
     other: float | None = None
     """The highest similarity of that face to anybody else; None where there is nobody else."""
     other_person: int | None = None
-    like: int | None = None
-    """Whom the face is taken for, all faces and people considered at once."""
     id_conf: float | None = None
 
     @property
     def right(self) -> bool:
-        """Taken for the person, and no more like anybody else: where two faces look like Ann, the one
-        that is not hers is not right for want of others."""
-        return self.face is not None and self.looks_like == self.person
+        """More like the person than like anybody else. Each face is judged by itself: an assignment
+        would give the second of two faces of Ann to Ben, for want of others."""
+        return self.own is not None and (self.other is None or self.own > self.other)
 
     @property
     def looks_like(self) -> int | None:
-        """Whoever the face is most like, where that is somebody else; else whom it is taken for."""
-        if self.own is not None and self.other is not None and self.other > self.own:
-            return self.other_person
-        return self.like
+        """Whom the face is most like; None where that is not decided."""
+        if self.right:
+            return self.person
+        return self.other_person if self.other != self.own else None
 
 
 @dataclass(frozen=True)
@@ -50,6 +48,9 @@ class Measures:
     people: tuple[Likeness, ...]
     faces: int
     threshold: float
+    matched: float | None = None
+    """Mean similarity of faces to the people that they are assigned to, wherever they are: the
+    identity figure of benchmarks that know no places."""
 
     @property
     def asked(self) -> int:
@@ -92,16 +93,18 @@ class Measures:
         faces = [p for p in self.people if p.face is not None]
         pairs = combinations(faces, 2)
         return tuple(
-            (a.person, b.person) for a, b in pairs if (a.like, b.like) == (b.person, a.person)
+            (a.person, b.person)
+            for a, b in pairs
+            if (a.looks_like, b.looks_like) == (b.person, a.person)
         )
 
 
 def measure(similarity: np.ndarray, places: Sequence[int | None], threshold: float) -> Measures:
     """The figures of a picture from `[faces,people]` and everybody's place.
 
-    Whom a face is taken for is the assignment of the highest total similarity, each person once (the
-    Hungarian method, as in MultiHuman-Testbench). ValueError where places are no one's or taken
-    twice.
+    `matched` is over the assignment of the highest total similarity, each person once (the Hungarian
+    method, as MultiHuman-Testbench matches faces to people). ValueError where places are no one's or
+    taken twice.
     """
     faces, asked = similarity.shape
     taken = [p for p in places if p is not None]
@@ -110,15 +113,13 @@ def measure(similarity: np.ndarray, places: Sequence[int | None], threshold: flo
             f"places is {list(places)}: give for each of {faces} faces a person from 0 to "
             f"{asked - 1}, nobody twice, or None."
         )
-    like = dict(cheapest(-similarity))
+    matched = [float(similarity[pair]) for pair in cheapest(-similarity)]
     at = {person: face for face, person in enumerate(places) if person is not None}
-    people = [
-        _likeness(similarity, p, at[p], like) if p in at else Likeness(p) for p in range(asked)
-    ]
-    return Measures(tuple(people), faces, threshold)
+    people = [_likeness(similarity, p, at[p]) if p in at else Likeness(p) for p in range(asked)]
+    return Measures(tuple(people), faces, threshold, _mean(matched))
 
 
-def _likeness(similarity: np.ndarray, person: int, face: int, like: dict[int, int]) -> Likeness:
+def _likeness(similarity: np.ndarray, person: int, face: int) -> Likeness:
     others = similarity[face].astype(float)
     others[person] = -np.inf
     other = int(others.argmax()) if len(others) > 1 else None
@@ -128,7 +129,6 @@ def _likeness(similarity: np.ndarray, person: int, face: int, like: dict[int, in
         own=float(similarity[face, person]),
         other=None if other is None else float(others[other]),
         other_person=other,
-        like=like.get(face),
         id_conf=id_conf(similarity[:, person]),
     )
 

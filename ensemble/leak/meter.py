@@ -162,8 +162,8 @@ def _compare(
 
 
 def numbered_people(image: torch.Tensor, readings: Readings) -> torch.Tensor:
-    """IMAGE `[B,H,W,3]` with a numbered box for each face: who it is and how much; green where the
-    face is its person's."""
+    """IMAGE `[B,H,W,3]` with a numbered box for each face: who it should be and how much it is;
+    green where it is right."""
     drawn = []
     for picture, each in zip(image, readings.pictures, strict=True):
         right = {p.face: p.person for p in each.measures.people if p.right}
@@ -179,6 +179,7 @@ def _label(reading: Reading, face: int, names: Sequence[str]) -> str:
         return "nobody's place"
     figures = reading.measures.people[person]
     text = f"{names[person]} {figures.own:.2f}"
-    if figures.right:
+    if figures.right or figures.other is None:
         return text
-    return f"{text}, looks like {'nobody' if figures.looks_like is None else names[figures.looks_like]}"
+    other = figures.other_person if figures.other_person is not None else person
+    return f"{text}, {names[other]} {figures.other:.2f}"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from .measure import Likeness, Measures
 from .meter import Reading, Readings
 
-FIGURES = ("right_share", "similarity", "id_conf", "scr")
+FIGURES = ("right_share", "similarity", "matched", "id_conf", "scr")
 DIGITS = 4
 
 

@@ -26,7 +26,9 @@ def test_two_swapped_people_are_found():
     found = measure(table, (0, 1, 2), HALF)
     assert found.swapped == ((0, 1),)
     assert [p.right for p in found.people] == [False, False, True]
-    assert [p.like for p in found.people] == [1, 0, 2]
+    assert [p.looks_like for p in found.people] == [1, 0, 2]
+    # Benchmarks without places see no swap.
+    assert found.matched > 0.75 and found.similarity < 0.5
     assert found.right_share == pytest.approx(1 / 3) and found.scr == pytest.approx(2 / 3)
     # They are clearly somebody, and everybody is there.
     assert found.id_conf > 0.95 and found.count_right
@@ -61,23 +63,26 @@ def test_a_face_that_is_half_somebody_else():
     assert found.id_conf == 0.75 and found.scr == 0.5 and found.right_share == 1.0
 
 
-def test_whom_a_face_is_taken_for_is_decided_for_all_at_once():
-    """Face 1 alone would be person 1; both together are likelier the other way round."""
-    table = np.array([[0.9, 0.8], [0.8, 0.1]])
-    people = measure(table, (1, 0), 0.0).people
-    assert [p.like for p in people] == [0, 1]
-    # But the face at person 2's place is more like person 1, and that is said.
-    assert [p.right for p in people] == [True, False] and people[1].looks_like == 0
+def test_faces_are_matched_for_all_at_once_and_judged_by_themselves():
+    """0.9 + 0.1 is less than 0.8 + 0.8. The face at person 2's place is still more like person 1."""
+    found = measure(np.array([[0.9, 0.8], [0.8, 0.1]]), (1, 0), 0.0)
+    assert found.matched == pytest.approx(0.8)
+    assert [p.right for p in found.people] == [True, False]
+    assert found.people[1].looks_like == 0 and found.swapped == ()
 
 
 def test_of_two_faces_of_one_person_one_is_right():
-    """The commonest leak: everybody is the same person, and nobody is left for the second face."""
+    """The commonest leak: everybody is the same person."""
     table = composed.similarity(composed.scene(6, (0, 0)), (0, 1))
     found = measure(table, (0, 1), HALF)
-    assert [p.like for p in found.people] == [0, 1]
     assert [p.right for p in found.people] == [True, False]
     assert found.right_share == 0.5 and found.people[1].looks_like == 0
     assert found.id_conf < 0.2 and found.scr == 0.5 and found.swapped == ()
+
+
+def test_a_face_like_nobody_is_not_right():
+    found = measure(np.zeros((2, 2)), (0, 1), HALF)
+    assert found.right_share == 0.0 and [p.looks_like for p in found.people] == [None, None]
 
 
 def test_nobody_and_one_person():
