@@ -57,9 +57,10 @@ def load_module(name: str, file: Path, folder: Path | None = None):
     return module
 
 
-def load(pytorch_attention: bool = False) -> None:
-    """Put the ComfyUI of COMFYUI_PATH on the path and load the pack as `ensemble_portraits`.
-    pytorch_attention: torch's kernels, which core takes by itself on NVIDIA cards only."""
+def load(base: str | None = None, pytorch_attention: bool = False) -> None:
+    """Put the ComfyUI of COMFYUI_PATH on the path and load the pack as `ensemble_portraits`. `base`:
+    the folder whose `models` are used; without it ComfyUI's own. pytorch_attention: torch's kernels,
+    which core takes by itself on NVIDIA cards only."""
     sys.path.insert(0, os.environ["COMFYUI_PATH"])
     import comfy.options
 
@@ -69,7 +70,11 @@ def load(pytorch_attention: bool = False) -> None:
 
     args.cpu = not torch.cuda.is_available()
     args.use_pytorch_cross_attention = pytorch_attention
-    load_module("ensemble_portraits", ROOT / "__init__.py", ROOT)
+    if base:
+        args.base_directory = base
+    pack = load_module("ensemble_portraits", ROOT / "__init__.py", ROOT)
+    if base:
+        pack.register_model_folders()  # as ComfyUI does in on_load
 
 
 SD15 = {

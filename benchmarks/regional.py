@@ -69,29 +69,7 @@ class Scene:
         return model, scene.base.conditioning, scene.negative.conditioning
 
     def core_hooks(self, strengths: list[float] | None = None):
-        import comfy.hooks
-
-        scene = self.scenes["fused"]
-        hooks = [
-            comfy.hooks.create_hook_lora(lora=lora, strength_model=strength, strength_clip=0.0)
-            for lora, strength in zip(self.loras, strengths or [1.0] * self.people, strict=True)
-        ]
-
-        def side(base, texts):
-            entries = [[(base, None)], *[[(t, h)] for t, h in zip(texts, hooks, strict=True)]]
-            out = []
-            for weight, [(text, hook)] in zip(self.weights, entries, strict=True):
-                extra = {"mask": weight[None], "mask_strength": 1.0}
-                if hook is not None:
-                    extra["hooks"] = hook
-                out += [[c, {**v, **extra}] for c, v in text.conditioning]
-            return out
-
-        return (
-            self.patcher.clone(),
-            side(scene.base, [p.positive for p in scene.people]),
-            side(scene.negative, [p.negative for p in scene.people]),
-        )
+        return hooked(self.scenes["fused"], self.loras, strengths or [1.0] * self.people)
 
     def reduced(self, mask, height: int, width: int):
         """The mask `[H,W]` at the latent's size."""
@@ -109,6 +87,34 @@ class Scene:
         from ensemble_portraits.ensemble.regional.build import build
 
         return build(self.scenes[method])[:3]
+
+
+def hooked(people, loras: list[dict], strengths: list[float]):
+    """PEOPLE by core alone: the same weights as masks, and everybody's LoRA (as a file's tensors) as
+    a hook on their positive and their negative. Model, positive, negative."""
+    import comfy.hooks
+    from ensemble_portraits.ensemble.regions.weights import region_weights
+
+    weights = region_weights(people.masks, people.base_strength)
+    hooks = [
+        comfy.hooks.create_hook_lora(lora=lora, strength_model=strength, strength_clip=0.0)
+        for lora, strength in zip(loras, strengths, strict=True)
+    ]
+
+    def side(base, texts):
+        out = []
+        for weight, text, hook in zip(weights, [base, *texts], [None, *hooks], strict=True):
+            extra = {"mask": weight[None], "mask_strength": 1.0}
+            if hook is not None:
+                extra["hooks"] = hook
+            out += [[context, {**values, **extra}] for context, values in text.conditioning]
+        return out
+
+    return (
+        people.model.clone(),
+        side(people.base, [p.positive for p in people.people]),
+        side(people.negative, [p.negative for p in people.people]),
+    )
 
 
 def measure(
