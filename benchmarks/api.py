@@ -48,6 +48,7 @@ class Load:
         self.bodies = {name: body for bodies in self.clients for name, body in bodies.items()}
         self.answers: dict[str, dict] = {}
         self.done: dict[str, dict] = {}
+        self.tried: set[str] = set()
         self.times: dict[str, list[float]] = {"submit": [], "fetch": []}
 
     @staticmethod
@@ -93,6 +94,19 @@ class Load:
                 if name in self.answers and name not in self.done:
                     self.fetch(name)
             stop.wait(PAUSE)
+
+    def keep_on(self, number: int, stop: threading.Event, pace: float) -> None:
+        """One request after the other to `stop`, those first that got no answer, with a fetch now and
+        then."""
+        names = list(self.clients[number])
+        while not stop.is_set():
+            name = next(name for name in names if name not in self.answers)
+            self.tried.add(name)
+            self.submit(name)
+            known = [each for each in names if each in self.answers and each not in self.done]
+            if known:
+                self.fetch(random.choice(known))
+            stop.wait(random.uniform(0, pace))
 
     def start(self, stop: threading.Event, pace: float) -> list[threading.Thread]:
         threads = [
@@ -142,6 +156,41 @@ def run_with_kill(load: Load, base: Path, port: int) -> dict[str, float]:
     started = time.perf_counter()
     with api_server(base, port):
         facts["seconds to start again"] = time.perf_counter() - started
+        for thread in load.start(threading.Event(), 0.0):
+            thread.join()
+    return facts | check(load, saved)
+
+
+def run_with_kills(load: Load, base: Path, port: int, seconds: float) -> dict[str, float]:
+    """Kill after kill for so long, each after some pictures, then everything to its end. `load` needs
+    more requests than can be sent. Facts of the run."""
+    saved = base / "output" / "ensemble"
+    end, kills = time.monotonic() + seconds, 0
+    while time.monotonic() < end:
+        with api_server(base, port) as server:
+            stop, before = threading.Event(), len(list(saved.rglob("*.png")))
+            threads = [
+                threading.Thread(target=load.keep_on, args=(number, stop, PACE))
+                for number in range(len(load.clients))
+            ]
+            for thread in threads:
+                thread.start()
+            # A job that ran at three kills is given up, so each kill waits for pictures.
+            while len(list(saved.rglob("*.png"))) < before + PICTURES:
+                time.sleep(0.02)
+            time.sleep(random.uniform(0, 2))
+            kill(server)
+            kills += 1
+            stop.set()
+            for thread in threads:
+                thread.join()
+    load.clients = [
+        {name: body for name, body in bodies.items() if name in load.tried}
+        for bodies in load.clients
+    ]
+    load.bodies = {name: body for bodies in load.clients for name, body in bodies.items()}
+    facts: dict[str, float] = {"kills": kills, "accepted before": len(load.answers)}
+    with api_server(base, port):
         for thread in load.start(threading.Event(), 0.0):
             thread.join()
     return facts | check(load, saved)

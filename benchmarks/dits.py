@@ -27,6 +27,13 @@ Z_IMAGE = {
     "ffn_dim_multiplier": 8 / 3, "z_image_modulation": True, "time_scale": 1000.0,
     "pad_tokens_multiple": 32,
 }  # fmt: skip
+ANIMA = {
+    "image_model": "anima", "max_img_h": 240, "max_img_w": 240, "max_frames": 128,
+    "in_channels": 16, "out_channels": 16, "patch_spatial": 2, "patch_temporal": 1,
+    "model_channels": 2048, "num_heads": 16, "concat_padding_mask": True,
+    "crossattn_emb_channels": 1024, "pos_emb_cls": "rope3d", "use_adaln_lora": True,
+    "adaln_lora_dim": 256, "rope_h_extrapolation_ratio": 4.0, "rope_w_extrapolation_ratio": 4.0,
+}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,17 +102,23 @@ FAMILIES = {
         shallow={"num_layers": 1}, full={"num_layers": 60},
         touched=r"(attn\.(to_\w+(\.0)?|add_\w+)|mlp\.net\.(0\.proj|2))\.weight$",
     ),
+    "anima": Family(
+        kind="Anima", config=ANIMA, width=1024, tokens=512, frames=True,
+        shallow={"num_blocks": 1}, full={"num_blocks": 28},
+        touched=r"^blocks.*(attn\.\w+_proj|mlp\.layer\d)\.weight$",
+    ),
 }  # fmt: skip
 
 
-def model(family: Family, full: bool):
-    """A ModelPatcher with random weights: float32 on a CPU, bfloat16 on a GPU."""
+def model(family: Family, full: bool, dtype: str | None = None):
+    """A ModelPatcher with random weights. dtype: by default float32 on a CPU, bfloat16 on a GPU."""
     import comfy.model_management as management
     import comfy.supported_models
     import torch
     from comfy.model_patcher import ModelPatcher
 
-    dtype = torch.bfloat16 if torch.cuda.is_available() else torch.float32
+    usual = torch.bfloat16 if torch.cuda.is_available() else torch.float32
+    dtype = getattr(torch, dtype) if dtype else usual
     depths = family.full if full else family.shallow
     parts = getattr(comfy.supported_models, family.kind)({**family.config, **depths})
     parts.unet_config["dtype"] = dtype

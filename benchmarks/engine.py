@@ -57,8 +57,10 @@ def load_module(name: str, file: Path, folder: Path | None = None):
     return module
 
 
-def load() -> None:
-    """Put the ComfyUI of COMFYUI_PATH on the path and load the pack as `ensemble_portraits`."""
+def load(base: str | None = None, pytorch_attention: bool = False) -> None:
+    """Put the ComfyUI of COMFYUI_PATH on the path and load the pack as `ensemble_portraits`. `base`:
+    the folder whose `models` are used; without it ComfyUI's own. pytorch_attention: torch's kernels,
+    which core takes by itself on NVIDIA cards only."""
     sys.path.insert(0, os.environ["COMFYUI_PATH"])
     import comfy.options
 
@@ -67,7 +69,12 @@ def load() -> None:
     from comfy.cli_args import args
 
     args.cpu = not torch.cuda.is_available()
-    load_module("ensemble_portraits", ROOT / "__init__.py", ROOT)
+    args.use_pytorch_cross_attention = pytorch_attention
+    if base:
+        args.base_directory = base
+    pack = load_module("ensemble_portraits", ROOT / "__init__.py", ROOT)
+    if base:
+        pack.register_model_folders()  # as ComfyUI does in on_load
 
 
 SD15 = {

@@ -21,6 +21,7 @@ import engine
 import regional
 
 PEOPLE, WIDTH, HEIGHT, STEPS = 3, 192, 128, 4
+SIZE = (WIDTH, HEIGHT)
 METHODS = ("fused", "exact", "core_hooks", "merged")
 KINDS = {"output": r"^out\.2\.weight$", "attention": engine.TOUCHED}
 
@@ -52,10 +53,10 @@ def lora(patcher, kind: str, person: int, size: float) -> dict:
 class Runs:
     """Runs the scene with the given strengths, by each method, from the same noise."""
 
-    def __init__(self, patcher, kind: str, size: float):
-        self.scene = regional.Scene(patcher, "sd15", WIDTH, HEIGHT, 4, PEOPLE, feather=0.0)
-        self.scene.loras = [lora(patcher, kind, i, size) for i in range(PEOPLE)]
-        self.patcher = patcher
+    def __init__(self, patcher, kind: str, size: float, people=PEOPLE, picture=SIZE):
+        self.scene = regional.Scene(patcher, "sd15", picture[0], picture[1], 4, people, feather=0.0)
+        self.scene.loras = [lora(patcher, kind, i, size) for i in range(people)]
+        self.patcher, self.people = patcher, people
 
     def __call__(self, method: str, strengths: list[float]):
         model, positive, negative = getattr(self, method)(strengths)
@@ -74,7 +75,7 @@ class Runs:
         model = self.patcher.clone()
         for i, strength in enumerate(strengths):
             model.add_patches(self.scene.parsed(i), strength)
-        return self._ours("fused", [0.0] * PEOPLE, model)
+        return self._ours("fused", [0.0] * self.people, model)
 
     def _ours(self, method: str, strengths, model=None):
         from ensemble_portraits.ensemble.regional.build import build
@@ -95,12 +96,13 @@ def matrix(runs: Runs, method: str):
     """`[N,N]`: row i is the effect of person i's LoRA in every region, its own being 1."""
     import torch
 
-    before = runs(method, [0.0] * PEOPLE)
-    columns = before.shape[3] // PEOPLE
-    effects = torch.zeros(PEOPLE, PEOPLE)
-    for i in range(PEOPLE):
-        change = runs(method, [float(i == j) for j in range(PEOPLE)]) - before
-        for j in range(PEOPLE):
+    people = runs.people
+    before = runs(method, [0.0] * people)
+    columns = before.shape[3] // people
+    effects = torch.zeros(people, people)
+    for i in range(people):
+        change = runs(method, [float(i == j) for j in range(people)]) - before
+        for j in range(people):
             # One latent column off each border: the last convolution reaches across it.
             part = change[0, :, :, j * columns + 1 : (j + 1) * columns - 1]
             effects[i, j] = part.pow(2).mean().sqrt()
@@ -108,7 +110,8 @@ def matrix(runs: Runs, method: str):
 
 
 def off_diagonal(effects) -> float:
-    return float((effects.sum() - effects.diag().sum()) / (PEOPLE * (PEOPLE - 1)))
+    people = len(effects)
+    return float((effects.sum() - effects.diag().sum()) / (people * (people - 1)))
 
 
 def draw(matrices: dict, path: str) -> None:

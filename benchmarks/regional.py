@@ -3,7 +3,8 @@
     python dev bench regional [--quick] [--json FILE] [--model sd15|sdxl] [--size 384x256]
                               [--people 1 2 4] [--ranks 16] [--methods plain core_hooks exact fused]
                               [--freefuse DIR] [--prompt-control DIR]
-                              [--family NAME [--full]] [--clock wall|processor]
+                              [--family NAME [--full] [--dtype float32|bfloat16]]
+                              [--clock wall|processor]
 
 `plain` is one LoRA merged by core's LoraLoader path with the base prompt and one negative;
 `core_hooks` hooks every person's positive and negative. The peers are described in peers.py. Full-size
@@ -12,7 +13,7 @@ so ratios hold when the machine's speed drifts.
 
 `--family` measures a DiT family of dits.py instead, at real widths and CFG 1 (one row, as its
 distilled models run), by default at 1024x1024: one or two blocks of each kind, with `--full` all of
-them. `--clock processor` counts the process's own time, for a machine that others use too.
+them, with torch's attention for every method, as on NVIDIA cards. `--clock processor` counts the process's own time, for a machine that others use too.
 """
 
 from __future__ import annotations
@@ -68,29 +69,7 @@ class Scene:
         return model, scene.base.conditioning, scene.negative.conditioning
 
     def core_hooks(self, strengths: list[float] | None = None):
-        import comfy.hooks
-
-        scene = self.scenes["fused"]
-        hooks = [
-            comfy.hooks.create_hook_lora(lora=lora, strength_model=strength, strength_clip=0.0)
-            for lora, strength in zip(self.loras, strengths or [1.0] * self.people, strict=True)
-        ]
-
-        def side(base, texts):
-            entries = [[(base, None)], *[[(t, h)] for t, h in zip(texts, hooks, strict=True)]]
-            out = []
-            for weight, [(text, hook)] in zip(self.weights, entries, strict=True):
-                extra = {"mask": weight[None], "mask_strength": 1.0}
-                if hook is not None:
-                    extra["hooks"] = hook
-                out += [[c, {**v, **extra}] for c, v in text.conditioning]
-            return out
-
-        return (
-            self.patcher.clone(),
-            side(scene.base, [p.positive for p in scene.people]),
-            side(scene.negative, [p.negative for p in scene.people]),
-        )
+        return hooked(self.scenes["fused"], self.loras, strengths or [1.0] * self.people)
 
     def reduced(self, mask, height: int, width: int):
         """The mask `[H,W]` at the latent's size."""
@@ -108,6 +87,34 @@ class Scene:
         from ensemble_portraits.ensemble.regional.build import build
 
         return build(self.scenes[method])[:3]
+
+
+def hooked(people, loras: list[dict], strengths: list[float]):
+    """PEOPLE by core alone: the same weights as masks, and everybody's LoRA (as a file's tensors) as
+    a hook on their positive and their negative. Model, positive, negative."""
+    import comfy.hooks
+    from ensemble_portraits.ensemble.regions.weights import region_weights
+
+    weights = region_weights(people.masks, people.base_strength)
+    hooks = [
+        comfy.hooks.create_hook_lora(lora=lora, strength_model=strength, strength_clip=0.0)
+        for lora, strength in zip(loras, strengths, strict=True)
+    ]
+
+    def side(base, texts):
+        out = []
+        for weight, text, hook in zip(weights, [base, *texts], [None, *hooks], strict=True):
+            extra = {"mask": weight[None], "mask_strength": 1.0}
+            if hook is not None:
+                extra["hooks"] = hook
+            out += [[context, {**values, **extra}] for context, values in text.conditioning]
+        return out
+
+    return (
+        people.model.clone(),
+        side(people.base, [p.positive for p in people.people]),
+        side(people.negative, [p.negative for p in people.people]),
+    )
 
 
 def measure(
@@ -155,6 +162,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--model", choices=("sd15", "sdxl"), default="sd15")
     parser.add_argument("--family", choices=sorted(dits.FAMILIES), help="a DiT family instead")
     parser.add_argument("--full", action="store_true", help="all blocks of the family")
+    parser.add_argument("--dtype", choices=("float32", "bfloat16"), help="of the family's model")
     parser.add_argument("--clock", choices=("wall", "processor"), default="wall")
     parser.add_argument("--size", help="384x256, with --family 1024x1024")
     parser.add_argument("--people", type=int, nargs="+", default=[1, 2, 4])
@@ -170,7 +178,7 @@ def main(argv: list[str] | None = None) -> None:
     methods = [*args.methods, *folders]
     if args.quick:
         args.people, args.ranks, args.rounds, args.steps = [2], args.ranks[:1], 1, 4
-    engine.load()
+    engine.load(pytorch_attention=bool(args.family))
     import torch
 
     size = args.size or ("1024x1024" if args.family else "384x256")
@@ -178,7 +186,7 @@ def main(argv: list[str] | None = None) -> None:
     rows: list[dict] = []
     with torch.inference_mode():
         if args.family:
-            patcher = dits.model(dits.FAMILIES[args.family], args.full)
+            patcher = dits.model(dits.FAMILIES[args.family], args.full, args.dtype)
         else:
             patcher = engine.full_size(args.model)
         for rank in args.ranks:
@@ -187,9 +195,12 @@ def main(argv: list[str] | None = None) -> None:
                 facts = {
                     "model": model, "family": args.family or "", "width": width,
                     "height": height, "rank": rank, "clock": args.clock, "full": args.full,
+                    "dtype": args.dtype or "",
                 }  # fmt: skip
                 scene = Scene(patcher, model, width, height, rank, people)
-                steps = {m: min(n, args.steps) for m, n in STEPS.items()}
+                # A step of a family at 1024x1024 is long, and those of these methods are alike.
+                most = {m: 2 for m in STEPS} if args.family else STEPS
+                steps = {m: min(n, args.steps) for m, n in most.items()}
                 steps["default"] = args.steps
                 rows += measure(scene, methods, args.rounds, steps, facts, folders)
                 print(engine.table(rows[-len(methods) :], COLUMNS), flush=True)

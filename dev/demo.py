@@ -21,7 +21,7 @@ from .cache import ROOT
 from .cli import size
 from .client import Client, Graph, Progress, RefusedError, Run, read_graph
 from .engine import Engine
-from .graphs import Wishes, fit, loaded_images
+from .graphs import Wishes, absent_files, fit, loaded_images
 from .server import Server
 
 WORKFLOWS = ROOT / "example_workflows" / "api"
@@ -38,7 +38,8 @@ def run(engine: Engine, arguments: argparse.Namespace, _: list[str]) -> int:
     print("Starting ComfyUI ...", flush=True)
     with Server(engine, base, models=model_folders(arguments)) as server:
         client = Client(server.url)
-        failed = [path.stem for path in files if not render(client, path, table, wishes)]
+        named = bool(arguments.names)
+        failed = [p.stem for p in files if not render(client, p, table, wishes, named=named)]
     if arguments.checkpoint is None:
         print("The model has random weights: this checks the wiring, it is not art.")
         print("For a picture give --checkpoint FILE (SD1.5) and --lora FILE once per person.")
@@ -78,10 +79,16 @@ def model_folders(arguments: argparse.Namespace) -> dict[str, list[Path]]:
     return {k: sorted({p.resolve().parent for p in paths}) for k, paths in groups.items() if paths}
 
 
-def render(client: Client, path: Path, table: dict[str, Any], wishes: Wishes) -> bool:
-    """One workflow from its file to its saved pictures; says what it did."""
+def render(
+    client: Client, path: Path, table: dict[str, Any], wishes: Wishes, *, named: bool = True
+) -> bool:
+    """One workflow from its file to its saved pictures; says what it did. One whose files are neither
+    here nor have a small one to stand in for them is passed over, and has failed if it was `named`."""
     print(f"== {path.stem}", flush=True)
     graph = read_graph(path)
+    if absent := absent_files(graph, client.object_info(), table):
+        print(f"  left out: there is no {absent[0]}, and no small model of its kind")
+        return not named
     for name in loaded_images(graph):
         own = wishes.image
         picture = own.read_bytes() if own else find_picture(name)

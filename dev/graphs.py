@@ -50,6 +50,19 @@ def fit(
     return graph, notes + (_spare(graph, table) if wishes.checkpoint else [])
 
 
+def absent_files(graph: Graph, object_info: dict[str, Any], table: dict[str, Any]) -> list[str]:
+    """Model files that the graph names, this server lacks, and the table has no other for."""
+    found = []
+    for node in graph.values():
+        for name, value in node["inputs"].items():
+            if f"{node['class_type']}.{name}" in table["files"] or not isinstance(value, str):
+                continue
+            offered = choices(object_info, node, name)
+            if value.endswith(".safetensors") and offered is not None and value not in offered:
+                found.append(value)
+    return found
+
+
 def _spare(graph: Graph, table: dict[str, Any]) -> list[str]:
     """Keep small models, whose weights are random, out of a picture of a real checkpoint."""
     small = table["files"]["ControlNetLoader.control_net_name"]

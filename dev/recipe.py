@@ -3,6 +3,7 @@
 import argparse
 import base64
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -63,6 +64,8 @@ def _compile(client: Client, arguments: argparse.Namespace, text: str) -> dict[s
     width, height = arguments.size or (None, None)
     wishes = {name: getattr(arguments, name) for name in _PASSED}
     body = {"text": text, "width": width, "height": height, "hashes": True, "workflow": True}
+    if key := os.environ.get("ENSEMBLE_API_KEY"):
+        body["key"] = key
     status, answer = client.post_json(COMPILE, body | wishes)
     if status == 200:
         return answer

@@ -23,7 +23,7 @@ from .server import Server
 WORKFLOWS = ROOT / "example_workflows"
 BLUEPRINT = ROOT / "subgraphs" / "Finishing.json"
 NOTE_SIZE = [420, 640]
-_MUTED = 2
+_MUTED, _BYPASSED = 2, 4
 
 
 def names() -> list[str]:
@@ -47,7 +47,8 @@ def api_form(name: str, object_info: dict[str, Any]) -> ApiGraph:
 
 
 def editor_graph(name: str) -> ApiGraph:
-    """The nodes the editor shows at its top level: the chain as one, muted nodes in front."""
+    """The nodes the editor shows at its top level: the chain as one, muted nodes in front. Those that
+    are `bypassed` stand between others and let through what they get."""
     muted = extras()[name].get("muted", {})
     graph = finishing.folded(read_graph(api_file(name)))
     for key, links in muted.get("links", {}).items():
@@ -70,14 +71,15 @@ def _sources_first(graph: ApiGraph) -> ApiGraph:
 def editor_form(name: str, object_info: dict[str, Any]) -> dict[str, Any]:
     """The editor's workflow of one bundled API graph, with its note and model links."""
     about = extras()[name]
+    muted = about.get("muted", {})
     graph = editor_graph(name)
     chain = finishing.identity("definition")
     workflow = to_editor(graph, {**object_info, chain: finishing.host_info()})
     for key, node in zip(graph, workflow["nodes"], strict=True):
         if key in about["models"]:
             node["properties"]["models"] = about["models"][key]
-        if key in about.get("muted", {}).get("nodes", {}):
-            node["mode"] = _MUTED
+        if key in muted.get("nodes", {}):
+            node["mode"] = _BYPASSED if key in muted.get("bypassed", ()) else _MUTED
         if key == finishing.HOST:
             finishing.dress(node)
     workflow["nodes"].append(_note(len(graph) + 1, about["note"]))

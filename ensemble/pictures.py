@@ -1,7 +1,14 @@
 """IMAGE tensors `[..., C]` in 0..1: 1 channel is grey, 2 grey and alpha, 3 colour, 4 colour and alpha."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 import torch
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 
 def colours(channels: int) -> int:
@@ -23,3 +30,22 @@ def to_bytes(image: torch.Tensor) -> torch.Tensor:
 def from_bytes(pixels: np.ndarray) -> torch.Tensor:
     """uint8 -> 0..1 of the same shape."""
     return torch.from_numpy(pixels.astype(np.float32) / 255)
+
+
+def eight_bit(picture: Image) -> Image:
+    """A grey PIL picture of 16 or 32 bits or floats with 8, which Pillow itself would clip to white;
+    any other as it is.
+
+    Floats run to 1, or where one is greater to 255; integers to 65535, or where one is greater to
+    2^32 - 1.
+    """
+    from PIL import Image
+
+    if not picture.mode.startswith(("I", "F")):
+        return picture
+    levels = np.nan_to_num(np.asarray(picture, dtype=np.float64))
+    if picture.mode == "F":
+        most = 1 if levels.max(initial=0) <= 1 else 255
+    else:
+        most = 65535 if levels.max(initial=0) <= 65535 else 2**32 - 1
+    return Image.fromarray(np.clip(np.round(levels * (255 / most)), 0, 255).astype(np.uint8))

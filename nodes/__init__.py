@@ -7,6 +7,7 @@ from . import (
     faces,
     film,
     hires,
+    leak,
     lora,
     mask,
     panorama,
@@ -20,8 +21,8 @@ from . import (
 NODES: list = [
     node
     for module in (
-        cast, face_fix, face_swap, faces, film, hires, lora, mask, panorama, pose, regional, safety,
-        sampler, text,
+        cast, face_fix, face_swap, faces, film, hires, leak, lora, mask, panorama, pose, regional,
+        safety, sampler, text,
     )
     for node in module.NODES
 ]  # fmt: skip

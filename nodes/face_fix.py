@@ -7,7 +7,7 @@ from comfy_api.latest import io, ui
 from ..ensemble.faces.choices import restorers
 from .sampling import painter_of
 from .types import FaceDetection, FaceLandmarks, People, PoseKeypoint
-from .widgets import optional, share
+from .widgets import optional, problem, share
 
 if TYPE_CHECKING:
     from ..ensemble.faces.painters import FacePainter
@@ -52,6 +52,23 @@ def face_painter(people, model, positive, negative) -> "FacePainter | None":
 
 def answer(image, notes: tuple[str, ...]) -> io.NodeOutput:
     return io.NodeOutput(image, ui=ui.PreviewText("\n".join(notes)) if notes else None)
+
+
+class NamesPeople(io.ComfyNode):
+    """A node with an input `names`: people of the alias file, whose pictures it reads."""
+
+    @classmethod
+    def validate_inputs(cls, names: str | None) -> bool | str:
+        from ..ensemble.faces.references import reference_files
+
+        return problem(reference_files, names)
+
+    @classmethod
+    def fingerprint_inputs(cls, names: str | None = None, **_) -> str:
+        from ..ensemble.faces.references import references_fingerprint
+
+        # The pictures behind a name may be others by now.
+        return references_fingerprint(names or "")
 
 
 class EnsembleFaceRestore(io.ComfyNode):

@@ -3,13 +3,13 @@
 from comfy_api.latest import io
 
 from ..ensemble.faces.choices import Mode
-from .face_fix import answer, face_painter, where
+from .face_fix import NamesPeople, answer, face_painter, where
 from .sampling import SamplingSettings, sampling, without_people
 from .types import FaceLandmarks, PoseKeypoint
-from .widgets import advanced, choice, decimal, optional, problem, share, switch, whole
+from .widgets import advanced, choice, decimal, optional, share, switch, whole
 
 
-class EnsembleFaceSwap(io.ComfyNode):
+class EnsembleFaceSwap(NamesPeople):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(
@@ -40,19 +40,6 @@ class EnsembleFaceSwap(io.ComfyNode):
             ],
             outputs=[io.Image.Output("IMAGE", tooltip="The picture with the new faces.")],
         )
-
-    @classmethod
-    def validate_inputs(cls, names: str | None) -> bool | str:
-        from ..ensemble.faces.references import reference_files
-
-        return problem(reference_files, names)
-
-    @classmethod
-    def fingerprint_inputs(cls, names: str | None = None, **_) -> str:
-        from ..ensemble.faces.references import references_fingerprint
-
-        # The pictures behind a name may be others by now.
-        return references_fingerprint(names or "")
 
     @classmethod
     def execute(

@@ -1,5 +1,7 @@
 """Every face redrawn at full resolution, as the right person."""
 
+from typing import TYPE_CHECKING
+
 from comfy_api.latest import io, ui
 
 from ..ensemble.faces.choices import Source, Unmatched, yunet_files
@@ -7,6 +9,9 @@ from .face_fix import face_painter
 from .sampling import NO_PAINTER, SamplingSettings, sampling, without_people
 from .types import FaceDetection, People, PoseKeypoint
 from .widgets import advanced, choice, decimal, optional, share, whole
+
+if TYPE_CHECKING:
+    from ..ensemble.faces.detect import Sources
 
 FIRST_FILE = "first in folder"
 
@@ -53,20 +58,13 @@ class FaceInpaint(io.ComfyNode):
     ) -> io.NodeOutput:  # fmt: skip
         # The whole room of faces is loaded when the first face is redrawn.
         from ..ensemble.faces.crop import Oval
-        from ..ensemble.faces.detect import Sources
         from ..ensemble.faces.inpaint import FaceSettings, face_inpaint, numbered_faces
         from ..ensemble.faces.redraw import RedrawSettings
 
         painter = face_painter(people, model, positive, negative)
         if painter is None:
             raise ValueError(NO_PAINTER)
-        sources = Sources(
-            mask=mask,
-            face_detection=face_detection,
-            yunet="" if yunet_model == FIRST_FILE else yunet_model,
-            pose=pose,
-            people=people,
-        )
+        sources = sources_of(yunet_model, face_detection, pose, mask, people)
         redraw = RedrawSettings(
             sampling=SamplingSettings(**sampling),
             size=size,
@@ -96,13 +94,8 @@ def _linked() -> list:
                 "and LoRA. Wins over model.",
             ),
             *without_people("Prompt for all faces", "Negative for all faces"),
-            FaceDetection.Input(
-                "face_detection",
-                tooltip="MediaPipe face model of core's Load Face Detection Model.",
-            ),
-            PoseKeypoint.Input("pose", tooltip="Skeletons, whose heads show where the faces are."),
-            io.Mask.Input("mask", tooltip="Where the faces are; each separate patch is one."),
         ),
+        *detector_sockets(),
     ]
 
 
@@ -118,13 +111,7 @@ def _repainting() -> list:
 
 def _faces() -> list:
     return [
-        choice(
-            "detector",
-            Source,
-            "How faces are found. auto takes the first of these that is there: mask, "
-            "face_detection, a YuNet file, a MediaPipe file, pose, the heads of people; else a weak "
-            "detector, with a warning.",
-        ),
+        detector_choice(),
         choice(
             "unmatched",
             Unmatched,
@@ -161,11 +148,44 @@ def _faces() -> list:
                 "Where a picture shows more faces than this, those of people are redrawn first, "
                 "then the largest.",
             ),
-            choice(
-                "yunet_model", [FIRST_FILE, *yunet_files()], "YuNet file of models/face_detection."
-            ),
+            yunet_choice(),
         ),
     ]
+
+
+def detector_sockets() -> tuple[io.Input, ...]:
+    """What detectors of faces can be given."""
+    return optional(
+        FaceDetection.Input(
+            "face_detection",
+            tooltip="MediaPipe face model of core's Load Face Detection Model.",
+        ),
+        PoseKeypoint.Input("pose", tooltip="Skeletons, whose heads show where the faces are."),
+        io.Mask.Input("mask", tooltip="Where the faces are; each separate patch is one."),
+    )
+
+
+def detector_choice() -> io.Combo.Input:
+    return choice(
+        "detector",
+        Source,
+        "How faces are found. auto takes the first of these that is there: mask, "
+        "face_detection, a YuNet file, a MediaPipe file, pose, the heads of people; else a weak "
+        "detector, with a warning.",
+    )
+
+
+def yunet_choice() -> io.Combo.Input:
+    files = [FIRST_FILE, *yunet_files()]
+    return choice("yunet_model", files, "YuNet file of models/face_detection.")
+
+
+def sources_of(yunet_model: str, face_detection, pose, mask, people) -> "Sources":
+    """What these inputs say about where the faces are."""
+    from ..ensemble.faces.detect import Sources
+
+    yunet = "" if yunet_model == FIRST_FILE else yunet_model
+    return Sources(mask=mask, face_detection=face_detection, yunet=yunet, pose=pose, people=people)
 
 
 NODES = [FaceInpaint]

@@ -98,7 +98,8 @@ def _widgets() -> list[io.Input]:
             "on_mismatch",
             Mismatch,
             "Where the picture shows more or fewer people than the prompt has: stop (error), go by "
-            "the smaller number and the biggest bodies (crop), or take turns (repeat).",
+            "the smaller number and the biggest bodies (crop), take turns (repeat), or as crop with "
+            "an empty region for whom there is no body (largest).",
         ),
         choice(
             "no_picture",

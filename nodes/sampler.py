@@ -3,7 +3,7 @@
 from comfy.samplers import sampler_object
 from comfy_api.latest import io
 
-from ..ensemble.recipes.schedulers import NAMES, ApproximateSchedulerError, choose
+from ..ensemble.recipes.schedulers import NAMES, ApproximateSchedulerError, choose, for_steps
 from ..ensemble.sampling.sigmas import sigmas_to_walk
 from .widgets import advanced, choice, share, switch, whole
 
@@ -73,7 +73,7 @@ class EnsembleSampler(io.ComfyNode):
     def execute(cls, *, model, name: str, steps: int, denoise: float, **how: bool) -> io.NodeOutput:
         sampler, scheduler = choose(name, **how)
         sigmas = sigmas_to_walk(model, scheduler, steps=steps, denoise=denoise)
-        return io.NodeOutput(sampler_object(sampler), sigmas)
+        return io.NodeOutput(sampler_object(for_steps(sampler, len(sigmas) - 1)), sigmas)
 
 
 NODES = [EnsembleSampler]

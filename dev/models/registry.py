@@ -12,6 +12,7 @@ MODULES = (
     "nets",
     "segmenters",
     "pose",
+    "recognition",
     "hosted",
     "dolls",
 )

@@ -105,14 +105,18 @@ class YuNet:
         return YuNet(net)
 
     def __call__(self, views: torch.Tensor) -> list[list[Face]]:
-        self.net.setInputSize((views.shape[2], views.shape[1]))
         found = []
         for view in views:
-            # x, y, width, height, ten of landmarks, score; BGR in.
-            _, rows = self.net.detect(np.ascontiguousarray(to_bytes(view).numpy()[..., ::-1]))
-            floats = [] if rows is None else rows.astype(float).tolist()
-            found.append([_face(row[0], row[1], row[2], row[3], row[14]) for row in floats])
+            rows = self.rows(np.ascontiguousarray(to_bytes(view).numpy()[..., ::-1])).tolist()
+            found.append([_face(row[0], row[1], row[2], row[3], row[14]) for row in rows])
         return found
+
+    def rows(self, picture: np.ndarray) -> np.ndarray:
+        """`[n,15]` of BGR uint8 `[H,W,3]`: x, y, width, height, five points (eyes, nose, mouth
+        corners, left to right as the viewer sees them), score."""
+        self.net.setInputSize((picture.shape[1], picture.shape[0]))
+        _, rows = self.net.detect(picture)
+        return np.zeros((0, 15)) if rows is None else rows.astype(float)
 
 
 def _face(x: float, y: float, width: float, height: float, score: float) -> Face:

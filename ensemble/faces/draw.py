@@ -30,8 +30,11 @@ def numbered(
         pen.rectangle((face.left, face.top, face.right, face.bottom), outline=ink, width=line)
         font = ImageFont.load_default(max(10.0, min(face.side / 5, min(drawn.size) / 16)))
         text = f"{number} {label}"
-        left, top, right, bottom = pen.textbbox((face.left, face.top), text, font=font)
+        # A long label begins further left, so that it ends in the picture.
+        room = drawn.width - 5 - pen.textlength(text, font)
+        start = max(0, min(face.left, room))
+        left, top, right, bottom = pen.textbbox((start, face.top), text, font=font)
         up = min(bottom - top + 4, top)
         pen.rectangle((left, top - up, right + 4, bottom - up + 4), fill=ink)
-        pen.text((face.left + 2, face.top - up + 1), text, fill=(0, 0, 0), font=font)
+        pen.text((start + 2, face.top - up + 1), text, fill=(0, 0, 0), font=font)
     return from_bytes(np.asarray(drawn))

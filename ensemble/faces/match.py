@@ -1,6 +1,7 @@
 """Which face is whose: by where the people's heads and regions are, never by counting."""
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -14,6 +15,29 @@ REACH = 1.5
 """In head sizes: a face farther away from a head is not that head's."""
 _LEAST_COVER = 0.25
 """Without a known head: the least mean weight of the person's region over the face."""
+
+
+class Standing(Protocol):
+    """Where somebody stands, as a Person of PEOPLE knows it."""
+
+    @property
+    def region(self) -> torch.Tensor: ...
+    @property
+    def head(self) -> Rect | None: ...
+
+
+def cheapest(costs: np.ndarray) -> list[tuple[int, int]]:
+    """Pairs (row, column) of the least total cost, each row and column once at most: the Hungarian
+    method (Kuhn 1955). Infinity is impossible; as many rows as can be get a column."""
+    possible = np.isfinite(costs)
+    if not possible.any():
+        return []
+    least, most = costs[possible].min(), costs[possible].max()
+    # What is impossible costs more than any assignment without it.
+    dear = most + 1.0 + (most - least) * min(costs.shape)
+    rows, columns = linear_sum_assignment(np.where(possible, costs, dear))
+    pairs = zip(rows.tolist(), columns.tolist(), strict=True)
+    return [(row, column) for row, column in pairs if possible[row, column]]
 
 
 def match(distances: np.ndarray, reach: float = REACH) -> list[int | None]:
@@ -32,21 +56,18 @@ def match(distances: np.ndarray, reach: float = REACH) -> list[int | None]:
             owners[face] = int(person)
     faces = [f for f, owner in enumerate(owners) if owner is None]
     people = [p for p in range(distances.shape[1]) if p not in owners]
-    rest = possible[np.ix_(faces, people)]
-    # What is impossible costs more than any assignment without it, so that most faces get someone.
-    dear = 1.0 + reach * (len(faces) + 1)
-    filled = np.where(np.isfinite(rest), rest, dear)
-    for row, column in zip(*linear_sum_assignment(filled), strict=True):
-        if np.isfinite(rest[row, column]):
-            owners[faces[row]] = people[column]
+    for row, column in cheapest(possible[np.ix_(faces, people)]):
+        owners[faces[row]] = people[column]
     return owners
 
 
-def distances(faces: Sequence[Rect], people: People, width: int, height: int) -> np.ndarray:
+def distances(
+    faces: Sequence[Rect], people: Sequence[Standing], width: int, height: int
+) -> np.ndarray:
     """`[faces,people]` in head sizes; infinity where it cannot be."""
-    table = np.full((len(faces), len(people.people)), np.inf)
+    table = np.full((len(faces), len(people)), np.inf)
     for row, face in enumerate(faces):
-        for column, person in enumerate(people.people):
+        for column, person in enumerate(people):
             if person.head is not None:
                 table[row, column] = _from_head(face, person.head, width, height)
             else:
@@ -81,4 +102,4 @@ def face_of_head(head: Rect, width: int, height: int) -> Face:
 
 def assign(faces: Sequence[Face], people: People, width: int, height: int) -> list[int | None]:
     """The person of each face, in the order of `faces`; None for faces that are nobody's."""
-    return match(distances([face.box for face in faces], people, width, height))
+    return match(distances([face.box for face in faces], people.people, width, height))

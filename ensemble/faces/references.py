@@ -1,6 +1,6 @@
 """Reference faces: pictures from a socket, or those of the alias file's people."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +8,7 @@ import folder_paths
 import torch
 
 from ..lora.aliases import Aliases, read_aliases
-from ..pictures import from_bytes
+from ..pictures import eight_bit, from_bytes
 from ..prompt.errors import shown
 from .boxes import Face
 from .landmarks import FaceInputs, aligned_faces
@@ -54,12 +54,17 @@ def _picture(name: str, file: str) -> Path:
     return path
 
 
+def named_pictures(names: str) -> Iterator[tuple[str, Iterator[torch.Tensor]]]:
+    """Each named person with their pictures `[1,H,W,3]`, which are read as they are asked for."""
+    for name, files in zip(parse_names(names), reference_files(names), strict=True):
+        yield name, (_read(path, name) for path in files)
+
+
 def named_references(names: str, face_detection: Any) -> list[Reference]:
     """One reference per named person: the first of its pictures that shows a face."""
     inputs = FaceInputs(face_detection=face_detection)
     references = []
-    for name, files in zip(parse_names(names), reference_files(names), strict=True):
-        pictures = (_read(path, name) for path in files)
+    for name, pictures in named_pictures(names):
         found = (_biggest(image[0], aligned_faces(image, inputs).faces[0]) for image in pictures)
         reference = next(filter(None, found), None)
         if reference is None:
@@ -83,7 +88,7 @@ def _read(path: Path, name: str) -> torch.Tensor:
 
     try:
         with Image.open(path) as opened:
-            picture = ImageOps.exif_transpose(opened).convert("RGB")
+            picture = eight_bit(ImageOps.exif_transpose(opened)).convert("RGB")
     except (OSError, ValueError) as error:
         raise ValueError(f"names: {shown(name)}: {path.name} is no picture ({error}).") from error
     return from_bytes(np.asarray(picture))[None]

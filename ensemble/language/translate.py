@@ -27,6 +27,10 @@ _SYNTAX = re.compile(
     r"<[^<>]*>|(?<![\w-])BREAK(?![\w-])|embedding:[^\s,]+|:\s*[\d.]+\s*\)|[()\[\]\n]|\\."
 )
 _MOST_TOKENS = 1000
+# Words of no other language of the 52 in its plain letters.
+_ENGLISH_WORDS = frozenset(
+    ["the", "of", "with", "and", "his", "her", "their", "wearing", "from", "standing", "looking"]
+)
 
 
 def detect_language(text: str) -> str:
@@ -35,6 +39,14 @@ def detect_language(text: str) -> str:
     if not any(char.isalpha() for char in words):
         return ENGLISH
     return _identifier().classify(words)[0]
+
+
+def is_plainly_english(text: str) -> bool:
+    """Whether a text is English for certain, told without py3langid: plain letters, and at least one
+    of English's own small words to every dozen words."""
+    words = _SYNTAX.sub(" ", text).lower().split()
+    bare = [word.strip(".,;:!?'\"") for word in words]
+    return text.isascii() and sum(word in _ENGLISH_WORDS for word in bare) * 12 >= max(len(bare), 1)
 
 
 @functools.cache

@@ -18,6 +18,7 @@ class AliasFileError(ValueError):
 class Aliases:
     """What the alias file says."""
 
+    # As messages show it: they may go to another machine, so it begins at the user folder.
     path: str
     # `sections["loras"]["849330"] == "ann.safetensors"`
     sections: Mapping[str, Mapping[str, str]]
@@ -38,11 +39,12 @@ def read_aliases() -> Aliases:
     """The alias file, or no aliases where there is none. Raises AliasFileError for one that is not
     what it should be.
     """
-    path = alias_path()
+    file = alias_path()
+    path = file.relative_to(file.parents[3]).as_posix()
     try:
-        text = path.read_text(encoding="utf-8")
+        text = file.read_text(encoding="utf-8")
     except FileNotFoundError:
-        return Aliases(str(path), {}, {})
+        return Aliases(path, {}, {})
     try:
         content = json.loads(text)
     except ValueError as error:
@@ -59,5 +61,5 @@ def read_aliases() -> Aliases:
                     f"Alias file {path}: {shown(section)}, {shown(name)} must be {words}"
                 )
     return Aliases(
-        str(path), {k: v for k, v in content.items() if k != "people"}, content.get("people", {})
+        path, {k: v for k, v in content.items() if k != "people"}, content.get("people", {})
     )

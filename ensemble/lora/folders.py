@@ -8,6 +8,7 @@ FOLDERS = (
     "pose_estimation",
     "segmentation",
     "face_detection",
+    "face_recognition",
     "safety_checker",
     "translation",
 )

@@ -16,6 +16,8 @@ class Mismatch(str, Enum):
     ERROR = "error"
     CROP = "crop"
     REPEAT = "repeat"
+    # As crop, and who is left without a body stays in the prompt and is not painted.
+    LARGEST = "largest"
 
 
 class Match(str, Enum):
@@ -25,7 +27,8 @@ class Match(str, Enum):
 
 @dataclass(frozen=True)
 class Assignment:
-    """`bodies[k]` are the indices of the pose's people that are person k of the prompt."""
+    """`bodies[k]` are the indices of the pose's people that are person k of the prompt; none for
+    somebody who is not painted."""
 
     bodies: tuple[tuple[int, ...], ...]
 
@@ -74,13 +77,17 @@ def assign(
     if on_mismatch is Mismatch.ERROR:
         raise ValueError(
             f"The picture shows {len(line)} people and the prompt has {wanted}. Set on_mismatch to "
-            "crop (the smaller number counts) or repeat (bodies or people take turns), say in "
+            "crop (the smaller number counts), repeat (bodies or people take turns) or largest "
+            "(as crop; who has no body is not painted), say in "
             'order who stands where, like "2,0,1", or give another picture or prompt.'
         )
-    if on_mismatch is Mismatch.CROP:
+    if on_mismatch is not Mismatch.REPEAT:
         if masks is None and len(line) > wanted:
             line = _biggest(pose, wanted)
-        return Assignment(tuple((body,) for body in line[:wanted]))
+        bodies_of = tuple((body,) for body in line[:wanted])
+        if on_mismatch is Mismatch.LARGEST:
+            bodies_of += ((),) * (wanted - len(bodies_of))
+        return Assignment(bodies_of)
     if len(line) < wanted:
         return Assignment(tuple((line[k % len(line)],) for k in range(wanted)))
     return Assignment(tuple(tuple(line[k::wanted]) for k in range(wanted)))
@@ -138,7 +145,7 @@ def describe(pose: Pose, assignment: Assignment) -> list[str]:
             f"body {across.index(i) + 1} from the left, at {100 * x[i] / pose.width:.0f} % of the width"
             for i in bodies
         ]
-        lines.append(f"person {k}: " + " and ".join(places))
+        lines.append(f"person {k}: " + (" and ".join(places) or "no body, not painted"))
     left_out = [i + 1 for i in range(len(pose.people)) if i not in assignment.used]
     if left_out:
         lines.append("left out: " + ", ".join(f"body {i}" for i in left_out))
@@ -153,6 +160,8 @@ def merge_regions(regions: torch.Tensor, assignment: Assignment) -> torch.Tensor
     takers = [sum(body in bodies for bodies in assignment.bodies) for body in range(len(regions))]
     people = [
         torch.stack([regions[body] / takers[body] for body in bodies]).sum(dim=0)
+        if bodies
+        else torch.zeros_like(regions[0])
         for bodies in assignment.bodies
     ]
     return torch.stack(people)

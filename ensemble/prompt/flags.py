@@ -11,8 +11,12 @@ from .tags import parse_number
 
 # A flag starts a word: `--mask_dilate`, not the dash in `day--night` nor one that stands alone.
 _FLAG = re.compile(r"(?<!\S)--([A-Za-z][\w-]*)(?:=|(?!\S))", re.ASCII)
+_GLUED = re.compile(r"--([A-Za-z][\w-]*)(?:=|(?!\S))", re.ASCII)
 _STOP = re.compile(r"(?<!\S)(?:--[A-Za-z]|BREAK(?!\S))")
-_WORD = re.compile(r"""\s*(?:"(?P<double>[^"]*)"(?!\S)|'(?P<single>[^']*)'(?!\S)|(?P<bare>\S+))""")
+# Outside quotes a tag ends the words: `--mask_prompt hat <lora:ann:1>`.
+_WORD = re.compile(
+    r"""\s*(?:"(?P<double>[^"]*)"(?![^\s<])|'(?P<single>[^']*)'(?![^\s<])|(?P<bare>[^\s<]+))"""
+)
 _TRUE, _FALSE = ("true", "yes", "1"), ("false", "no", "0")
 
 
@@ -57,14 +61,15 @@ class Flag:
 def take_flags(text: str, spec: Mapping[str, FlagKind]) -> tuple[str, tuple[Flag, ...]]:
     """The text without its flags, and the flags in order.
 
-    A value runs to the next `--flag`, the next BREAK or the end; `--flag=value` is the same. `spec`
-    names the known flags, with underscores. An unknown or repeated flag, an open quote, or a value
+    A value runs to the next `--flag`, the next `<`, the next BREAK or the end; `--flag=value` is the
+    same. `spec` names the known flags, with underscores. An unknown or repeated flag, an open quote, or a value
     that does not fit is a PromptError.
     """
     flags: list[Flag] = []
     kept: list[str] = []
     at = 0
-    while found := _FLAG.search(text, at):
+    # Straight behind a value a flag needs no space before it.
+    while found := (_GLUED.match(text, at) if flags else None) or _FLAG.search(text, at):
         flag = _read(text, found, spec)
         if any(flag.name == other.name for other in flags):
             raise PromptError(f"Flag --{flag.name} is given twice", text, flag.start)
@@ -90,14 +95,25 @@ def _read(text: str, found: re.Match[str], spec: Mapping[str, FlagKind]) -> Flag
     ):
         if word["bare"] and word["bare"][0] == '"':
             raise PromptError(f"Flag --{name}: a quote is never closed", text, word.start("bare"))
-        words.append(word[word.lastgroup or 0])
-        end = word.end()
+        end = _end_of(word, spec)
+        words.append(text[word.start("bare") : end] if word["bare"] else word[word.lastgroup or 0])
+        if end < word.end():
+            break
     flag = Flag(name, tuple(words), found.start(), end)
     if not _fits(flag, spec[name]):
         raise PromptError(
             f"Flag --{name} takes {spec[name].value}, not {shown(flag.value)}", text, found.start()
         )
     return flag
+
+
+def _end_of(word: re.Match[str], spec: Mapping[str, FlagKind]) -> int:
+    """Where a word ends: before a known flag written straight behind it, `hat--mask_invert`."""
+    if word["bare"]:
+        glued = _GLUED.search(word.string, word.start("bare") + 1, word.end())
+        if glued and glued[1].replace("-", "_").lower() in spec:
+            return glued.start()
+    return word.end()
 
 
 def _fits(flag: Flag, kind: FlagKind) -> bool:

@@ -14,7 +14,8 @@ from .tags import TAG, LoraTag, read_tag, without_tags
 
 # Not inside a longer word, nor COFFEE-BREAK. A tag is tried first, so a file named BREAK stays in
 # its tag.
-_TOKEN = re.compile(rf"(?:{TAG.pattern})|(?P<split>(?<![\w'-])BREAK(?![\w'-]))", re.IGNORECASE)
+BREAK_WORD = re.compile(r"(?<![\w'-])BREAK(?![\w'-])")
+_TOKEN = re.compile(rf"(?:{TAG.pattern})|(?P<split>{BREAK_WORD.pattern})", re.IGNORECASE)
 # Around a BREAK commas only separate, as in `scene, BREAK common`. A plain prompt keeps its own.
 _SEPARATORS = ", \t\r\n"
 
@@ -27,6 +28,10 @@ class OneBreakError(PromptError):
     def __init__(self, problem: str, text: str, offset: int, insert_at: int) -> None:
         super().__init__(problem, text, offset)
         self.insert_at = insert_at
+
+    def mended(self, text: str) -> str:
+        """The text that it was raised for, with the BREAK that it lacks."""
+        return text[: self.insert_at] + self.insert + text[self.insert_at :]
 
 
 @dataclass(frozen=True)
@@ -91,6 +96,24 @@ def assemble(text: str, parts: Sequence[Part]) -> BreakPrompt:
             insert_at=common.start,
         )
     return BreakPrompt(base, common, people, has_break=len(parts) > 1)
+
+
+def likely_mistake(text: str, parts: Sequence[Part]) -> OneBreakError | None:
+    """A person in the common part beside one other person: grammar that is in order and seldom meant.
+
+    A LoRA that is meant for everyone says so without doubt from the first part, where it acts alike.
+    """
+    if len(parts) != len(("base", "common", "person")) or not parts[1].loras:
+        return None
+    return OneBreakError(
+        "The second part is the common text, added to everyone, and its LoRA acts on everyone; only "
+        "one person follows. If it is a person, write 'scene BREAK BREAK person <lora:NAME:1> BREAK "
+        "person', with an empty common part; if its LoRA is for everyone, move the LoRA's tag into "
+        "the first part",
+        text,
+        parts[1].loras[0].start,
+        insert_at=parts[1].start,
+    )
 
 
 def parse_negative(text: str, people: int) -> NegativePrompt:

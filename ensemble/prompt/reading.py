@@ -5,7 +5,16 @@ from functools import lru_cache
 
 from .emphasis import Weights, for_comfy
 from .errors import InputProblem, InputProblems, raise_first
-from .grammar import BreakPrompt, NegativePrompt, Part, assemble, parse_negative, split_parts
+from .grammar import (
+    BreakPrompt,
+    NegativePrompt,
+    OneBreakError,
+    Part,
+    assemble,
+    likely_mistake,
+    parse_negative,
+    split_parts,
+)
 from .order import read_order
 from .tags import LoraTag
 
@@ -23,6 +32,8 @@ class PromptReading:
     # The person (from 0) at each place from left to right.
     standing: tuple[int, ...] | None
     problems: tuple[InputProblem, ...]
+    # What can run and is seldom meant.
+    doubt: OneBreakError | None = None
 
     @property
     def people(self) -> int:
@@ -58,4 +69,5 @@ def read_prompt(
         if negatives is not None:
             found.attempt("negative", lambda: for_comfy(negative, emphasis))
     standing = found.attempt("order", lambda: read_order(order, people))
-    return PromptReading(tuple(parts), prompt, negatives, standing, tuple(found))
+    doubt = likely_mistake(text, parts) if not found else None
+    return PromptReading(tuple(parts), prompt, negatives, standing, tuple(found), doubt)

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from ..prompt.errors import PromptError
 from ..prompt.flags import Flag, FlagKind, take_flags
+from ..prompt.grammar import BREAK_WORD, OneBreakError
 from ..prompt.reading import read_prompt
 from . import readers
 from .checking import Checker, control_character, is_unset, nearest
@@ -107,6 +108,13 @@ def _put(setting: Setting, raw: str, offset: int, checker: Checker) -> None:
         checker.error(setting.key, "disagrees with the same setting above; keep one", offset)
 
 
+def _mended(text: str) -> dict[str, str]:
+    """`mended`: the text with an empty common part. Its first BREAK is the prompt's, whichever flags
+    stand before it."""
+    first = BREAK_WORD.search(text)
+    return {"mended": f"{text[: first.end()]} BREAK{text[first.end() :]}"} if first else {}
+
+
 def _check_prompt(recipe: Recipe, checker: Checker) -> None:
     """Check the grammar of prompt and negative. Where flags were taken out, the offset is unknown."""
     reading = read_prompt(recipe.prompt, recipe.negative)
@@ -117,6 +125,12 @@ def _check_prompt(recipe: Recipe, checker: Checker) -> None:
         error = problem.error
         message = str(error).rpartition(" (line ")[0]
         offset = getattr(error, "offset", 0)
-        checker.error(setting, message, start + offset if start >= 0 else None)
+        mended = _mended(checker.text) if isinstance(error, OneBreakError) else {}
+        checker.error(setting, message, start + offset if start >= 0 else None, **mended)
+    if reading.doubt:
+        start = checker.text.find(recipe.prompt)
+        message = str(reading.doubt).rpartition(" (line ")[0]
+        offset = start + reading.doubt.offset if start >= 0 else None
+        checker.warning("prompt", message, offset, **_mended(checker.text))
     if not recipe.prompt and not recipe.input_image:
         checker.error("prompt", "is empty; write what the picture shows, or name an input picture")

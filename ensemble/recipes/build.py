@@ -26,6 +26,9 @@ class Options:
     checkpoint: str | None = None
     allow_approximate: bool = False
     output_size: OutputSize = OutputSize.RECIPE
+    # For recipes that say nothing of it: the input of PoseControlInput, and its own default.
+    on_mismatch: str | None = None
+    estimator: str | None = None
     # Whether to leave out what the machine lacks; the report says what.
     skip_missing: bool = False
     # Of the saved pictures' names.
@@ -70,6 +73,11 @@ class Build:
     refused: list[Problem] = field(default_factory=list)
     # File name -> picture, to be put into the input folder before the graph is queued.
     uploads: dict[str, bytes] = field(default_factory=dict)
+
+    @property
+    def allow_approximate(self) -> bool:
+        """Whether the recipe or who runs it is content with a scheduler near the one named."""
+        return self.options.allow_approximate or bool(self.recipe.allow_approximate)
 
     def refuse(self, setting: str, message: str) -> None:
         """Note something that cannot be built whatever is installed."""

@@ -50,20 +50,22 @@ class Checker:
     def full(self) -> bool:
         return len(self.found) >= MOST_PROBLEMS
 
-    def error(self, setting: str, message: str, offset: int | None = None) -> None:
-        self._add(Severity.ERROR, setting, message, offset)
+    def error(self, setting: str, message: str, offset: int | None = None, **more: str) -> None:
+        self._add(Severity.ERROR, setting, message, offset, **more)
 
-    def warning(self, setting: str, message: str, offset: int | None = None) -> None:
-        self._add(Severity.WARNING, setting, message, offset)
+    def warning(self, setting: str, message: str, offset: int | None = None, **more: str) -> None:
+        self._add(Severity.WARNING, setting, message, offset, **more)
 
-    def _add(self, severity: Severity, setting: str, message: str, offset: int | None) -> None:
+    def _add(
+        self, severity: Severity, setting: str, message: str, offset: int | None, **more: str
+    ) -> None:
         if self.full:
             return
         line = column = None
         if offset is not None:
             line = self.text.count("\n", 0, offset) + 1
             column = offset - self.text.rfind("\n", 0, offset)
-        self.found.append(Problem(severity, setting, message, offset, line, column))
+        self.found.append(Problem(severity, setting, message, offset, line, column, **more))
 
     def reading(self, recipe: Recipe | None) -> Reading:
         """The outcome: no recipe where there was an error."""

@@ -1,6 +1,6 @@
 """Recipe -> ComfyUI graph in API format, with a report of everything that acted."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from .build import Build, Options
@@ -10,13 +10,17 @@ from .graph import ApiGraph, Link
 from .library import Library, Missing, MissingError
 from .problems import RecipeError
 from .recipe import Recipe, Service
-from .stage_finish import add_finish
+from .stage_control import add_control
+from .stage_finish import add_faces, add_finish
 from .stage_models import add_models
-from .stage_picture import add_control, add_latent, add_mask, add_pose, add_source
+from .stage_outpaint import add_outpaint, read_canvas
+from .stage_picture import add_mask, add_pose, add_source
 from .stage_sample import add_sampling, add_second_passes, check_scheduler
 from .stage_text import add_text
 
 MOST_PEOPLE = 16
+# Each is looked up, and what is not there is compared with all there are.
+MOST_NAMES = 500
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,8 @@ def compile_recipe(recipe: Recipe, library: Library, options: Options) -> Compil
             build.notes.append(f"{names.get(field, field)}: {why}, so it does nothing")
     check_scheduler(build)
     _check_people(build)
+    _check_names(build)
+    read_canvas(build)
     if build.refused:
         raise RecipeError(build.refused)
     _add_stages(build)
@@ -68,16 +74,20 @@ def compile_recipe(recipe: Recipe, library: Library, options: Options) -> Compil
 
 def _add_stages(build: Build) -> None:
     flow = add_models(build)
+    plain = replace(flow)
     add_source(build, flow)
     pose, regions = add_pose(build, flow)
     add_text(build, flow, regions)
     add_mask(build, flow, regions)
     add_control(build, flow, pose)
     size = (Link("pose", 4), Link("pose", 5)) if pose and flow.original else None
-    latent = add_latent(build, flow, size)
-    add_sampling(build, flow, latent)
+    add_sampling(build, flow, size)
     if build.recipe.service is Service.ASTRIA:
         add_second_passes(build, flow)
+    if build.recipe.outpaint:
+        # Before the people's regions no longer are where they stand.
+        add_faces(build, flow)
+        add_outpaint(build, flow, plain)
     add_finish(build, flow)
 
 
@@ -90,6 +100,17 @@ def _check_people(build: Build) -> None:
     for index, person in enumerate(people):
         if not person.text and not person.loras:
             build.notes.append(f"prompt: person {index + 1} has no text of their own")
+
+
+def _check_names(build: Build) -> None:
+    recipe = build.recipe
+    names = (
+        len(recipe.loras) + len(recipe.embeddings) + (recipe.prompt + recipe.negative).count("<")
+    )
+    if names > MOST_NAMES:
+        build.refuse(
+            "prompt", f"names {names} LoRAs and embeddings; at most {MOST_NAMES} are taken"
+        )
 
 
 def _runs_without(missing: tuple[Missing, ...]) -> bool:

@@ -45,7 +45,7 @@ def fill_defaults(recipe: Recipe, seed: int) -> tuple[Recipe, dict[str, object]]
     """
     wanted = dict(_ASTRIA if recipe.service is Service.ASTRIA else _LORA_MULTI)
     wanted["seed"] = seed
-    if is_image_to_image(recipe):
+    if is_image_to_image(recipe) or recipe.only_upscale:
         wanted["denoise"] = 0.8 if recipe.service is Service.ASTRIA else 0.7
     if recipe.input_image is None or is_lora_multi_text(recipe):
         wanted |= _canvas(recipe)
@@ -68,14 +68,21 @@ def idle(recipe: Recipe) -> dict[str, str]:
         wait("there is no controlnet", "controlnet_scale", "controlnet_weights", "guidance_end")
     elif recipe.controlnet_weights:
         wait("--controlnet_weights says it", "controlnet_scale")
-    if not (recipe.hires_fix or recipe.highres_fix):
+    if not (recipe.hires_fix or recipe.highres_fix or recipe.tiled_upscale):
         wait("hires_fix is off", "hires_denoise", "hires_cfg")
+    if not recipe.outpaint:
+        wait("there is no --outpaint", "outpaint_width", "outpaint_height", "outpaint_prompt")
+    posed = any(each.startswith("pose") for each in asked_controls(recipe))
+    if not (posed or keeps_background(recipe)):
+        wait("no pose is read", "on_mismatch", "on_nobody", "estimator")
     if not recipe.mask_prompt:
         wait("there is no --mask_prompt", "mask_negative", "mask_invert", "mask_dilate")
     if not recipe.safety_checker:
         wait("safety_checker is off", "safety_checker_type")
-    if not is_image_to_image(recipe):
+    if not (is_image_to_image(recipe) or only_the_input(recipe)):
         wait("sampling starts from noise", "denoise")
+    if not only_the_input(recipe):
+        wait("there is no input picture", "only_upscale")
     try:
         scheduler = find(recipe.scheduler or "")
     except UnknownSchedulerError:  # refused elsewhere
@@ -97,8 +104,21 @@ def is_image_to_image(recipe: Recipe) -> bool:
     return not (controlled and recipe.controlnet_txt2img)
 
 
+def only_the_input(recipe: Recipe) -> bool:
+    """Whether the input picture is upscaled or outpainted as it is: `--only_upscale`, or `--outpaint`
+    with denoising_strength 0."""
+    if recipe.input_image is None:
+        return False
+    return bool(recipe.only_upscale or (recipe.outpaint and recipe.denoise == 0))
+
+
 def is_lora_multi_text(recipe: Recipe) -> bool:
     return recipe.service is Service.LORA_MULTI and recipe.task is Task.TEXT
+
+
+def asked_controls(recipe: Recipe) -> tuple[str, ...]:
+    """The ControlNets' kinds, in order."""
+    return recipe.controlnets or ((recipe.controlnet,) if recipe.controlnet else ())
 
 
 def keeps_background(recipe: Recipe) -> bool:

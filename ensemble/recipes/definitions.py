@@ -23,6 +23,8 @@ class Input:
     # Values of widgets that the editor adds behind it, and behind all inputs.
     extra: tuple[str, ...] = ()
     last: tuple[str, ...] = ()
+    # Of a COMBO.
+    choices: tuple[object, ...] = ()
 
 
 def is_link(value: object) -> bool:
@@ -56,7 +58,8 @@ def _input(name: str, type_: Any, options: Mapping[str, Any]) -> Input:
     extra = ("fixed",) if seeded else ()
     last = ("image",) if options.get("image_upload") else ()
     default = options.get("default", choices[0] if type_ == "COMBO" and choices else None)
-    return Input(name, type_, widget, default, bool(options.get("multiline")), extra, last)
+    multiline = bool(options.get("multiline"))
+    return Input(name, type_, widget, default, multiline, extra, last, tuple(choices or ()))
 
 
 def complete(graph: ApiGraph, definitions: Mapping[str, Any]) -> None:

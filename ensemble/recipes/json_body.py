@@ -18,8 +18,11 @@ class _Object(list):
     """The (key, value) pairs of a JSON object; two values for one key stay visible."""
 
 
-def read_json(text: str, *, task: Task | None = None, strict: bool = False) -> Reading:
-    """Read a body. Without `task` the call is told by its pictures: `mask_image`, `init_image`."""
+def read_json(
+    text: str, *, task: Task | None = None, strict: bool = False, unknown_fields: bool = False
+) -> Reading:
+    """Read a body. Without `task` the call is told by its pictures: `mask_image`, `init_image`. With
+    `unknown_fields` those are left out with a warning."""
     checker = Checker(text, strict=strict)
     body = _load(checker)
     if body is None:
@@ -33,6 +36,9 @@ def read_json(text: str, *, task: Task | None = None, strict: bool = False) -> R
     for key, value in body:
         if checker.full:
             break
+        if unknown_fields and JSON_ALIASES.get(key, key) not in _FIELDS:
+            checker.warning(key[:60], f"unknown field, left out; {nearest(key, _FIELDS)}")
+            continue
         _read_field(key, value, task, seen, checker)
     recipe = replace(Recipe(Service.LORA_MULTI, task), **checker.values)
     _check_whole(recipe, checker)
@@ -102,11 +108,15 @@ def _read_field(
 def _check_whole(recipe: Recipe, checker: Checker) -> None:
     if not recipe.prompt and not any(problem.setting == "prompt" for problem in checker.found):
         checker.error("prompt", "The prompt field is required.")
-    for field in ("prompt", "negative"):
+    for field, key in (("prompt", "prompt"), ("negative", "negative_prompt")):
         try:
-            take_tags(getattr(recipe, field))
+            _, tags = take_tags(getattr(recipe, field))
         except PromptError as error:
-            checker.error(field, str(error))
+            checker.error(key, str(error))
+            continue
+        if tags and field == "negative":
+            why = "has a <lora:> tag; move it to the prompt, it acts on both"
+            checker.error(key, why)
     if recipe.task is not Task.TEXT and not recipe.input_image:
         checker.error("init_image", f"is required for {recipe.task.value}")
     if recipe.task is Task.INPAINT and not recipe.mask_image:

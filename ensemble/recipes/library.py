@@ -1,7 +1,7 @@
 """What is on the machine that will run the graph."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 
@@ -15,6 +15,21 @@ class Library:
     nodes: Mapping[str, Any]
     # Name and folder -> the file that the name means, or ValueError that says what is near.
     find: Callable[[str, str], str]
+    # The name of a picture -> another picture for Load Image where it would misread the first.
+    readable: Callable[[str], bytes | None] = lambda _: None
+    # The name of a picture -> its width and height, where they are known.
+    size: Callable[[str], tuple[int, int] | None] = lambda _: None
+    # What a LoRA tag names -> the person of the alias file with pictures of their face.
+    faces: Mapping[str, str] = field(default_factory=dict)
+    # A text -> the ISO 639-1 code of its language, or ValueError that says what is missing to tell.
+    language: Callable[[str], str] = lambda _: "en"
+
+    def has(self, node: str) -> bool:
+        """Whether a node of that id is registered."""
+        try:
+            return bool(self.nodes[node])
+        except KeyError:
+            return False
 
 
 @dataclass(frozen=True)

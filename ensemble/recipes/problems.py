@@ -22,6 +22,8 @@ class Problem:
     offset: int | None = None
     line: int | None = None
     column: int | None = None
+    # The whole text with this mended, where it is known how.
+    mended: str | None = None
 
     def __str__(self) -> str:
         place = f" (line {self.line}, column {self.column})" if self.line else ""

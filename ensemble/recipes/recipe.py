@@ -48,6 +48,7 @@ class Recipe:
     cfg: float | None = None
     denoise: float | None = None
     scheduler: str | None = None
+    allow_approximate: bool | None = None
     karras: bool | None = None
     algorithm: str | None = None
     clip_skip: int | None = None
@@ -69,6 +70,15 @@ class Recipe:
     controlnets: tuple[str, ...] = ()
     controlnet_weights: tuple[float, ...] = ()
     guidance_end: float | None = None
+    on_mismatch: str | None = None
+    on_nobody: str | None = None
+    estimator: str | None = None
+
+    # more picture around it, in pixels of the whole
+    outpaint: str | None = None
+    outpaint_width: int | None = None
+    outpaint_height: int | None = None
+    outpaint_prompt: str | None = None
 
     # mask words
     mask_prompt: str | None = None
@@ -89,6 +99,8 @@ class Recipe:
     hires_cfg: float | None = None
     upscale: int | None = None
     highres_fix: bool | None = None
+    tiled_upscale: bool | None = None
+    only_upscale: bool | None = None
     inpaint_faces: bool | None = None
     face_correct: bool | None = None
     face_swap: bool | None = None

@@ -116,6 +116,15 @@ def find(name: str) -> Scheduler:
     return entry
 
 
+def for_steps(sampler: str, steps: int) -> str:
+    """The sampler for so many steps from noise level to noise level.
+
+    Core's UniPC returns its noise after a single one; UniPC of order 1, all that one step can be, is
+    DDIM (arXiv:2302.04867, section 3.4), and DDIM is Euler's method over sigmas.
+    """
+    return "euler" if steps == 1 and sampler.startswith("uni_pc") else sampler
+
+
 def choose(
     name: str, *, karras: bool = False, stochastic: bool = False, allow_approximate: bool = False
 ) -> SamplerChoice:
@@ -130,7 +139,8 @@ def choose(
     if entry.fit is Fit.APPROXIMATE and not allow_approximate:
         raise ApproximateSchedulerError(
             f"scheduler: {name} has no true equivalent in ComfyUI ({entry.remark}); "
-            f"allow the approximation {entry.sampler} + {entry.spacing}, or choose another name"
+            f"allow the approximation {entry.sampler} + {entry.spacing} (allow_approximate; in the "
+            "hosted calls ensemble_allow_approximate=yes), or choose another name"
         )
     sampler = entry.stochastic if stochastic and entry.stochastic else entry.sampler
     spacing = "karras" if karras and entry.karras is None else entry.spacing

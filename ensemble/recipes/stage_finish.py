@@ -1,10 +1,13 @@
 """Last stage: upscale, hires, faces, restore, paste back, grade, grain, check, save, in that order."""
 
 from .build import Build, Flow, OutputSize
+from .defaults import only_the_input
 from .recipe import Service
-from .schedulers import choose
+from .schedulers import choose, for_steps
 
 UPSCALERS = "an upscale model would do better; put one into models/upscale_models"
+# The service names no factor.
+ONLY_UPSCALE = 2.0
 RESTORERS = "put GFPGAN, RestoreFormer or CodeFormer into models/facerestore_models"
 CHECKERS = "put Stable Diffusion's safety checker folder into models/safety_checker"
 
@@ -13,17 +16,8 @@ def add_finish(build: Build, flow: Flow) -> None:
     """The finishing chain over `flow.image`, ending in a saved PNG."""
     recipe = build.recipe
     _add_hires(build, flow)
-    painted = {"vae": flow.vae, "cfg": recipe.cfg, **_painter(build, flow)}
-    if recipe.inpaint_faces:
-        _over(build, flow, "FaceInpaint", "faces", "Faces", **painted)
-    if recipe.face_correct:
-        model = build.first("facerestore_models", "face_correct", RESTORERS)
-        if model:
-            # The heads of `people` say where faces are, if no detector is there.
-            restore = {"model": model, "people": flow.people}
-            _over(build, flow, "EnsembleFaceRestore", "restore", "Restore Faces", **restore)
-    if recipe.face_swap:
-        _over(build, flow, "EnsembleFaceSwap", "face_swap", "Face Swap", **painted)
+    if not recipe.outpaint:
+        add_faces(build, flow)
     _add_paste_back(build, flow)
     if recipe.color_grading:
         look = recipe.color_grading
@@ -34,6 +28,48 @@ def add_finish(build: Build, flow: Flow) -> None:
     build.graph.add(
         "SaveImage", "save", "Save", images=flow.image, filename_prefix=build.options.prefix
     )
+
+
+def add_faces(build: Build, flow: Flow) -> None:
+    """Faces redrawn, restored and swapped."""
+    recipe = build.recipe
+    painted = {"vae": flow.vae, "cfg": recipe.cfg, **_painter(build, flow)}
+    if recipe.inpaint_faces:
+        _over(build, flow, "FaceInpaint", "faces", "Faces", **painted)
+    if recipe.face_correct:
+        model = build.first("facerestore_models", "face_correct", RESTORERS)
+        if model:
+            # The heads of `people` say where faces are, if no detector is there.
+            restore = {"model": model, "people": flow.people}
+            _over(build, flow, "EnsembleFaceRestore", "restore", "Restore Faces", **restore)
+    if recipe.face_swap:
+        swap = _swap_from_pictures(build)
+        _over(build, flow, "EnsembleFaceSwap", "face_swap", "Face Swap", **painted, **swap)
+
+
+def _swap_from_pictures(build: Build) -> dict[str, str]:
+    """Mode and names for everybody who has pictures of their face in the alias file; nothing where
+    somebody has none, whose LoRA then paints the face."""
+    parts = build.recipe.parts
+    people = parts.people or (parts.base,)
+    faces = build.library.faces
+    found = [next((faces[t.name] for t in each.loras if t.name in faces), None) for each in people]
+    if None in found:
+        if any(found):
+            who = found.index(None) + 1
+            build.notes.append(
+                f"face_swap: person {who} has no faces in the alias file; LoRAs paint"
+            )
+        return {}
+    names = [name for name in found if name]
+    if not any("mediapipe" in file.lower() for file in build.library.files.get("detection", ())):
+        build.notes.append(
+            "face_swap: LoRAs paint the faces; to lay the pictures of the alias file over them put "
+            "mediapipe_face_fp32.safetensors (Comfy-Org/mediapipe) into models/detection"
+        )
+        return {}
+    build.notes.append(f"face_swap: the faces come from the pictures of {', '.join(names)}")
+    return {"mode": "warp", "names": ", ".join(names)}
 
 
 def _over(
@@ -54,21 +90,29 @@ def _painter(build: Build, flow: Flow) -> dict[str, object]:
         **flow.conditioning,
         "seed": recipe.seed,
         "steps": recipe.steps,
-        "sampler": choice.sampler,
+        "sampler": for_steps(choice.sampler, recipe.steps or 0),
         "scheduler": choice.scheduler,
     }
 
 
 def _add_hires(build: Build, flow: Flow) -> None:
     recipe, astria = build.recipe, build.recipe.service is Service.ASTRIA
-    again = bool(recipe.hires_fix or recipe.highres_fix)
-    factor = 4.0 if recipe.super_resolution else float(recipe.upscale or 1)
+    again = bool(recipe.hires_fix or recipe.highres_fix or recipe.tiled_upscale)
+    four = recipe.super_resolution or recipe.tiled_upscale
+    factor = 4.0 if four else float(recipe.upscale or 1)
+    denoise, cfg = (
+        recipe.hires_denoise if again else 0.0,
+        recipe.hires_cfg if astria else recipe.cfg,
+    )
+    if recipe.only_upscale and only_the_input(recipe):
+        again, factor = True, factor if factor > 1 else ONLY_UPSCALE
+        denoise, cfg = recipe.denoise, recipe.cfg
     if recipe.highres_fix and factor == 1:
         factor = 2.0
     if factor == 1 and not again:
         return
     setting = "super_resolution" if astria else "upscale"
-    if recipe.hires_fix and not recipe.super_resolution:
+    if recipe.hires_fix and factor == 1:
         build.notes.append("hires_fix without super_resolution: the picture keeps its size")
     upscaler = None
     models = build.library.files.get("upscale_models", ())
@@ -83,15 +127,17 @@ def _add_hires(build: Build, flow: Flow) -> None:
         "vae": flow.vae,
         "upscale_model": upscaler,
         "factor": factor,
-        "denoise": recipe.hires_denoise if again else 0.0,
-        "cfg": recipe.hires_cfg if astria else recipe.cfg,
+        "denoise": denoise,
+        "cfg": cfg,
     }
     _over(build, flow, "EnsembleHires", "hires", "Hires", **inputs, **_painter(build, flow))
 
 
 def _add_paste_back(build: Build, flow: Flow) -> None:
     """Paste the pixels outside the mask from the input picture."""
-    if not (flow.mask and flow.source and build.options.output_size is OutputSize.INPUT):
+    if not (
+        flow.mask and flow.source and flow.image and build.options.output_size is OutputSize.INPUT
+    ):
         return
     original = flow.original
     if build.recipe.width and build.recipe.height:

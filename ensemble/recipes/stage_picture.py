@@ -5,23 +5,22 @@ import binascii
 import hashlib
 import re
 from typing import Any
+from urllib.parse import unquote
 
 from .build import Build, Flow, OutputSize
-from .defaults import is_image_to_image, is_lora_multi_text, keeps_background
+from .defaults import (
+    asked_controls,
+    is_image_to_image,
+    is_lora_multi_text,
+    keeps_background,
+)
+from .definitions import inputs_of
 from .graph import Link
+from .library import Missing
 from .recipe import Service
 
 SHORT_SIDE = 512
 _DATA = re.compile(r"data:image/(png|jpeg|webp);base64,", re.IGNORECASE)
-# What a ControlNet file's name says it is for, and what makes its map.
-_CONTROLS = {
-    **dict.fromkeys(
-        ("pose", "pose_with_hand", "pose_with_face", "pose_face_and_hand"), ("openpose", "pose")
-    ),
-    "canny": ("canny",),
-    "tile": ("tile",),
-    "qr": ("qr",),
-}
 
 
 def add_source(build: Build, flow: Flow) -> None:
@@ -35,7 +34,7 @@ def add_source(build: Build, flow: Flow) -> None:
     if name is None:
         return
     flow.original = build.graph.add("LoadImage", "input", "Input Picture", image=name)[0]
-    only_pose = all(control.startswith("pose") for control in controls(build))
+    only_pose = all(control.startswith("pose") for control in asked_controls(build.recipe))
     if is_image_to_image(recipe) or recipe.mask_prompt or not only_pose:
         flow.source = _working_size(build, flow.original)
 
@@ -71,16 +70,23 @@ def _resize(
     return build.graph.add("ResizeImageMaskNode", key, title, **inputs)[0]
 
 
+def last_part(address: str) -> str:
+    """The name that a picture has at the end of its address."""
+    return unquote(re.split(r"[?#]", address)[0].rstrip("/").rpartition("/")[2])
+
+
 def input_file(build: Build, picture: str, setting: str) -> str | None:
     """The name of a picture in the input folder; a URL's last part is looked up there."""
     data = _DATA.match(picture)
     if data:
         return _upload(build, picture[data.end() :], data[1].lower(), setting)
     if picture.startswith(("http://", "https://")):
-        name = re.split(r"[?#]", picture)[0].rstrip("/").rpartition("/")[2]
+        name = last_part(picture)
         build.notes.append(f"{setting}: {picture} is not fetched; {name!r} is looked up here")
-        return build.find("images", name, setting)
-    return build.find("images", picture, setting)
+        picture = name
+    file = build.find("images", picture, setting)
+    copy = build.library.readable(file) if file else None
+    return _put(build, copy, "png") if copy else file
 
 
 def _upload(build: Build, encoded: str, extension: str, setting: str) -> str | None:
@@ -89,6 +95,10 @@ def _upload(build: Build, encoded: str, extension: str, setting: str) -> str | N
     except binascii.Error as error:
         build.refuse(setting, f"its data URL is not base64: {error}")
         return None
+    return _put(build, content, extension)
+
+
+def _put(build: Build, content: bytes, extension: str) -> str:
     name = f"recipe_{hashlib.sha256(content).hexdigest()[:16]}.{extension}"
     build.uploads[name] = content
     return name
@@ -98,7 +108,7 @@ def add_pose(build: Build, flow: Flow) -> tuple[Link | None, Link | None]:
     """Pose map and regions, where the recipe asks for pose control or for people to be replaced."""
     recipe = build.recipe
     people = recipe.people
-    wanted = any(name.startswith("pose") for name in controls(build))
+    wanted = any(name.startswith("pose") for name in asked_controls(build.recipe))
     if not (wanted or keeps_background(recipe)):
         return None, None
     node = build.graph.add(
@@ -109,54 +119,36 @@ def add_pose(build: Build, flow: Flow) -> tuple[Link | None, Link | None]:
         people=people or int(flow.original is None),
         width=recipe.width,
         height=recipe.height,
+        on_mismatch=_on_mismatch(build, flow),
+        on_nobody=recipe.on_nobody,
+        estimator=_estimator(build),
     )
     return node[0], node[2] if people else None
 
 
-def controls(build: Build) -> tuple[str, ...]:
-    recipe = build.recipe
-    return recipe.controlnets or ((recipe.controlnet,) if recipe.controlnet else ())
+def _on_mismatch(build: Build, flow: Flow) -> str | None:
+    way = build.recipe.on_mismatch
+    if way is None and build.recipe.people and flow.original:
+        way = build.options.on_mismatch
+        if way == "largest":
+            build.notes.append(
+                "on_mismatch: largest: where the picture shows more people than the prompt has, the "
+                "largest bodies are taken; where it shows fewer, the last persons are not painted. "
+                "--on_mismatch chooses another way"
+            )
+    return way
 
 
-def add_control(build: Build, flow: Flow, pose: Link | None) -> None:
-    """ControlNets over the conditioning, in the order they were named."""
-    recipe, names = build.recipe, controls(build)
-    weights = recipe.controlnet_weights or (recipe.controlnet_scale,)
-    for index, name in enumerate(names):
-        if name not in _CONTROLS:
-            build.refuse("controlnet", f"{name} has no counterpart in core ComfyUI")
-            continue
-        picture = pose if name.startswith("pose") else _control_map(build, flow, name)
-        hint = f"put an SD1.5 ControlNet with {_CONTROLS[name][0]!r} in its name into models/controlnet"
-        file = build.first("controlnet", "controlnet", hint, *_CONTROLS[name])
-        if picture is None or file is None:
-            continue
-        tail = f"_{index + 1}" if len(names) > 1 else ""
-        net = build.graph.add(
-            "ControlNetLoader", f"controlnet{tail}", f"ControlNet {name}", control_net_name=file
-        )
-        applied = build.graph.add(
-            "ControlNetApplyAdvanced",
-            f"control{tail}",
-            f"Apply {name}",
-            **flow.conditioning,
-            control_net=net[0],
-            image=picture,
-            strength=weights[min(index, len(weights) - 1)],
-            end_percent=recipe.guidance_end,
-            vae=flow.vae,
-        )
-        flow.positive, flow.negative = applied[0], applied[1]
-
-
-def _control_map(build: Build, flow: Flow, name: str) -> Link | None:
-    if flow.source is None:
-        if not build.recipe.input_image:
-            build.refuse("controlnet", f"{name} needs an input picture")
-        return None
-    if name != "canny":
-        return flow.source
-    return build.graph.add("Canny", "canny", "Canny", image=flow.source)[0]
+def _estimator(build: Build) -> str | None:
+    """The estimator asked for, if this machine has it."""
+    name = build.recipe.estimator or build.options.estimator
+    inputs = inputs_of({}, build.library.nodes["PoseControlInput"])
+    known = next(each.choices for each in inputs if each.name == "estimator")
+    if name is None or name in known:
+        return name
+    hint = f"{name!r} is not here; there are {', '.join(map(str, known))}, or put it into models/pose_estimation"
+    build.missing.append(Missing("estimator", "pose_estimation", name, hint))
+    return None
 
 
 def add_mask(build: Build, flow: Flow, regions: Link | None) -> None:

@@ -3,32 +3,52 @@
 from ..prompt.emphasis import Weights, for_comfy
 from ..prompt.grammar import parse_negative
 from .build import Build, Flow
-from .defaults import is_image_to_image
+from .defaults import is_image_to_image, only_the_input
 from .graph import Link
-from .schedulers import ApproximateSchedulerError, UnknownSchedulerError, choose, find
+from .schedulers import (
+    ApproximateSchedulerError,
+    Fit,
+    UnknownSchedulerError,
+    choose,
+    find,
+    for_steps,
+)
 from .stage_models import load_checkpoint
-from .stage_picture import region_of
+from .stage_picture import add_latent, region_of
 from .stage_text import encode, foreign_people
 
 SECOND_PASS_DENOISE = 0.8
 
 
-def add_sampling(build: Build, flow: Flow, latent: Link) -> None:
-    """From the latent to the picture on `flow.image`."""
+def add_sampling(build: Build, flow: Flow, size: tuple[Link, Link] | None) -> None:
+    """The first picture on `flow.image`: sampled, or the input picture itself where the recipe only
+    upscales or outpaints it. `size` is the pose's."""
     recipe = build.recipe
+    if only_the_input(recipe) and flow.source:
+        flow.image = flow.original if recipe.only_upscale else flow.source
+        if (count := recipe.pictures or 1) > 1:
+            repeated = {"image": flow.image, "amount": count}
+            flow.image = build.graph.add("RepeatImageBatch", "batch", "Batch", **repeated)[0]
+        return
+    latent = add_latent(build, flow, size)
     denoise = recipe.denoise if is_image_to_image(recipe) and recipe.denoise is not None else 1.0
-    flow.image = _sample(build, flow, latent, denoise)
+    flow.image = sample(build, flow, latent, denoise)
 
 
 def check_scheduler(build: Build) -> None:
     """Refuse a name that cannot be sampled with, before anything is built on it."""
+    name, allowed = build.recipe.scheduler or "", build.allow_approximate
     try:
-        choose(build.recipe.scheduler or "", allow_approximate=build.options.allow_approximate)
+        choice = choose(name, allow_approximate=allowed)
+        if find(name).fit is Fit.APPROXIMATE:
+            build.notes.append(f"scheduler: {name} is approximated by {' + '.join(choice)}")
+        if for_steps(choice.sampler, build.recipe.steps or 0) != choice.sampler:
+            build.notes.append(f"scheduler: one step of {name} is one of Euler's method")
     except (UnknownSchedulerError, ApproximateSchedulerError) as error:
         build.refuse("scheduler", str(error).removeprefix("scheduler: "))
 
 
-def _sample(
+def sample(
     build: Build, flow: Flow, latent: Link, denoise: float, key: str = "", who: str = ""
 ) -> Link:
     """The picture that is sampled; `key` and `who` begin the nodes' keys and end their titles."""
@@ -44,7 +64,7 @@ def _sample(
         steps=recipe.steps,
         denoise=denoise,
         stochastic=recipe.algorithm == "dpmsolver+++",
-        allow_approximate=build.options.allow_approximate,
+        allow_approximate=build.allow_approximate,
     )
     sampled = graph.add(
         "SamplerCustom",
@@ -92,7 +112,7 @@ def _second_pass(build: Build, image: Link, regions: Link, index: int, file: str
     latent = graph.add("VAEEncode", f"{key}encode", f"Encode for {person}", **pixels)
     inside = {"samples": latent[0], "mask": mask}
     masked = graph.add("SetLatentNoiseMask", f"{key}inside", f"Inside {person}", **inside)
-    painted = _sample(build, own, masked[0], SECOND_PASS_DENOISE, key, who)
+    painted = sample(build, own, masked[0], SECOND_PASS_DENOISE, key, who)
     build.notes.append(f"{person} is painted by {file} in a second pass inside their region")
     return graph.add(
         "ImageCompositeMasked",

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from ..prompt.tags import LoraTag, find_tags
 from .build import Build, Flow
 from .graph import Link
+from .library import Missing
 from .recipe import Service
 from .stage_models import add_loras, add_sampling_patches
 from .styles import enhance
 
+ENGLISH = "en"
 _TAG = re.compile(r"<([^<>:]+)>")
 _FOREIGN_TAG = re.compile(r"<(?!lora:)([a-z]+):[^<>]*>", re.IGNORECASE)
 _BACKGROUND = re.compile(r"DALLE:\s*")
@@ -35,15 +37,31 @@ def _add_plain_text(build: Build, flow: Flow) -> None:
         node = build.graph.add(class_type, key, title, prompt=texts[0], negative=texts[1], **inputs)
         return node[0], node[1]
 
-    hint = "put an mBART-50 folder into models/translation"
-    if recipe.translate and (model := build.first("translation", "multi_lingual", hint)):
-        how = {"model": model, "language": "auto"}
+    if recipe.translate and (how := _translation(build)):
         texts = rewrite("EnsembleTranslate", "translate", "Translate", **how)
     if recipe.enhance:
         how = {"style": "hosted", "seed": recipe.seed}
         texts = rewrite("EnsembleEnhancePrompt", "enhance", "Enhance Prompt", **how)
         build.notes.append("enhance_prompt: the words of style 'hosted' are added to both prompts")
     flow.positive, flow.negative = encode(build, flow.clip, texts)
+
+
+def _translation(build: Build) -> dict[str, str] | None:
+    """Model and language of the translation; None where there is nothing to translate, or no way."""
+    try:
+        language = build.library.language(build.recipe.prompt)
+    except ValueError as error:
+        build.missing.append(Missing("multi_lingual", "translation", "", str(error)))
+        return None
+    if language == ENGLISH:
+        build.notes.append("multi_lingual: the prompt is English, nothing is translated")
+        return None
+    hint = (
+        f"the prompt's language is {language!r} and no translator is here: put an mBART-50 folder into "
+        "models/translation, or write the prompt in English"
+    )
+    model = build.first("translation", "multi_lingual", hint)
+    return {"model": model, "language": language} if model else None
 
 
 def encode(

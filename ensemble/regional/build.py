@@ -16,8 +16,10 @@ from .exact import Exact
 from .families import family_of
 from .families.family import CrossAttentionFamily, Family
 from .families.joint_attention import JointAttentionFamily
+from .families.transformer import TransformerFamily
 from .fused import Fused
-from .joint.run import JointFused
+from .joint.crossed import CrossedFused
+from .joint.run import JointFused, UnwrappedFused
 from .patch import RegionalForward, RegionalPatch
 from .people import Method, People, Person
 from .row_names import RowNames
@@ -56,8 +58,8 @@ def build(people: People, ready: Ready | None = None) -> Regional:
     family = family_of(people.model)
     if ready.method is Method.FUSED and isinstance(family, CrossAttentionFamily):
         return _fused(people, ready, family)
-    if ready.method is Method.FUSED and isinstance(family, JointAttentionFamily):
-        return _joint(people, ready, family)
+    if ready.method is Method.FUSED and isinstance(family, TransformerFamily):
+        return _by_token(people, ready, family)
     return _exact(people, ready, family)
 
 
@@ -72,6 +74,8 @@ def prepare(people: People) -> Ready:
     adapters = adapters_of(people, exact=method is Method.EXACT)
     if adapters.error and method is Method.FUSED:
         notes = (f"LoRA changes held as low-rank products, mean error {adapters.error:.2%}.",)
+    if people.isolation.strength and method is Method.EXACT:
+        notes = (*notes, "isolate changes nothing with method = exact, where people share nothing.")
     return Ready(method, adapters, as_patcher(adapters), notes)
 
 
@@ -95,10 +99,13 @@ def _fused(people: People, ready: Ready, family: CrossAttentionFamily) -> Region
     return _together(people, ready, forward, RowNames(people.span))
 
 
-def _joint(people: People, ready: Ready, family: JointAttentionFamily) -> Regional:
-    forward = JointFused(
-        family, people.masks, people.base_strength, ready.adapters, people.text_sees
-    )
+def _by_token(people: People, ready: Ready, family: TransformerFamily) -> Regional:
+    shared = (family, people.masks, people.base_strength, ready.adapters)
+    if isinstance(family, JointAttentionFamily):
+        kind = JointFused if family.calls_wrappers else UnwrappedFused
+        forward = kind(*shared, text_sees=people.text_sees)  # type: ignore[arg-type]
+    else:
+        forward = CrossedFused(*shared)  # type: ignore[arg-type]
     names = RowNames(people.span, one_sequence=True, refused=family.refused)
     return _together(people, ready, forward, names)
 
@@ -107,6 +114,7 @@ def _together(people: People, ready: Ready, forward: RegionalForward, names: Row
     """One row for everybody. People's texts follow the scene's as entries of their own, which the
     model's own `extra_conds` makes ready and which never become rows."""
     names.regions, names.has_loras = tuple(people.masks), ready.adapters.changes_anything
+    names.isolation = people.isolation
     patch = RegionalPatch(forward, names)
     inside = None if people.span.whole else True
     sides = []

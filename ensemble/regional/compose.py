@@ -22,6 +22,7 @@ from ..regions.layout import Layout
 from .changes import LoraPatch, Patches
 from .encode import encode, knows_weights, without_emphasis
 from .families import family_of
+from .isolation import TOGETHER, Isolation
 from .people import Method, People, Person, Text, TextSees
 from .placement import Placement, PlacementRequest, place
 from .rows import Span
@@ -41,6 +42,7 @@ class Settings:
     end: float = 1.0
     skip_missing: bool = False
     text_sees: TextSees = TextSees.OWN
+    isolation: Isolation = TOGETHER
 
 
 @dataclass
@@ -74,6 +76,16 @@ def check(text: str, negative: str, settings: Settings) -> PeopleChosen:
             f"start {settings.start} and end {settings.end} must be fractions of sampling with "
             "0 <= start < end <= 1. 0 and 1 act throughout."
         )
+    isolation = settings.isolation
+    if (
+        not 0.0 <= isolation.strength <= 1.0
+        or not 0.0 <= isolation.span.start < isolation.span.end <= 1.0
+    ):
+        raise ValueError(
+            f"isolate {isolation.strength} must be from 0 to 1, and isolate_start "
+            f"{isolation.span.start} and isolate_end {isolation.span.end} fractions of sampling with "
+            "0 <= isolate_start < isolate_end <= 1."
+        )
     return chosen
 
 
@@ -85,6 +97,9 @@ def compose(
     chosen = check(text, negative, settings)
     prompt, negatives = chosen.prompt, chosen.negatives
     notes = Notes()
+    doubt = read_prompt(text, negative, settings.weights, settings.order).doubt
+    if doubt:
+        notes.warn(str(doubt))
     where = place(
         PlacementRequest(
             people=len(prompt.people), layout=settings.layout, feather=settings.feather,
@@ -115,6 +130,7 @@ def compose(
         base_strength=settings.base_strength,
         span=Span(settings.start, settings.end),
         text_sees=settings.text_sees,
+        isolation=settings.isolation,
         notes=tuple(_summary(prompt, people) + notes.lines),
     )
 

@@ -14,11 +14,12 @@ from torch import nn
 from ..regions.weights import adapter_gates, region_weights
 from .attention import Block, RegionalAttention
 from .families.family import CrossAttentionFamily, Stream
+from .isolation import IsolatedSelfAttention
 from .layers import with_adapters
 from .lifetime import replaced_forwards
 from .parts import on_part
 from .region_gate import RegionGate
-from .rows import BatchRow
+from .rows import BatchRow, isolate_of
 from .stack import AdapterStack
 from .texts import Texts
 
@@ -54,6 +55,9 @@ class Fused:
             attention.pairs.clear()
         replace = dict(options.get("patches_replace", {}))
         replace["attn2"] = self._replacements(blocks, attention, replace.get("attn2", {}))
+        isolate = isolate_of(rows)
+        if isolate:
+            replace["attn1"] = self._isolated(blocks, gate, isolate, replace.get("attn1", {}))
         options["patches_replace"] = replace
         others = options.get("patches", {}).get("attn2_patch")
         if others:
@@ -95,6 +99,16 @@ class Fused:
         gate = RegionGate(adapter_gates(masks), grids, ours)
         weights = region_weights(masks, self.base_strength)
         return gate, RegionalAttention(weights, texts, grids, pairs)
+
+    def _isolated(self, blocks: Sequence[Block], gate: RegionGate, isolate: float, others: dict):
+        """Blocks whose self-attention somebody else replaces (PAG, SAG) stay theirs."""
+        key = ("isolated", id(gate))
+        attention = self._once(
+            key, lambda: IsolatedSelfAttention(gate.gates, gate.grids, gate.ours)
+        )
+        mine = attention.replacement(isolate)
+        keys = [block.attention.key for block in blocks]
+        return {**{k: mine for k in keys if others.get(k[:2]) is None}, **others}
 
     def _replacements(self, blocks: Sequence[Block], attention: RegionalAttention, others: dict):
         """Ours for every block, around whatever somebody else put there (core looks a block up by

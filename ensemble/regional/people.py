@@ -12,6 +12,7 @@ from comfy.sd import CLIP
 
 from ..regions.rect import Rect
 from .changes import Patches
+from .isolation import TOGETHER, Isolation
 from .rows import WHOLE, Span
 
 
@@ -68,6 +69,7 @@ class People:
     span: Span = WHOLE
     text_sees: TextSees = TextSees.OWN
     """Where text and picture share one attention."""
+    isolation: Isolation = TOGETHER
     notes: tuple[str, ...] = ()
 
     @property

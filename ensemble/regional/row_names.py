@@ -10,7 +10,8 @@ import comfy.utils
 import torch
 from comfy.conds import CONDConstant
 
-from .families.joint_attention import Refusal
+from .families.transformer import Refusal
+from .isolation import TOGETHER, Isolation
 from .parts import PartOfCanvasError, part_of
 from .rows import KEY, PART, BatchRow, Row, Span
 from .telling import teller
@@ -25,7 +26,7 @@ class RowNames:
     adapters change the model. repeats_texts: texts of rows are repeated to a common length at run
     time, after nodes that lengthen them. one_sequence: everybody's texts stand in one sequence, so
     that rows of a batch must agree in their lengths. refused: what the family cannot share among
-    people. tell: where a line for the person at the screen goes.
+    people. isolation: see there. tell: where a line for the person at the screen goes.
     """
 
     span: Span
@@ -34,8 +35,11 @@ class RowNames:
     repeats_texts: bool = False
     one_sequence: bool = False
     refused: Sequence[Refusal] = ()
+    isolation: Isolation = TOGETHER
     tell: Callable[[str], None] = field(default_factory=teller)
     identity: str = field(default_factory=lambda: uuid.uuid4().hex)
+    isolate: float = 0.0
+    """At the step that is read."""
     cache: dict = field(default_factory=dict)
     """Of one run: Texts by the tensors that they hold, regions by size, lines that were told."""
 
@@ -49,6 +53,7 @@ class RowNames:
         """The sides of CFG as core is to see them, and who is who: (side, uuid) -> BatchRow. Core
         gives every entry a uuid per run, and copies entries from one side to the other."""
         inside = self.span.whole or self.span.holds(model, float(timestep[0]))  # reading syncs
+        self.isolate = self.isolation.strength and self.isolation.at(model, float(timestep[0]))
         rows: dict[tuple, BatchRow] = {}
         sides = [
             None if entries is None else self._side(side, entries, rows, x_in, timestep, inside)
@@ -68,7 +73,7 @@ class RowNames:
             if inside and self._ours(row):
                 mine = BatchRow(
                     row.person, texts.get(index), tuple(x_in.shape[-2:]), part_of(entry, x_in),
-                    entry.get("hooks") is not None,
+                    entry.get("hooks") is not None, self.isolate,
                 )  # fmt: skip
                 self._refuse(entry)
                 entry = self._in_its_place(entry, row, mine, x_in)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -42,7 +43,8 @@ class BatchRow:
 
     person: index, or None. texts: everybody's (method = fused). part: (height, width, top, left) of
     the canvas `[H,W]` in latent pixels, None for all of it. hooked: another node's hooks may change
-    the weights under this row from step to step.
+    the weights under this row from step to step. isolate: how much people are kept from seeing each
+    other at this step, 0 to 1.
     """
 
     person: int | None
@@ -50,6 +52,12 @@ class BatchRow:
     canvas: tuple[int, int]
     part: tuple[int, int, int, int] | None = None
     hooked: bool = False
+    isolate: float = 0.0
+
+
+def isolate_of(rows: Sequence[BatchRow | None]) -> float:
+    """The same for all of ours in a batch."""
+    return next(row.isolate for row in rows if row)
 
 
 @dataclass(frozen=True)

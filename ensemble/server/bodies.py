@@ -1,12 +1,13 @@
 """What a body may be, and the answer to a request that is refused."""
 
-import asyncio
 import json
 from collections.abc import Callable
 from typing import Any
 
 from aiohttp import web
 
+# How much of a long body is read before it must show a key.
+HEAD = 65_536
 # A body -> status and answer.
 Answer = Callable[[object], tuple[int, dict[str, Any]]]
 
@@ -21,10 +22,12 @@ class Refused(Exception):  # noqa: N818 - an answer, not a failure
         super().__init__(str(message))
 
 
-async def read_body(request: web.Request, limit: int) -> dict[str, Any]:
+async def read_body(
+    request: web.Request, limit: int, look: Callable[[bytes], None] | None = None
+) -> dict[str, Any]:
     """The JSON object that was sent, of at most `limit` bytes; raises Refused (400, 413, 415).
 
-    Two values under one key are refused: which one counts is a matter of taste, and a check must
+    `look` is given the beginning of a body longer than HEAD before the rest is read. Two values under one key are refused: which one counts is a matter of taste, and a check must
     read what the work reads.
     """
     if request.content_type != "application/json":
@@ -39,6 +42,9 @@ async def read_body(request: web.Request, limit: int) -> dict[str, Any]:
         raw += chunk
         if len(raw) > limit:  # a chunked body does not say its size
             raise Refused(413, f"a body may have {limit:,} bytes")
+        if look and len(raw) > HEAD:
+            look(bytes(raw[:HEAD]))
+            look = None
     return parse_object(bytes(raw))
 
 
@@ -62,13 +68,3 @@ def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 def _no_constant(constant: str) -> None:
     raise ValueError(f"{constant} is not a number in JSON")
-
-
-async def answer_body(request: web.Request, limit: int, answer: Answer) -> web.Response:
-    """What `answer` says to a body of at most `limit` bytes, on a thread."""
-    try:
-        body = await read_body(request, limit)
-    except Refused as refused:
-        return web.json_response({"error": refused.message}, status=refused.status)
-    status, found = await asyncio.to_thread(answer, body)
-    return web.json_response(found, status=status)

@@ -1,7 +1,9 @@
 """Every HTTP route of the pack, in one place."""
 
+import os
 from typing import TYPE_CHECKING
 
+from .access import EDITOR_FEATURE, gate_of
 from .api.start import register_api
 from .editor.compile import register_compile
 from .editor.routes import register_editor
@@ -12,6 +14,9 @@ if TYPE_CHECKING:
 
 def register(server: "PromptServer") -> None:
     """Add the routes to ComfyUI's own, before it serves."""
-    register_compile(server.routes)
-    register_editor(server.routes)
-    register_api(server)
+    from comfy_api.feature_flags import SERVER_FEATURE_FLAGS
+
+    gate = gate_of(os.environ, local=register_api(server))
+    SERVER_FEATURE_FLAGS[EDITOR_FEATURE] = gate.editor
+    register_compile(server.routes, gate)
+    register_editor(server.routes, gate)

@@ -59,7 +59,7 @@ def test_saving_and_loading_keeps_everything(both):
     assert values(both) == sent
     people = next(node for node in saved["nodes"] if node["type"] == "BreakRegionalPrompt")
     # What we draw is not among what is saved: the last are the node's own inputs.
-    assert people["widgets_values"][-2:] == [BOXES, "own"]
+    assert people["widgets_values"][-5:] == [BOXES, "own", 0, 0, 0.5]
 
 
 def test_a_reloaded_page_has_it_all(editor):
@@ -261,3 +261,15 @@ def test_a_template_gets_its_sample_picture(both):
     missing = "document.querySelector('#vue-app').__vue_app__.config.globalProperties.$pinia"
     both.page.wait_for_function(f"!{missing}._s.get('missingMedia').hasMissingMedia")
     assert "astronaut.jpg" in listed["LoadImage"]["input"]["required"]["image"][0]
+
+
+def test_a_likely_mistake_in_a_recipe_is_mended_by_a_click(editor):
+    editor.run_command("Ensemble.PasteRecipe")
+    panel = editor.page.locator(".ensemble-recipe")
+    text = panel.get_by_role("textbox", name="Recipe")
+    text.fill("a park BREAK a woman <lora:ohwx_first:1>\nsteps=3")
+    panel.get_by_role("button", name="Read").click()
+    expect(panel.locator(".ensemble-told"), "People start at the third part")
+    panel.locator(".ensemble-told").get_by_role("button").click()
+    assert text.input_value() == "a park BREAK BREAK a woman <lora:ohwx_first:1>\nsteps=3"
+    editor.run_command("Workspace.ToggleSidebarTab.ensemble.recipe")

@@ -242,3 +242,14 @@ def test_markup_is_shown_and_never_made(both):
     made = ".ensemble img, .ensemble-choices img, .ensemble-chip-head span > *"
     assert both.page.locator(made).count() == 0
     both.page.keyboard.press("Escape")
+
+
+def test_a_person_in_the_common_part_is_doubted_and_mended(both):
+    text = "a park BREAK a woman <lora:zed:1> BREAK a man <lora:ohwx_first:1>"
+    node = both.add("BreakRegionalPrompt", text=text)
+    notes = both.page.locator(".ensemble-notes")
+    expect(notes, "only one person follows")
+    notes.get_by_role("button").click()
+    expect(both.chip("person-2"), "a man")
+    assert both.value(node, "text") == text.replace("BREAK a woman", "BREAK BREAK a woman")
+    assert both.page.locator(".ensemble-bad").count() == 0

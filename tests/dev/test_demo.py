@@ -10,7 +10,7 @@ from PIL import Image
 from dev import DevError
 from dev.cli import size
 from dev.demo import TABLE, find_picture, picture_size
-from dev.graphs import Wishes, fit, loaded_images
+from dev.graphs import Wishes, absent_files, fit, loaded_images
 
 INFO = {
     "CheckpointLoaderSimple": {"input": {"required": {"ckpt_name": [["small_sd15.safetensors"]]}}},
@@ -168,3 +168,13 @@ def test_a_bad_size_is_refused(text):
 
     with pytest.raises(argparse.ArgumentTypeError, match="768x512"):
         size(text)
+
+
+def test_files_that_no_small_model_stands_in_for_are_absent(graph, table):
+    loader = {"class_type": "CLIPLoader", "inputs": {"clip_name": "big.safetensors", "type": "x"}}
+    offered: list[str] = []
+    info = {**INFO, "CLIPLoader": {"input": {"required": {"clip_name": [offered]}}}}
+    assert absent_files(graph, info, table) == []
+    assert absent_files({**graph, "clip": loader}, info, table) == ["big.safetensors"]
+    offered.append("big.safetensors")
+    assert absent_files({**graph, "clip": loader}, info, table) == []

@@ -6,6 +6,7 @@ from ensemble_portraits.ensemble.language.translate import (
     LANGUAGES,
     _identifier,
     detect_language,
+    is_plainly_english,
     load_translator,
     translate,
     translate_texts,
@@ -101,6 +102,22 @@ def test_another_models_folder_is_refused(folder):
         ValueError, match=r"models/translation/other (cannot be read|is no mBART-50 model)"
     ):
         load_translator("other")
+
+
+@pytest.mark.parametrize(
+    ("text", "plain"),
+    [
+        ("a portrait of a woman, <lora:von:1>", True),
+        ("photo, masterpiece, 8k", False),  # no small word: nobody knows
+        ("una mujer en el jardin", False),
+        ("eine Frau in der Stadt", False),
+        ("une femme dans un jardin <lora:of:1>", False),
+        ("the café", False),
+        ("", False),
+    ],
+)
+def test_plain_english_is_known_without_help(text, plain):
+    assert is_plainly_english(text) is plain
 
 
 def test_without_py3langid_auto_says_what_to_install(monkeypatch):

@@ -1,4 +1,4 @@
-"""kill -9 in the middle of a load: nothing lost, nothing run to two different results."""
+"""kill -9 in the middle of a load, once and again and again: nothing lost, nothing run twice."""
 
 import os
 import signal
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.api import Load, run_with_kill
+from benchmarks.api import Load, run_with_kill, run_with_kills
 from dev.base import make_base
 from dev.server import free_port
 
@@ -29,3 +29,20 @@ def test_nothing_is_lost_or_run_twice_over_a_kill():
     for name, answer in load.done.items():
         # The links of the first answer are those of the end.
         assert answer["output"] == load.answers[name]["future_links"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no kill -9 on Windows")
+def test_nothing_is_lost_or_run_twice_over_ten_minutes_of_kills():
+    """ENSEMBLE_KILL_SECONDS makes it shorter."""
+    seconds = float(os.environ.get("ENSEMBLE_KILL_SECONDS", "600"))
+    with tempfile.TemporaryDirectory(prefix="ensemble-kills-") as folder:
+        models = (Path(os.environ["ENSEMBLE_BASE"]) / "models").resolve()
+        base, port = make_base(Path(folder), models), free_port()
+        load = Load(f"http://127.0.0.1:{port}", CLIENTS, 10_000)
+        facts = run_with_kills(load, base, port, seconds)
+    print(facts)
+    assert facts["kills"] >= seconds / 120
+    for name in ("jobs", "succeeded", "pictures", "links"):
+        assert facts[name] == facts["submitted"], (name, facts)
+    assert facts["lost"] == facts["with two pictures"] == 0

@@ -215,7 +215,8 @@ def test_a_bad_alias_file_is_an_error_that_names_it(content, words, user_folder)
     alias_path().write_text(content)
     with pytest.raises(AliasFileError, match=words) as caught:
         resolve("small_sd15", "checkpoints")
-    assert str(alias_path()) in str(caught.value)
+    assert f"{alias_path().parents[2].name}/default/ensemble/aliases.json" in str(caught.value)
+    assert str(alias_path()) not in str(caught.value)
 
 
 def test_a_path_outside_the_folders_is_no_name(tmp_path, loras_folder):

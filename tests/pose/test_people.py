@@ -67,6 +67,16 @@ def test_crop_keeps_the_biggest_and_their_order(three):
     assert assign(pose, 5, on_mismatch=Mismatch.CROP).bodies == ((0,), (1,), (2,))
 
 
+def test_largest_is_crop_with_an_empty_region_for_whom_there_is_no_body(three):
+    found = assign(three, 5, on_mismatch=Mismatch.LARGEST)
+    assert found.bodies == ((0,), (1,), (2,), (), ())
+    regions = torch.rand(3, 8, 8)
+    merged = merge_regions(regions, found)
+    assert torch.equal(merged[:3], regions) and not merged[3:].any()
+    assert describe(three, found)[3:] == [f"person {n}: no body, not painted" for n in (4, 5)]
+    assert len(assign(three, 2, on_mismatch=Mismatch.LARGEST).bodies) == 2
+
+
 def test_repeat_takes_turns_and_keeps_the_prompts_number(three):
     assert assign(three, 5, on_mismatch=Mismatch.REPEAT).bodies == ((0,), (1,), (2,), (0,), (1,))
     assert assign(three, 2, on_mismatch=Mismatch.REPEAT).bodies == ((0, 2), (1,))

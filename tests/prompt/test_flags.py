@@ -45,6 +45,7 @@ def test_the_documented_flags():
         ("--MASK_PROMPT hat\n", ("hat",)),
         ("--mask_prompt hat -- dashed", ("hat", "--", "dashed")),
         ("--mask_prompt BREAKFAST hat", ("BREAKFAST", "hat")),
+        ("--mask_prompt day--night", ("day--night",)),
     ],
 )
 def test_values_of_several_words(text, words):
@@ -67,6 +68,26 @@ def test_a_flag_inside_a_part_ends_at_break():
     rest, (flag,) = take_flags("scene --mask_prompt hat BREAK all BREAK person", SPEC)
     assert rest == "scene BREAK all BREAK person"
     assert flag.words == ("hat",)
+
+
+@pytest.mark.parametrize("space", [" ", ""])
+@pytest.mark.parametrize("words", ["foreground", '"foreground"'])
+def test_a_tag_behind_words_is_none_of_them(words, space):
+    text = f"a park --mask_prompt {words}{space}<lora:x:1> at night --mask_invert <badhandv4>"
+    rest, (mask, invert) = take_flags(text, SPEC)
+    assert rest == "a park <lora:x:1> at night <badhandv4>"
+    assert mask.words == ("foreground",)
+    assert invert.on
+
+
+def test_a_flag_straight_behind_a_value_is_a_flag():
+    rest, flags = take_flags("a --mask_prompt hat--mask_dilate -20%--mask_invert", SPEC)
+    assert rest == "a"
+    assert [(flag.name, flag.value) for flag in flags] == [
+        ("mask_prompt", "hat"),
+        ("mask_dilate", "-20%"),
+        ("mask_invert", ""),
+    ]
 
 
 @pytest.mark.parametrize("text", ["day--night", "a -- b", "a --1", "--", "well-known", "a —mask"])

@@ -3,7 +3,10 @@
 from collections.abc import Iterable
 from typing import Any
 
-HEAD = "| setting | node and input | default | range at the service | what runs at all |\n|---|---|---|---|---|"
+HEAD = (
+    "| setting | works | node and input | default | range at the service | what runs at all | since |\n"
+    "|---|---|---|---|---|---|---|"
+)
 
 
 def table(settings: Iterable[Any], flags: bool = False) -> str:
@@ -15,7 +18,9 @@ def table(settings: Iterable[Any], flags: bool = False) -> str:
         if setting.multiple > 1:
             service = ", ".join(filter(None, (service, f"multiple of {setting.multiple}")))
         runs = _range(setting.least, setting.most)
-        rows.append(f"| {key} | {setting.acts} | {setting.default} | {service} | {runs} |")
+        works = setting.fidelity.value
+        how = f"{setting.acts} | {setting.default} | {service} | {runs}"
+        rows.append(f"| {key} | {works} | {how} | {setting.since} |")
     return "\n".join(rows)
 
 

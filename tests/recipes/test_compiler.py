@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from ensemble_portraits.ensemble.recipes.problems import RecipeError
 
 from .compiling import classes, compiled, inputs
 from .conftest import EXAMPLES
@@ -76,3 +77,14 @@ def test_break_is_a_plain_word_in_the_json_calls(machine, validate, prompt):
     graph = compiled(json.dumps(body), machine).graph
     validate(graph)
     assert not {"PoseControlInput", "BreakRegionalPrompt"} & set(classes(graph))
+
+
+def test_thousands_of_names_are_refused_before_they_are_looked_up(machine):
+    from dataclasses import replace
+
+    looked = []
+    counting = replace(machine, find=lambda *name: looked.append(name) or machine.find(*name))
+    text = " ".join(f"<lora:x{n}:1>" for n in range(501))
+    with pytest.raises(RecipeError, match="at most 500"):
+        compiled(text, counting)
+    assert not looked

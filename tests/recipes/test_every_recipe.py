@@ -45,6 +45,14 @@ _ASTRIA = st.builds(
     face_correct=st.none() | st.booleans(),
     inpaint_faces=st.none() | st.booleans(),
     face_swap=st.none() | st.booleans(),
+    outpaint=st.sampled_from([None, None, "center", "top-left", "right-center"]),
+    outpaint_width=st.none() | st.integers(2, 256).map(lambda n: n * 8),
+    outpaint_height=st.integers(2, 256).map(lambda n: n * 8),
+    outpaint_prompt=st.sampled_from([None, "fields"]),
+    only_upscale=st.none() | st.booleans(),
+    tiled_upscale=st.none() | st.booleans(),
+    on_mismatch=st.sampled_from([None, "repeat", "largest"]),
+    on_nobody=st.sampled_from([None, "default pose"]),
 )  # fmt: skip
 _HOSTED = st.builds(
     Recipe,

@@ -208,3 +208,17 @@ def test_arbitrary_bodies_never_crash(fields):
 @given(st.text())
 def test_arbitrary_text_never_crashes(text):
     read_json(text)
+
+
+def test_a_lora_in_the_negative_is_refused_with_the_way_out():
+    (error,) = read_json('{"prompt": "a", "negative_prompt": "ugly <lora:x:1>"}').errors
+    assert error.setting == "negative_prompt" and "move it to the prompt" in error.message
+
+
+def test_unknown_fields_are_left_out_where_the_owner_says_so():
+    text = body(no_such_field=1, samplez=2, samples=3)
+    assert len(read_json(text).errors) == 2
+    reading = read_json(text, unknown_fields=True)
+    assert reading.require().pictures == 3
+    assert [each.setting for each in reading.warnings] == ["no_such_field", "samplez"]
+    assert "did you mean samples?" in reading.warnings[1].message

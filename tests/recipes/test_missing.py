@@ -2,9 +2,12 @@
 
 import base64
 import json
+import sys
+from dataclasses import replace
 from io import BytesIO
 
 import pytest
+from ensemble_portraits.ensemble.language import translate
 from ensemble_portraits.ensemble.recipes.build import Options
 from ensemble_portraits.ensemble.recipes.library import MissingError
 from ensemble_portraits.ensemble.recipes.problems import RecipeError
@@ -52,7 +55,7 @@ def test_what_cannot_be_built_is_refused_with_its_reason(machine):
         ("a\nscheduler=banana", "is not a hosted scheduler"),
         ("a --mask_prompt face", "needs an input picture"),
         ("a\nmask_image=mask.png", "needs an input picture"),
-        ("a\ncontrolnet=depth\ninput_image=portrait.png", "depth has no counterpart"),
+        ("a\ncontrolnet=depth\ninput_image=portrait.png", "depth needs a preprocessor"),
     ):
         with pytest.raises(RecipeError, match=words):
             compiled(text, machine)
@@ -142,3 +145,32 @@ def test_data_urls_become_uploads(machine, validate):
 def test_a_picture_that_is_not_here_is_missing_not_unnamed(machine, text):
     with pytest.raises(MissingError, match="gone"):
         compiled(text, machine, Options())
+
+
+GERMAN = '{"prompt": "Eine Frau steht im Garten und lacht", "multi_lingual": "yes"}'
+
+
+def test_the_language_is_told_when_the_recipe_is_compiled(machine, validate):
+    found = compiled(GERMAN, machine)
+    assert inputs(found.graph, "translate")["language"] == "de"
+    validate(found.graph)
+
+
+def test_a_missing_language_guesser_is_listed_before_the_job_is_taken(machine, monkeypatch):
+    monkeypatch.setitem(sys.modules, "py3langid.langid", None)
+    translate._identifier.cache_clear()
+    with pytest.raises(MissingError, match=r"py3langid.*write the prompt in English"):
+        compiled(GERMAN, machine, Options())
+    english = GERMAN.replace("Eine Frau steht im Garten und lacht", "a photo of a woman")
+    found = compiled(english, machine, Options())
+    assert "translate" not in found.graph
+    assert any("the prompt is English" in note for note in found.report["notes"])
+    translate._identifier.cache_clear()
+
+
+def test_english_needs_no_translator(machine):
+    bare = replace(machine, files={**machine.files, "translation": ()})
+    english = GERMAN.replace("Eine Frau steht im Garten und lacht", "a cat and the dog")
+    assert "translate" not in compiled(english, bare, Options()).graph
+    with pytest.raises(MissingError, match=r"language is 'de'.*mBART-50"):
+        compiled(GERMAN, bare, Options())

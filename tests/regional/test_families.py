@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass
 
+import comfy.supported_models
 import pytest
 import tiny
 import torch
+from comfy.supported_models import SD15
 from ensemble_portraits.ensemble.regional import families
 from ensemble_portraits.ensemble.regional.build import build, prepare
 from ensemble_portraits.ensemble.regional.families import OTHER, family_of
@@ -16,12 +18,60 @@ from ensemble_portraits.ensemble.regional.families.unet import (
 )
 from ensemble_portraits.ensemble.regional.people import Method
 
+TRIED = {
+    "SD15": tiny.SD15, "SD15_instructpix2pix": {**tiny.SD15, "in_channels": 8},
+    "SD20": {**tiny.SDXL, "adm_in_channels": None, "num_classes": None},
+    "SD21UnclipL": {**tiny.SDXL, "adm_in_channels": 1536},
+    "SD21UnclipH": {**tiny.SDXL, "adm_in_channels": 2048},
+    **dict.fromkeys(["SDXL", "SSD1B", "Segmind_Vega", "KOALA_700M", "KOALA_1B"], tiny.SDXL),
+    "SDXL_instructpix2pix": {**tiny.SDXL, "in_channels": 8}, "SDXLRefiner": tiny.SDXL,
+}  # fmt: skip
+"""Core's entries of UNets that `fused` knows, and a small model of each."""
 UNETS = [(tiny.SD15, STABLE_DIFFUSION), (tiny.SDXL, STABLE_DIFFUSION_XL)]
 
 
 @pytest.mark.parametrize(("config", "family"), UNETS)
 def test_models_are_recognised(config, family):
     assert family_of(tiny.model(config)) is family
+
+
+@pytest.mark.parametrize("name", TRIED)
+def test_every_kind_of_unet_that_is_known_paints_one_person_as_cores_merged_lora(name):
+    """Unclip's label comes from pictures, the refiner's from an aesthetic score, and instruct models
+    see a second picture."""
+    config = TRIED[name]
+    kind = getattr(comfy.supported_models, name)
+    if name == "SDXLRefiner":
+        config = {**config, "adm_in_channels": 64 + 5 * 256}
+    model = tiny.model(config, kind=kind)
+    state = tiny.lora(model, 1, layers=tiny.EVERYTHING)
+    people = tiny.people(model, [state], torch.ones(1, 64, 96), base_strength=0.0, pooled=64)
+    assert prepare(people).method is Method.FUSED
+    person = people.people[0]
+    merged = model.clone()
+    merged.add_patches(tiny.parsed(model, state), 1.0)
+    texts = person.positive.conditioning, person.negative.conditioning
+    wanted = tiny.sample(merged, *texts)
+    assert tiny.relative(tiny.sample(model, *texts), wanted) > 0.01  # the LoRA matters
+    assert tiny.relative(tiny.sample(*build(people)[:3]), wanted) < 1e-4
+
+
+def test_of_cores_models_those_that_were_tried_have_fused():
+    """Every entry of core's list, with a UNet in it: Lotus, SVD, Zero123 and the upscaler have the
+    same UNet, another use of it, and exact."""
+    model = tiny.model().model
+    for kind in comfy.supported_models.models:
+        model.model_config = kind.__new__(kind)
+        family = next((f for f in families.FAMILIES if f.recognises(model)), OTHER)
+        assert (family is not OTHER) == (kind.__name__ in TRIED), kind
+        assert (family.why_not_fused(model) is None) == (kind.__name__ in TRIED), kind
+
+
+def test_another_use_of_the_same_unet_gets_exact_with_a_note():
+    model = tiny.model({**tiny.SDXL, "adm_in_channels": 4}, kind=comfy.supported_models.LotusD)
+    ready = prepare(tiny.people(model, [{}], torch.ones(1, 64, 96)))
+    assert ready.method is Method.EXACT
+    assert "Lotus is not a model that method = fused knows" in ready.notes[0]
 
 
 def test_a_unet_without_cross_attention_is_no_family():
@@ -98,7 +148,9 @@ def test_a_new_family_is_one_entry(monkeypatch):
 
 def test_a_layer_that_works_before_sampling_is_refused(monkeypatch):
     """Anima's text adapter: a LoRA there would do nothing, without a word about it."""
-    monkeypatch.setattr(families, "FAMILIES", (UNet(name="cousin", unreached=r"time_embed\."),))
+    monkeypatch.setattr(
+        families, "FAMILIES", (UNet(name="cousin", kinds=(SD15,), unreached=r"time_embed\."),)
+    )
     model = tiny.model()
     for layers, refused in ((tiny.EVERYTHING, True), (tiny.ATTENTION, False)):
         for method in Method:
@@ -112,7 +164,7 @@ def test_a_layer_that_works_before_sampling_is_refused(monkeypatch):
 
 
 def test_an_entry_with_cross_attention_runs_fused(monkeypatch):
-    cousin = UNet(name="cousin", picture_side=640)
+    cousin = UNet(name="cousin", kinds=(SD15,), picture_side=640)
     monkeypatch.setattr(families, "FAMILIES", (cousin,))
     model = tiny.model()
     people = tiny.people(model, [tiny.lora(model, 1)], torch.ones(1, 64, 96))

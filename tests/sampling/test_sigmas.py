@@ -68,3 +68,23 @@ def test_algorithm_type_acts_on_dpm_multistep_alone():
 
 def test_a_name_without_its_ending_is_the_same_scheduler():
     assert find("UniPCMultistep") is find("UniPCMultistepScheduler")
+
+
+@pytest.mark.parametrize("karras", [False, True])
+@pytest.mark.parametrize(("steps", "denoise"), [(1, 1.0), (2, 0.5), (2, 1.0), (3, 1.0)])
+def test_unipc_with_few_steps_ends_at_the_picture(karras, steps, denoise):
+    """A model that always sees the same picture is done after any number of steps."""
+    from ensemble_portraits.nodes.sampler import EnsembleSampler
+
+    picture = torch.full((1, 4, 8, 8), 0.3)
+    model = Model()
+    model.inner_model = model.model_patcher = model
+    found = EnsembleSampler.execute(
+        model=model, name="UniPCMultistepScheduler", steps=steps, denoise=denoise, karras=karras,
+        stochastic=False, allow_approximate=False,
+    )  # fmt: skip
+    sampler, sigmas = found.result
+    noise = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(1)) * sigmas[0]
+    out = sampler.sampler_function(lambda x, sigma, **_: picture, noise, sigmas, extra_args={})
+    # Core's UniPC stops at sigma 0.001.
+    torch.testing.assert_close(out, picture, rtol=0, atol=0.01)

@@ -265,3 +265,24 @@ def test_beyond_it_the_api_stays_off_without_a_key(listen):
 def test_a_setting_that_cannot_be_meant_keeps_the_api_off(more):
     with pytest.raises(ConfigError):
         read_config({"ENSEMBLE_API": "1", **more}, "127.0.0.1")
+
+
+@pytest.mark.parametrize(
+    ("name", "word", "field", "value"),
+    [
+        ("ENSEMBLE_API_UNKNOWN", "warn", "unknown_fields", True),
+        ("ENSEMBLE_API_UNKNOWN", "", "unknown_fields", False),
+        ("ENSEMBLE_API_APPROXIMATE", "1", "approximate", True),
+        ("ENSEMBLE_PICTURE_HOSTS", "A.example, 10.0.0.5:9000", "picture_hosts",
+         frozenset({"a.example", "10.0.0.5:9000"})),
+        ("ENSEMBLE_PICTURE_MB", "3", "picture", 3_000_000),
+    ],
+)  # fmt: skip
+def test_what_the_owner_may_allow(name, word, field, value):
+    config = read_config({"ENSEMBLE_API": "1", name: word}, "127.0.0.1")
+    assert getattr(config, field) == value
+
+
+def test_another_word_for_unknown_fields_keeps_the_api_off():
+    with pytest.raises(ConfigError, match="ENSEMBLE_API_UNKNOWN must be error or warn"):
+        read_config({"ENSEMBLE_API": "1", "ENSEMBLE_API_UNKNOWN": "ignore"}, "127.0.0.1")

@@ -12,7 +12,9 @@ import pytest
 import torch
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
+from ensemble_portraits.ensemble.lora import names
 from ensemble_portraits.ensemble.lora.names import ModelNames
+from ensemble_portraits.ensemble.server.access import Gate
 from ensemble_portraits.ensemble.server.editor import routes as editor
 from ensemble_portraits.ensemble.server.editor.loras import short_names
 from hypothesis import given
@@ -50,7 +52,7 @@ def machine(tmp_path: Path) -> Iterator[Callable[..., Path]]:
 def call(method: str, path: str, **options: Any) -> tuple[int, Any]:
     async def once() -> tuple[int, Any]:
         routes = web.RouteTableDef()
-        editor.register_editor(routes)
+        editor.register_editor(routes, Gate())
         app = web.Application()
         app.add_routes(routes)
         async with TestClient(TestServer(app)) as client:
@@ -115,6 +117,31 @@ def test_one_break_is_explained_with_what_mends_it(machine):
     assert not mended["problems"] and mended["parts"][2]["text"] == "a woman"
 
 
+def test_a_person_in_the_common_slot_is_doubted_with_what_mends_it(machine):
+    machine("ann.safetensors")
+    text = "a park BREAK a woman <lora:ann:1> BREAK a man <lora:ann:1>"
+    answer = read(text=text)
+    (doubt,) = answer["warnings"]
+    assert not answer["problems"] and doubt["offset"] == text.index("<lora")
+    at, insert = doubt["fix"]["at"], doubt["fix"]["insert"]
+    mended = read(text=text[:at] + insert + text[at:])
+    assert [part["text"] for part in mended["parts"][2:]] == ["a woman", "a man"]
+    assert not mended["warnings"] and not mended["problems"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a park <lora:ann:1> BREAK photo BREAK a man <lora:ann:1>",  # meant for everyone
+        "a park BREAK photo BREAK a man <lora:ann:1>",
+        "a BREAK photo <lora:ann:1> BREAK a man BREAK a woman",
+    ],
+)
+def test_other_prompts_are_not_doubted(machine, text):
+    machine("ann.safetensors")
+    assert read(text=text)["warnings"] == []
+
+
 @pytest.mark.parametrize(
     ("body", "source"),
     [
@@ -129,6 +156,15 @@ def test_one_break_is_explained_with_what_mends_it(machine):
 )
 def test_what_the_queue_would_refuse_is_told(body, source):
     assert [problem["input"] for problem in read(**body)["problems"]] == [source]
+
+
+def test_thousands_of_unknown_tags_are_not_all_compared(machine, monkeypatch):
+    looked = []
+    monkeypatch.setattr(names, "_nearest", lambda *_: looked.append(1) or ())
+    answer = read(text="s BREAK BREAK " + " ".join(f"<lora:x{n}>" for n in range(10_000)))
+    tags = answer["parts"][2]["loras"]
+    assert len(looked) == 100 and len(tags) == 10_000
+    assert [tag["status"] for tag in tags[98:102]] == ["missing"] * 2 + ["unknown"] * 2
 
 
 def test_offsets_count_as_javascript_does(machine):

@@ -8,6 +8,7 @@ import zlib
 
 import numpy as np
 import pytest
+from ensemble_portraits.ensemble.pictures import eight_bit
 from ensemble_portraits.ensemble.server.api.pictures import (
     MOST_PIXELS,
     PictureError,
@@ -133,3 +134,65 @@ def test_uploads_are_written_once(tmp_path):
     write_uploads((upload,), tmp_path)
     assert target.stat().st_mtime_ns == before
     assert [path.name for path in target.parent.iterdir()] == [target.name]
+
+
+def png16(levels: np.ndarray) -> bytes:
+    """A 16-bit PNG as the format's specification has it; Pillow writes grey ones only."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        check = struct.pack(">I", zlib.crc32(kind + data))
+        return struct.pack(">I", len(data)) + kind + data + check
+
+    height, width = levels.shape[:2]
+    colour = {2: 0, 3: 2}[levels.ndim]
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in levels)
+    head = struct.pack(">IIBBBBB", width, height, 16, colour, 0, 0, 0)
+    parts = chunk(b"IHDR", head), chunk(b"IDAT", zlib.compress(rows)), chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+RAMP = np.linspace(0, 1, 1024).reshape(4, 256)
+
+
+@pytest.mark.parametrize("coloured", [False, True])
+def test_a_ramp_of_16_bits_keeps_its_levels(coloured):
+    levels = np.round(RAMP * 65535)
+    data = png16(np.stack([levels] * 3, -1) if coloured else levels)
+    found = np.asarray(Image.open(io.BytesIO(read_picture(data).png)))
+    assert found.shape == (4, 256, 3)
+    # Of colours Pillow keeps the high byte.
+    assert np.abs(found - RAMP[..., None] * 255).max() <= (1 if coloured else 0.5)
+
+
+@pytest.mark.parametrize(
+    ("levels", "dtype"),
+    [
+        (255, np.uint8),
+        (65535, np.uint16),
+        (2**31 - 1, np.int32),
+        (1, np.float32),
+        (255, np.float32),
+    ],
+)
+def test_a_ramp_of_any_depth_has_8_bits_in_the_end(levels, dtype):
+    whole = dtype is not np.float32
+    ramp = RAMP * levels
+    picture = Image.fromarray((np.round(ramp) if whole else ramp).astype(dtype))
+    found = np.asarray(eight_bit(picture), dtype=float)
+    most = 2**32 - 1 if dtype is np.int32 else levels
+    assert np.abs(found - ramp / most * 255).max() <= 0.5001
+
+
+def test_a_picture_of_floats_in_the_input_folder_is_copied_for_load_image(home):
+    from ensemble_portraits.ensemble.server.library import this_machine
+
+    Image.fromarray(RAMP.astype(np.float32)).save(home / "input" / "floats.tiff")
+    Image.fromarray((RAMP * 65535).astype(np.uint16)).save(home / "input" / "deep.png")
+    readable = this_machine().readable
+    found = np.asarray(Image.open(io.BytesIO(readable("floats.tiff"))), dtype=float)
+    assert np.abs(found - RAMP * 255).max() <= 0.5001
+    assert readable("deep.png") is None  # Load Image reads it right
+    outside = home / "outside.tiff"
+    Image.fromarray(RAMP.astype(np.float32)).save(outside)
+    (home / "input" / "linked.tiff").symlink_to(outside)
+    assert readable("linked.tiff") is None

@@ -3,7 +3,8 @@
 import ipaddress
 
 import pytest
-from ensemble_portraits.ensemble.server.api.webhooks import TargetError, check_target, is_public
+from ensemble_portraits.ensemble.server.api.config import HOSTS
+from ensemble_portraits.ensemble.server.api.outside import TargetError, check_target, is_public
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,7 +22,7 @@ LISTED = frozenset({"hooks.example", "other.example:9000", "127.0.0.1"})
     ],
 )
 def test_a_listed_host_is_called(url):
-    assert check_target(url, LISTED) == url
+    assert check_target(url, LISTED, HOSTS) == url
 
 
 @pytest.mark.parametrize(
@@ -61,18 +62,18 @@ def test_a_listed_host_is_called(url):
 )
 def test_everything_else_is_refused(url):
     with pytest.raises(TargetError):
-        check_target(url, LISTED)
+        check_target(url, LISTED, HOSTS)
 
 
 def test_the_list_is_empty_by_default():
     with pytest.raises(TargetError, match="ENSEMBLE_WEBHOOK_HOSTS"):
-        check_target("https://hooks.example/", frozenset())
+        check_target("https://hooks.example/", frozenset(), HOSTS)
 
 
 @given(st.text())
 def test_no_text_passes_without_being_listed(text):
     with pytest.raises(TargetError):
-        check_target(text, frozenset({"hooks.example"}))
+        check_target(text, frozenset({"hooks.example"}), HOSTS)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
 """Webhook calls to real servers on the loopback interface, good and bad ones."""
 
 import asyncio
+import socket
+import threading
 import time
 
 import pytest
@@ -8,8 +10,9 @@ from aiohttp import web
 from aiohttp.abc import AbstractResolver
 from aiohttp.test_utils import TestServer
 from ensemble_portraits.ensemble.server.api.job import Outcome, WebhookState
-from ensemble_portraits.ensemble.server.api.store import JobStore
-from ensemble_portraits.ensemble.server.api.webhooks import PublicResolver, WebhookSender
+from ensemble_portraits.ensemble.server.api.outside import PublicResolver
+from ensemble_portraits.ensemble.server.api.store import JobStore, webhook_host
+from ensemble_portraits.ensemble.server.api.webhooks import WebhookSender
 
 from tests.server.drafts import job
 
@@ -177,6 +180,63 @@ def test_a_hanging_target_does_not_hold_up_the_others(store):
         await quick.close()
 
     asyncio.run(main())
+
+
+def test_many_receivers_that_hang_do_not_hold_up_another(store):
+    async def main():
+        hanging_ones = [(await target(hanging))[0] for _ in range(12)]
+        quick, seen = await target(fine)
+        for each in hanging_ones:
+            for _ in range(3):
+                due(store, str(each.make_url("/")))
+        other = due(store, str(quick.make_url("/")))
+        sender = sender_of(store, delays=(60.0,), timeout=20.0)
+        await deliver(sender, store, lambda: seen, seconds=8.0)
+        assert other
+        for each in (*hanging_ones, quick):
+            await each.close()
+
+    asyncio.run(main())
+
+
+def test_one_host_in_two_spellings_is_one_host(store):
+    spellings = ("http://Hooks.Example/a", "http://hooks.example:80/b", "http://hooks.example/c")
+    assert len({webhook_host(job(webhook=url)) for url in spellings}) == 1
+    assert webhook_host(job(webhook="https://hooks.example:80/")) == "hooks.example:80"
+
+
+def test_name_servers_that_hang_do_not_hold_up_the_rest_of_the_process(monkeypatch):
+    release = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: release.wait(20) and [])
+
+    async def main():
+        names = [
+            asyncio.create_task(PublicResolver().resolve(f"h{n}.example", 80)) for n in range(32)
+        ]
+        await asyncio.sleep(0.1)
+        started = time.monotonic()
+        await asyncio.to_thread(time.time)  # as the store's work is done
+        assert time.monotonic() - started < 5
+        release.set()
+        await asyncio.gather(*names)
+
+    asyncio.run(main())
+
+
+def test_a_body_with_pictures_is_made_on_a_thread(store):
+    threads = []
+
+    async def main():
+        server, seen = await target(fine)
+        due(store, str(server.make_url("/")))
+        sender = sender_of(store)
+        made = sender.body
+        sender.body = lambda job: threads.append(threading.current_thread()) or made(job)
+        await deliver(sender, store, lambda: seen)
+        await server.close()
+
+    asyncio.run(main())
+    assert threads[0] is not threading.main_thread()
 
 
 def test_tries_wait_between(store):

@@ -12,11 +12,24 @@ const ROUTES = '/ensemble/v1'
 /** A folder is asked about again after so long, in milliseconds. */
 const FRESH = 5000
 
+/** @type {Promise<Record<string, string>> | null} */
+let features = null
+
+/**
+ * What tells our routes, behind a proxy too, that the editor asks.
+ * @returns {Promise<Record<string, string>>}
+ */
+async function proof() {
+  features ??= api.fetchApi('/features').then((response) => response.json()).catch(() => ({}))
+  const { ensemble_editor: word } = await features
+  return word ? { 'X-Ensemble-Editor': word } : {}
+}
+
 /** @param {string} path @param {object} body @returns {Promise<{ status: number, answer: any }>} */
 async function post(path, body) {
   const response = await api.fetchApi(ROUTES + path, {
     method: 'POST',
-    headers: { 'Content-Type': 'application/json' },
+    headers: { 'Content-Type': 'application/json', ...(await proof()) },
     body: JSON.stringify(body),
   })
   return { status: response.status, answer: await response.json() }
@@ -55,7 +68,9 @@ let known = null
  */
 export function loraList() {
   if (!known || performance.now() - known.time > FRESH) {
-    const list = api.fetchApi(`${ROUTES}/loras`).then((response) => response.json())
+    const list = proof()
+      .then((headers) => api.fetchApi(`${ROUTES}/loras`, { headers }))
+      .then((response) => (response.ok ? response.json() : Promise.reject(new Error(`HTTP ${response.status}`))))
     known = { time: performance.now(), list }
     list.catch(() => (known = null))
   }

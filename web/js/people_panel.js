@@ -34,7 +34,7 @@ export function createPeoplePanel(actions) {
      * @param {Across} across
      */
     show(reading, drawn, across) {
-      replace(notes, reading.problems.map((problem) => note(problem, actions)))
+      replace(notes, [...reading.problems, ...reading.warnings].map((problem) => note(problem, actions)))
       // While a tag is being typed it cannot be read: what was last read stays, dimmed.
       const unread = !reading.parts.length && reading.problems.length > 0
       chips.classList.toggle('ensemble-stale', unread)

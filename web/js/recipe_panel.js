@@ -54,7 +54,20 @@ export function createRecipePanel() {
     if (mine !== asked) return
     compiled = status === 200 ? answer : null
     insert.disabled = !compiled
-    told.replaceChildren(...(compiled ? understood(answer) : refused(answer)))
+    told.replaceChildren(...(compiled ? understood(answer) : refused(answer)), ...repairs(answer))
+  }
+
+  /** @param {any} answer with texts that mend what is wrong or seldom meant */
+  function repairs(answer) {
+    const texts = answer.mended ?? (answer.problems ?? []).map((/** @type {any} */ each) => each.mended).filter(Boolean)
+    return texts.map((/** @type {string} */ mended) =>
+      button({ class: 'ensemble-fix', title: mended, onclick: () => accept(mended) }, t('people.mend')))
+  }
+
+  /** @param {string} mended */
+  function accept(mended) {
+    text.value = mended
+    look()
   }
 
   async function open() {

@@ -7,6 +7,7 @@ from .family import Family
 from .flux import CHROMA, FLUX
 from .krea2 import KREA_2
 from .qwen_image import QWEN_IMAGE
+from .sd3 import STABLE_DIFFUSION_3
 from .unet import STABLE_DIFFUSION, STABLE_DIFFUSION_XL
 from .z_image import Z_IMAGE
 
@@ -17,11 +18,11 @@ FAMILIES: tuple[Family, ...] = (
     CHROMA,
     QWEN_IMAGE,
     ANIMA,
+    STABLE_DIFFUSION_3,
     STABLE_DIFFUSION_XL,
     STABLE_DIFFUSION,
 )
-"""The first that recognises a model describes it, so a narrow entry comes before a wide one:
-STABLE_DIFFUSION, which takes every other UNet with cross-attention, is the last."""
+"""The first that recognises a model describes it, so a narrow entry comes before a wide one."""
 
 OTHER = Family(
     name="another family", clip_channels={"l": 768, "g": 1280, "h": 1024}

@@ -11,15 +11,14 @@ from comfy import model_base
 from torch import nn
 
 from .family import Stream
-from .joint_attention import (
+from .joint_attention import JointAttentionFamily, Stage
+from .transformer import (
     MASK,
     REFERENCES,
     Grid,
-    JointAttentionFamily,
     Refusal,
     Rule,
     Signature,
-    Stage,
     Texts,
 )
 

@@ -9,7 +9,8 @@ from comfy.model_base import Krea2
 from torch import nn
 
 from .family import Stream
-from .joint_attention import Grid, JointAttentionFamily, Rule, Signature, Stage
+from .joint_attention import JointAttentionFamily, Stage
+from .transformer import Grid, Rule, Signature
 
 
 @dataclass(frozen=True, kw_only=True)

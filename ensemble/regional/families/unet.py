@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from comfy import supported_models as core
 from comfy.ldm.modules.attention import BasicTransformerBlock
 from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
-from comfy.model_base import SDXL, BaseModel, SDXLRefiner
+from comfy.model_base import BaseModel
 from torch import nn
 
 from .family import CrossAttention, CrossAttentionFamily, Stream
@@ -17,13 +18,15 @@ _SIDES = {"input_blocks": "input", "output_blocks": "output", "middle_block": "m
 
 @dataclass(frozen=True)
 class UNet(CrossAttentionFamily):
-    """base_classes: core's model classes that this entry describes."""
+    """kinds: core's entries in `comfy.supported_models` that this one has been tried with, each by its
+    exact class. Others have the same UNet and another use of it (Lotus, SVD, Zero123, the x4
+    upscaler)."""
 
-    base_classes: tuple[type[BaseModel], ...] = (BaseModel,)
+    kinds: tuple[type, ...] = ()
 
     def recognises(self, model: BaseModel) -> bool:
         unet = model.diffusion_model
-        known = isinstance(model, self.base_classes) and isinstance(unet, UNetModel)
+        known = type(model.model_config) in self.kinds and isinstance(unet, UNetModel)
         return known and any(self.cross_attentions(unet))
 
     def cross_attentions(self, unet: nn.Module) -> Iterator[CrossAttention]:
@@ -56,10 +59,16 @@ STABLE_DIFFUSION = UNet(
     repeats_texts=True,
     picture_side=512,
     clip_channels={"l": 768, "h": 1024},
-)
+    kinds=(
+        core.SD15, core.SD15_instructpix2pix, core.SD20, core.SD21UnclipL, core.SD21UnclipH,
+    ),
+)  # fmt: skip
 STABLE_DIFFUSION_XL = UNet(
     name="SDXL",
     repeats_texts=True,
     clip_channels={"l": 768, "g": 1280},
-    base_classes=(SDXL, SDXLRefiner),
-)
+    kinds=(
+        core.SDXL, core.SDXL_instructpix2pix, core.SDXLRefiner, core.SSD1B, core.Segmind_Vega,
+        core.KOALA_700M, core.KOALA_1B,
+    ),
+)  # fmt: skip

@@ -10,15 +10,14 @@ from comfy.model_base import Lumina2
 from torch import nn
 
 from .family import Stream
-from .joint_attention import (
+from .joint_attention import JointAttentionFamily, Stage
+from .transformer import (
     REFERENCES,
     Grid,
-    JointAttentionFamily,
     Refusal,
     Replacement,
     Rule,
     Signature,
-    Stage,
     Texts,
 )
 
@@ -33,6 +32,7 @@ class NextDiTFamily(JointAttentionFamily):
 
     def stages(self, unet: nn.Module) -> Iterable[tuple[nn.Module, Stage]]:
         yield from ((block, Stage.TEXTS) for block in unet.context_refiner)
+        yield from ((block, Stage.PICTURE) for block in unet.noise_refiner)
         yield from ((block, Stage.JOINT) for block in unet.layers)
 
     def text_tokens(self, unet: nn.Module, raw: int) -> int:

@@ -14,15 +14,17 @@ O(n^2) memory" (2021).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
 
-from ..families.joint_attention import BASE, Stage
+from ..families.joint_attention import Stage
+from ..families.transformer import BASE
+from ..isolation import Share, by_share, damped
 from ..people import TextSees
 from .softmax import Attend, kernel_for
-from .tokens import TokenMap
+from .tokens import TokenMap, index_of
 
 OWN_REGION = 0.5
 """A text with `text_sees = own` sees the tokens where its weight is at least this part of its
@@ -42,13 +44,15 @@ class UnexpectedAttentionError(RuntimeError):
 class JointAttention:
     """Core's `optimized_attention_override` for one forward pass.
 
-    outer: somebody else's override, which goes on seeing every attention. entered: whether a block
+    outer: somebody else's override, which goes on seeing every attention. isolate: how much people's
+    places are kept from seeing each other. entered: whether a block
     ran; calls: joint attentions so far. places: where texts act, by device; kept by the caller.
     """
 
     tokens: TokenMap
     text_sees: TextSees
     outer: Callable | None = None
+    isolate: float = 0.0
     stage: Stage | None = None
     entered: bool = False
     calls: int = 0
@@ -56,29 +60,39 @@ class JointAttention:
 
     def override(self, func: Callable, q, k, v, heads, *args, **options):
         inner = func if self.outer is None else _through(self.outer, func)
-        if self.stage is None:
+        if self.stage is None or (self.stage is Stage.PICTURE and not self.isolate):
             return inner(q, k, v, heads, *args, **options)
-        self._check(q, args, options)
+        if not options.get("skip_reshape"):
+            q, k, v = (t.reshape(*t.shape[:2], heads, -1).transpose(1, 2) for t in (q, k, v))
+            options["skip_reshape"] = True
+        self._check(self.stage, q, args, options)
         attend = None if self.outer or func.__name__ in LOW_PRECISION else kernel_for(q)
         plain = _by_kernel(attend, options) if attend else _plain(inner, heads, options)
-        self.calls += self.stage is Stage.JOINT
-        if self.stage is Stage.TEXTS:
+        stage, self.stage = self.stage, Stage.PICTURE  # a second attention of the block is its own
+        self.calls += stage is Stage.JOINT
+        if stage is Stage.TEXTS:
             out = self._texts_alone(q, k, v, plain)
+        elif stage is Stage.PICTURE:
+            out = self._picture_alone(q, k, v, plain)
         elif attend is None:
             out = self._split_by_text(q, k, v, plain)
         else:
             out = self._merged(q, k, v, plain, attend, options.get("scale"))
         return out.transpose(1, 2).flatten(2)
 
-    def _check(self, q: torch.Tensor, args: tuple, options: dict) -> None:
-        wanted = self.tokens.texts.tokens if self.stage is Stage.TEXTS else self.tokens.tokens
+    def _check(self, stage: Stage, q: torch.Tensor, args: tuple, options: dict) -> None:
+        wanted = {
+            Stage.TEXTS: self.tokens.texts.tokens,
+            Stage.PICTURE: self.tokens.grid.tokens,
+            Stage.JOINT: self.tokens.tokens,
+        }[stage]
         if (args and args[0] is not None) or options.get("mask") is not None:
             raise UnexpectedAttentionError(
                 "another node or the text encoder gives this model's attention a mask "
                 "(Redux style model, attention mask), which method = fused cannot join with "
                 "people's texts. Remove that node, or choose method = exact."
             )
-        if not options.get("skip_reshape") or q.ndim != 4 or q.shape[2] != wanted:
+        if q.shape[2] != wanted:
             raise UnexpectedAttentionError(
                 f"a block attends over {q.shape[-2]} tokens where the texts and the picture have "
                 f"{wanted}. Another node adds, merges or drops tokens; remove it, or choose "
@@ -90,22 +104,30 @@ class JointAttention:
         parts = (t.split(self.tokens.texts.lengths, 2) for t in (q, k, v))
         return torch.cat([plain(*part) for part in zip(*parts, strict=True)], 2)
 
+    def _picture_alone(self, q, k, v, plain: Callable) -> torch.Tensor:
+        def attend(q, k, v):
+            return (plain(q, k, v),)
+
+        return damped(
+            self.isolate, self.tokens.shares(q), lambda: plain(q, k, v),
+            lambda shares: by_share(attend, q, k, v, shares, 2)[0],
+        )  # fmt: skip
+
     def _merged(self, q, k, v, plain: Callable, attend: Attend, scale) -> torch.Tensor:
         texts, (qi, ki, vi) = self._parts(q, k, v)
         told = self._texts(texts, ki, vi, plain)
-        own, own_lse = attend(qi, ki, vi, scale)
-        out = own.clone()
-        for (there, weight), (_, kt, vt) in zip(self._where(q), texts, strict=True):
-            mine, lse, base = qi, own_lse, own
-            if there is not None:
-                mine, lse, base = (t.index_select(2, there) for t in (qi, own_lse, own))
-            part, part_lse = attend(mine, kt, vt, scale)
-            share = torch.sigmoid(part_lse.float() - lse.float()) * weight
-            part = (part - base) * share[..., None].to(part)
-            if there is None:
-                out += part
-            else:
-                out.index_add_(2, there, part)
+        said = []
+        for (there, weight), (_, kt, vt) in zip(self.tokens.where(q), texts, strict=True):
+            mine = qi if there is None else qi.index_select(2, there)
+            said.append((there, weight, *attend(mine, kt, vt, scale)))
+
+        def scaled(q, k, v):
+            return attend(q, k, v, scale)
+
+        out = damped(
+            self.isolate, self.tokens.shares(q), lambda: _joined(scaled(qi, ki, vi), said),
+            lambda shares: _joined(by_share(scaled, qi, ki, vi, shares, 2), said),
+        )  # fmt: skip
         return torch.cat([*told, out], 2)
 
     def _split_by_text(self, q, k, v, plain: Callable) -> torch.Tensor:
@@ -113,13 +135,32 @@ class JointAttention:
         picture, once per text that says something there."""
         texts, (qi, ki, vi) = self._parts(q, k, v)
         told = self._texts(texts, ki, vi, plain)
-        out = torch.zeros_like(qi)
-        for (there, weight), (_, kt, vt) in zip(self._where(q), texts, strict=True):
-            mine = qi if there is None else qi.index_select(2, there)
-            part = plain(mine, torch.cat([kt, ki], 2), torch.cat([vt, vi], 2))
-            part = part * weight[:, None].to(part)
-            out = out + part if there is None else out.index_add_(2, there, part)
+
+        def summed(shares: Sequence[Share] | None = None) -> torch.Tensor:
+            out = torch.zeros_like(qi)
+            for index, (_, kt, vt) in enumerate(texts):
+                for (queries, keys), weight in self._asking(index, shares, q):
+                    seen = [t if keys is None else t.index_select(2, keys) for t in (ki, vi)]
+                    mine = qi if queries is None else qi.index_select(2, queries)
+                    part = plain(mine, torch.cat([kt, seen[0]], 2), torch.cat([vt, seen[1]], 2))
+                    part = part * weight[:, None].to(part)
+                    out = out + part if queries is None else out.index_add_(2, queries, part)
+            return out
+
+        out = damped(self.isolate, self.tokens.shares(q), summed, summed)
         return torch.cat([*told, out], 2)
+
+    def _asking(self, index: int, shares: Sequence[Share] | None, like: torch.Tensor):
+        """The picture's tokens that ask text `index`, as Shares, and its weight there."""
+        if shares is None:
+            there, weight = self.tokens.where(like)[index]
+            return [(Share(there, None), weight)]
+        key = ("asking", index, like.device)
+        if key not in self.places:
+            weight = self.tokens.weights[index].to(like.device)
+            chosen = [Share(s.queries[weight[s.queries] > 0], s.keys) for s in shares]
+            self.places[key] = [(s, weight[s.queries]) for s in chosen if len(s.queries)]
+        return self.places[key]
 
     def _parts(self, q, k, v):
         """(q, k, v) of every text, and of the picture."""
@@ -138,14 +179,6 @@ class JointAttention:
             out.append(plain(qt, torch.cat([kt, keys], 2), torch.cat([vt, values], 2)))
         return out
 
-    def _where(self, like: torch.Tensor) -> list[tuple[torch.Tensor | None, torch.Tensor]]:
-        """For each text: the indices of the picture's tokens where it says something (None: all),
-        and its weight there."""
-        key = ("where", like.device)
-        if key not in self.places:
-            self.places[key] = [_index(w > 0, w, like.device) for w in self.tokens.weights]
-        return self.places[key]
-
     def _seen(self, like: torch.Tensor) -> list[torch.Tensor | None]:
         """For each text: the indices of the picture's tokens that it sees (None: all)."""
         key = ("seen", like.device)
@@ -153,17 +186,28 @@ class JointAttention:
             self.places[key] = [
                 None
                 if self.text_sees is TextSees.ALL or text.person == BASE
-                else _index(w >= OWN_REGION * w.max(), w, like.device)[0]
+                else index_of(w >= OWN_REGION * w.max(), w, like.device)[0]
                 for text, w in zip(self.tokens.texts.spans, self.tokens.weights, strict=True)
             ]
         return self.places[key]
 
 
-def _index(chosen: torch.Tensor, weight: torch.Tensor, device: torch.device):
-    if chosen.all():
-        return None, weight.to(device)
-    index = chosen.nonzero()[:, 0]
-    return index.to(device), weight[index].to(device)
+def _joined(image: Sequence[torch.Tensor], said: Sequence[tuple]) -> torch.Tensor:
+    """The picture's attention to itself and its log-sum-exp, joined with what each text says: (where,
+    weight, attention to that text, its log-sum-exp)."""
+    own, own_lse = image
+    out = own.clone()
+    for there, weight, part, part_lse in said:
+        base, lse = own, own_lse
+        if there is not None:
+            base, lse = (t.index_select(2, there) for t in (own, own_lse))
+        share = torch.sigmoid(part_lse.float() - lse.float()) * weight
+        part = (part - base) * share[..., None].to(part)
+        if there is None:
+            out += part
+        else:
+            out.index_add_(2, there, part)
+    return out
 
 
 def _through(outer: Callable, func: Callable) -> Callable:

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from ..families.family import Stream
-from ..families.joint_attention import Rule
+from ..families.transformer import Rule
 from ..stack import LayerStack
 from .tokens import TokenMap
 
@@ -45,6 +45,7 @@ def with_stream_adapters(
     """A replacement for `layer.forward` that adds `up (gate * (down x))` to what it returns."""
     original = layer.forward
     add = _add_to_vector if rule.stream is Stream.VECTOR else _add_to_tokens
+    add = _add_to_places if isinstance(layer, nn.Conv2d) else add
 
     def forward(x: torch.Tensor, *args, **kwargs):
         return add(layer, stack, rule, tokens, x, original(x, *args, **kwargs))
@@ -53,7 +54,11 @@ def with_stream_adapters(
 
 
 def _add_to_tokens(layer, stack: LayerStack, rule: Rule, tokens: TokenMap, x, y) -> torch.Tensor:
-    """x `[B,T,in]`, y `[B,T,out]`, changed in place; TEXT_ROWS: see `_shaped`."""
+    """x `[B,T,in]`, y `[B,T,out]`, changed in place; or `[B,frames,rows,columns,in]`. TEXT_ROWS: see
+    `_shaped`."""
+    if x.ndim == 5:
+        flat = _add_to_tokens(layer, stack, rule, tokens, x.flatten(1, 3), y.flatten(1, 3))
+        return flat.view_as(y)
     if stack.gain is not None or stack.bias is not None:
         people = _shaped(tokens.gate(rule.stream, _everyone(stack), x), rule, x)
         y = stack.with_gain_and_bias(layer, y, lambda table: people @ table)
@@ -61,6 +66,20 @@ def _add_to_tokens(layer, stack: LayerStack, rule: Rule, tokens: TokenMap, x, y)
         z = F.linear(x, stack.down.to(x))
         z *= _shaped(tokens.gate(rule.stream, stack.owners, x), rule, x)
         y.view(-1, y.shape[-1]).addmm_(z.view(-1, z.shape[-1]), stack.up.to(x))
+    return y
+
+
+def _add_to_places(layer, stack: LayerStack, rule: Rule, tokens: TokenMap, x, y) -> torch.Tensor:
+    """x `[B,in,H,W]`, y `[B,out,rows,columns]`: a convolution that makes the picture's tokens."""
+    if stack.gain is not None or stack.bias is not None:
+        people = tokens.gate(rule.stream, _everyone(stack), x)
+        flat = y.flatten(2).transpose(1, 2)
+        flat = stack.with_gain_and_bias(layer, flat, lambda table: people @ table)
+        y = flat.transpose(1, 2).reshape(y.shape)
+    if stack.owners:
+        z = layer._conv_forward(x, stack.down.to(x), None)
+        z = z * tokens.gate(rule.stream, stack.owners, x).T.reshape(-1, *z.shape[2:])
+        y = y + F.conv2d(z, stack.up.to(x).T[:, :, None, None])
     return y
 
 
@@ -78,10 +97,12 @@ def _shaped(gate: torch.Tensor, rule: Rule, x: torch.Tensor) -> torch.Tensor:
 
 
 def _add_to_vector(layer, stack: LayerStack, rule: Rule, tokens: TokenMap, x, y):
-    """x `[B,in]` or `[B,1,in]`. Where the vector reaches tokens, each gets the vector that its own
+    """x `[B,in]`, `[B,1,in]` or `[B,T,in]`. Where the vector reaches tokens, each gets the vector that its own
     people's adapters give: `[B,T,out]`, as PerToken where the model expects `[B,out]`."""
     if rule.reach is None:
         return _add_share(layer, stack, tokens, x, y)
+    if x.ndim == 3 and x.shape[1] > 1:  # each token has its own vector already
+        return _add_to_tokens(layer, stack, rule._replace(stream=rule.reach), tokens, x, y)
     flat = y.ndim == 2
     x, y = (x[:, None], y[:, None]) if flat else (x, y)
     out = y

@@ -4,54 +4,30 @@ pass, texts by log-sum-exp, adapters by token."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from comfy.patcher_extension import WrappersMP
 from torch import nn
 
-from ...regions.weights import adapter_gates, region_weights
-from ..families.joint_attention import (
-    BASE,
-    JointAttentionFamily,
-    Replacement,
-    Stage,
-    Texts,
-    TextSpan,
-)
+from ..families.joint_attention import JointAttentionFamily, Stage
+from ..families.transformer import BASE, Replacement, Texts
 from ..lifetime import replaced_methods
-from ..parts import on_part
 from ..people import TextSees
-from ..rows import BatchRow
-from ..stack import AdapterStack
+from ..rows import BatchRow, isolate_of
 from ..texts import Texts as Told
 from .attention import JointAttention, UnexpectedAttentionError
-from .layers import with_stream_adapters
+from .token_run import CONTEXT, TokenRun
 from .tokens import TokenMap
 
-CONTEXT = 2
-"""Where every supported model class takes the encoded text among the arguments of its forward."""
 OVERRIDE = "optimized_attention_override"
 """Core's key in transformer_options for a function that stands in for every attention."""
 
 
 @dataclass
-class JointFused:
-    """masks `[N,H,W]` over the canvas."""
-
-    family: JointAttentionFamily
-    masks: torch.Tensor
-    base_strength: float
-    adapters: AdapterStack
+class JointFused(TokenRun[JointAttentionFamily]):
     text_sees: TextSees = TextSees.OWN
-    cache: dict = field(default_factory=dict)
-    """Lives for one run: tokens and layers by model, size and lengths of texts."""
-
-    around: ClassVar[str] = WrappersMP.DIFFUSION_MODEL
-
-    def clear(self) -> None:
-        self.cache = {}
 
     def run(
         self,
@@ -61,20 +37,10 @@ class JointFused:
         args: tuple,
         options: dict,
     ):
-        if args[0].ndim == 5 and args[0].shape[2] > 1:
-            raise ValueError(
-                f"BreakRegionalPrompt: the latent holds {args[0].shape[2]} frames, and people have "
-                f"their places in one picture. Use a latent of a single frame."
-            )
-        # Core batches rows only where their part of the canvas and their texts' lengths agree, so
-        # that all are ours and any of them speaks for all.
-        place, told = zip(
-            *(((row.canvas, row.part), row.texts) for row in rows if row and row.texts), strict=True
-        )
-        tokens = self._tokens(unet, args[0], args[CONTEXT].shape[1], place[0], told[0])
+        tokens, told = self.sequence(unet, rows, args)
         context = _context(args[CONTEXT], told, tokens.texts)
         attention = JointAttention(
-            tokens, self.text_sees, options.get(OVERRIDE), places=tokens.cache
+            tokens, self.text_sees, options.get(OVERRIDE), isolate_of(rows), places=tokens.cache
         )
         options[OVERRIDE] = attention.override
         self._place_texts(unet, tokens, options)
@@ -89,25 +55,6 @@ class JointFused:
                 f"blocks); remove it, or choose method = exact."
             )
         return out
-
-    def _tokens(self, unet: nn.Module, latent: torch.Tensor, base: int, place, told: Told):
-        """The sequence with the base's text of `base` tokens and everybody's. Texts that say nothing
-        anywhere are left out."""
-        lengths = (base, *told.lengths)
-        key = ("tokens", id(unet), *latent.shape[-2:], lengths, place, told.regions)
-        if key not in self.cache:
-            masks = on_part(self.masks if told.regions is None else told.regions, *place)
-            grid = self.family.grid(unet, *latent.shape[-2:])
-            weights = region_weights(masks, self.base_strength)
-            heard = [i for i, weight in enumerate(weights) if weight.any()]
-            spans = tuple(
-                TextSpan(i + BASE, lengths[i], self.family.text_tokens(unet, lengths[i]))
-                for i in heard
-            )
-            self.cache[key] = TokenMap(
-                Texts(spans), grid, grid.of(weights[heard]), grid.of(adapter_gates(masks))
-            )
-        return self.cache[key]
 
     def _place_texts(self, unet: nn.Module, tokens: TokenMap, options: dict) -> None:
         """Texts' positions by core's `post_input` patch, after those of others."""
@@ -132,19 +79,37 @@ class JointFused:
         """One after the other, since what comes later may wrap what came before."""
         for block, stage in self.family.stages(unet):
             yield block, "forward", _staged(block.forward, stage, attention)
-        for layer, stack, rule in self._layers(unet):
-            yield layer, "forward", with_stream_adapters(layer, stack, rule, tokens)
+        yield from self.with_adapters(unet, tokens)
         yield from self.family.replacements(unet, tokens.texts)
 
-    def _layers(self, unet: nn.Module) -> list:
-        """The layers that adapters touch, looked up in the model that really runs."""
-        key = ("layers", id(unet))
-        if key not in self.cache:
-            self.cache[key] = [
-                (unet.get_submodule(name), stack, *self.family.rules_of(name))
-                for name, stack in self.adapters.items()
-            ]
-        return self.cache[key]
+
+@dataclass
+class UnwrappedFused(JointFused):
+    """For a model class that calls no wrapper of its own: ours stands in its forward's place."""
+
+    around: ClassVar[str] = WrappersMP.APPLY_MODEL
+
+    def run(
+        self,
+        unet: nn.Module,
+        rows: Sequence[BatchRow | None],
+        call: Callable,
+        args: tuple,
+        options: dict,
+    ):
+        plain, joint = unet.forward, super().run
+
+        def forward(x, timesteps, context, transformer_options, **more):
+            own = dict(transformer_options)
+
+            def inner(args: tuple):
+                x, timesteps, context = args
+                return plain(x, timesteps, context=context, transformer_options=own, **more)
+
+            return joint(unet, rows, inner, (x, timesteps, context), own)
+
+        with replaced_methods([(unet, "forward", forward)]):
+            return call()
 
 
 def _context(base: torch.Tensor, told: Sequence[Told], texts: Texts) -> torch.Tensor:

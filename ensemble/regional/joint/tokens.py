@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 import torch
 
 from ..families.family import Stream
-from ..families.joint_attention import Grid, Texts
+from ..families.transformer import Grid, Texts
+from ..isolation import Share, on_device, shares_of
 
 
 @dataclass
 class TokenMap:
-    """Texts first, then the picture, as every supported family lays them.
+    """Texts first, then the picture, as every family with one attention for both lays them.
 
     weights `[K,T]`: how much each text says at each picture token; the columns sum to 1.
     gates `[N,T]`: how strongly each person's adapters act there.
@@ -62,3 +63,28 @@ class TokenMap:
             index = torch.tensor(owners, dtype=torch.long)
             self.cache[key] = self.gates.mean(1)[index].to(like.device, like.dtype)
         return self.cache[key]
+
+    def shares(self, like: torch.Tensor) -> list[Share]:
+        """Which of the picture's tokens see which when people are isolated; pads are nobody's."""
+        key = ("shares", like.device)
+        if key not in self.cache:
+            gates = self.gates.clone()
+            gates[:, self.grid.rows * self.grid.columns :] = 0.0
+            self.cache[key] = on_device(shares_of(gates), like.device)
+        return self.cache[key]
+
+    def where(self, like: torch.Tensor) -> list[tuple[torch.Tensor | None, torch.Tensor]]:
+        """For each text: the indices of the picture's tokens where it says something (None: all),
+        and its weight there."""
+        key = ("where", like.device)
+        if key not in self.cache:
+            self.cache[key] = [index_of(w > 0, w, like.device) for w in self.weights]
+        return self.cache[key]
+
+
+def index_of(chosen: torch.Tensor, weight: torch.Tensor, device: torch.device):
+    """The indices of the chosen tokens (None: all), and the weight there."""
+    if chosen.all():
+        return None, weight.to(device)
+    index = chosen.nonzero()[:, 0]
+    return index.to(device), weight[index].to(device)

@@ -1,17 +1,21 @@
 """The settings of the job API: environment variables, read once at start."""
 
-import ipaddress
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ..access import KEY, is_loopback_host
+
 SWITCH = "ENSEMBLE_API"
-KEY = "ENSEMBLE_API_KEY"
 URL = "ENSEMBLE_API_URL"
 QUEUE = "ENSEMBLE_API_QUEUE"
 BODY = "ENSEMBLE_API_BODY_MB"
 LEAVE_OUT = "ENSEMBLE_API_SKIP_MISSING"
+APPROXIMATE = "ENSEMBLE_API_APPROXIMATE"
+UNKNOWN = "ENSEMBLE_API_UNKNOWN"
 HOSTS = "ENSEMBLE_WEBHOOK_HOSTS"
+PICTURE_HOSTS = "ENSEMBLE_PICTURE_HOSTS"
+PICTURE_MB = "ENSEMBLE_PICTURE_MB"
 _ON = ("1", "true", "yes", "on")
 _OFF = ("", "0", "false", "no", "off")
 _SHORTEST_KEY = 16
@@ -34,8 +38,16 @@ class Config:
     # How many bytes a request may have.
     body: int = 40_000_000
     skip_missing: bool = False
+    # Whether schedulers without a true equivalent get one near them.
+    approximate: bool = False
+    # Whether unknown fields are left out with a warning.
+    unknown_fields: bool = False
     # Lower-case `host` or `host:port`.
     webhook_hosts: frozenset[str] = frozenset()
+    # From where pictures are fetched.
+    picture_hosts: frozenset[str] = frozenset()
+    # How many bytes one may have.
+    picture: int = 20_000_000
 
 
 def read_config(environment: Mapping[str, str], listen: str) -> Config | None:
@@ -55,14 +67,20 @@ def read_config(environment: Mapping[str, str], listen: str) -> Config | None:
     url = environment.get(URL, "").rstrip("/") or None
     if url is not None and not url.startswith(("http://", "https://")):
         raise ConfigError(f"{URL} must begin with http:// or https://, not {url!a}")
-    hosts = environment.get(HOSTS, "").lower().replace(" ", "").split(",")
+    unknown = environment.get(UNKNOWN, "").strip().lower() or "error"
+    if unknown not in ("error", "warn"):
+        raise ConfigError(f"{UNKNOWN} must be error or warn, not {unknown!a}")
     return Config(
         key=key,
         url=url,
         queue=_whole(environment, QUEUE, Config.queue),
         body=_whole(environment, BODY, Config.body // 1_000_000) * 1_000_000,
         skip_missing=_switch(environment, LEAVE_OUT),
-        webhook_hosts=frozenset(filter(None, hosts)),
+        approximate=_switch(environment, APPROXIMATE),
+        unknown_fields=unknown == "warn",
+        webhook_hosts=_hosts(environment, HOSTS),
+        picture_hosts=_hosts(environment, PICTURE_HOSTS),
+        picture=_whole(environment, PICTURE_MB, Config.picture // 1_000_000) * 1_000_000,
     )
 
 
@@ -78,14 +96,8 @@ def only_loopback(listen: str) -> bool:
     return all(is_loopback_host(address.strip()) for address in listen.split(","))
 
 
-def is_loopback_host(host: str) -> bool:
-    """Whether `host` is localhost or a loopback address, in or without brackets."""
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.removeprefix("[").removesuffix("]")).is_loopback
-    except ValueError:
-        return False
+def _hosts(environment: Mapping[str, str], name: str) -> frozenset[str]:
+    return frozenset(filter(None, environment.get(name, "").lower().replace(" ", "").split(",")))
 
 
 def _switch(environment: Mapping[str, str], name: str) -> bool:

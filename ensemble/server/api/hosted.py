@@ -78,8 +78,9 @@ async def _submit(
 
     def compiled(ids: JobIds) -> tuple[Draft, dict[str, Any]]:
         named, uploads = _take_pictures(body, as_base64)
-        reading = read_json(json.dumps(named), task=task)
-        drafted = draft(reading, ids, uploads, skip_missing=service.config.skip_missing)
+        lenient = service.config.unknown_fields
+        reading = read_json(json.dumps(named), task=task, unknown_fields=lenient)
+        drafted = draft(reading, ids, uploads, service.config)
         file = f"{ids.prompt_id}.png"
         meta = answers.meta(drafted.recipe, temporary=temporary, base64=as_base64, file=file)
         warnings = [*drafted.warnings, *drafted.report["left_out"]]

@@ -11,6 +11,8 @@ from pathlib import Path
 
 from PIL import Image, ImageOps
 
+from ...pictures import eight_bit
+
 MOST_PIXELS = 64_000_000
 FORMATS = ("PNG", "JPEG", "WEBP")
 # PHP writes the slash of "image/png" and of base64 as "\/".
@@ -52,7 +54,7 @@ def read_picture(data: bytes) -> Upload:
         picture = Image.open(BytesIO(data), formats=FORMATS)
         if picture.width * picture.height > MOST_PIXELS:  # known before anything is decoded
             raise PictureError(f"has more than {MOST_PIXELS:,} pixels")
-        clean = ImageOps.exif_transpose(picture)
+        clean = eight_bit(ImageOps.exif_transpose(picture))
         has_alpha = "A" in clean.getbands() or "transparency" in clean.info
         clean = clean.convert("RGBA" if has_alpha else "RGB")
     except PictureError:

@@ -9,6 +9,7 @@ from aiohttp import web
 
 from ...recipes.cast import cast_reading
 from ...recipes.reading import read_recipe
+from ..access import check_near
 from ..bodies import Refused
 from ..editor.compile import REFUSALS, read_request, refusal
 from .answers import GENERATIONS, links
@@ -43,6 +44,7 @@ def register_run(routes: web.RouteTableDef, service: JobService) -> None:
 
     async def generation(request: web.Request) -> web.StreamResponse:
         # Its name is as good as a key: it has 122 random bits, and only the client was told.
+        check_near(request, service.gate)
         path = await asyncio.to_thread(_path, service, request.match_info["name"])
         if path is None:
             return answer(_error("there is no such picture, or not yet"), 404)
@@ -51,7 +53,7 @@ def register_run(routes: web.RouteTableDef, service: JobService) -> None:
 
     routes.post(RUN)(answering(run, _error, unprocessed=400))
     routes.get(f"{JOBS}/{{id}}")(answering(jobs, _error, unprocessed=400))
-    routes.get(f"{GENERATIONS}/{{name}}")(generation)
+    routes.get(f"{GENERATIONS}/{{name}}")(answering(generation, _error, unprocessed=400))
 
 
 def _error(message: object, **extra: object) -> dict[str, Any]:
@@ -69,8 +71,7 @@ async def _submit(
         except PictureError as error:
             raise Refused(400, f"a data URL {error}") from error
         reading = cast_reading(read_recipe(text, strict=asked.strict), asked.cast)
-        skip = service.config.skip_missing
-        drafted = draft(reading, ids, uploads, asked.options, asked.shrink, skip_missing=skip)
+        drafted = draft(reading, ids, uploads, service.config, asked.options, asked.shrink)
         return drafted, {"report": drafted.report, "warnings": list(drafted.warnings)}
 
     options = service.options(request, RUN, body, own_id=body.get("id"))

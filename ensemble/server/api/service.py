@@ -6,6 +6,7 @@ import json
 import re
 import time
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,22 +14,24 @@ from aiohttp import web
 
 from ...lora.aliases import AliasFileError
 from ...recipes.recipe import Service
-from ..bodies import Refused, read_body
-from .access import check_key, check_source
+from ..access import Gate
+from ..bodies import Refused
 from .answers import links
-from .config import Config
+from .config import HOSTS, Config
 from .draft import Draft, read_idempotency_key, read_track_id, request_hash
 from .job import Job, WebhookState
 from .jobs import JobIds, Jobs, new_ids, work_of
+from .outside import TargetError, check_target
 from .pictures import PictureError
 from .queue import GraphError
 from .store import FullError, ReusedError
-from .webhooks import TargetError, check_target
 
 IDEMPOTENCY_HEADER = "Idempotency-Key"
 RETRY_AFTER = 30
 _HEADERS = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
-Handler = Callable[[web.Request], Awaitable[web.Response]]
+# Of their own, as a draft may wait for a picture to be fetched, and the store must not wait with it.
+_COMPILING = ThreadPoolExecutor(16, "ensemble-compile")
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @dataclass(frozen=True)
@@ -51,18 +54,15 @@ class JobService:
     def __init__(self, config: Config, jobs: Jobs) -> None:
         self.config = config
         self.jobs = jobs
+        self.gate = Gate(config.key, local=True)
 
     async def read(self, request: web.Request) -> dict[str, Any]:
         """The body of a write that may come in. Raises Refused."""
-        check_source(request, self.config)
-        body = await read_body(request, self.config.body)
-        check_key(request, self.config, body)
-        return body
+        return await self.gate.read(request, self.config.body)
 
     def admit_read(self, request: web.Request) -> None:
         """Let a GET in, or raise Refused."""
-        check_source(request, self.config)
-        check_key(request, self.config, None)
+        self.gate.admit(request)
 
     def base(self, request: web.Request) -> str:
         """The beginning of links in answers."""
@@ -91,7 +91,7 @@ class JobService:
         if webhook in (None, ""):
             webhook = None
         else:
-            webhook = check_target(webhook, self.config.webhook_hosts)
+            webhook = check_target(webhook, self.config.webhook_hosts, HOSTS)
         return JobOptions(key, asked, track_id, webhook, self.base(request), temporary)
 
     async def submit(
@@ -114,7 +114,8 @@ class JobService:
         if await asyncio.to_thread(store.count_waiting) >= self.config.queue:
             raise self._full()
         ids = new_ids()
-        draft, answer = await asyncio.to_thread(compiled, ids)
+        work = asyncio.get_running_loop().run_in_executor(_COMPILING, compiled, ids)
+        draft, answer = await work
         try:
             return await self.jobs.submit(_job(draft, ids, options, answer), draft.uploads)
         except FullError as error:
@@ -182,7 +183,7 @@ def answering(
     `unprocessed` is the status for a request that is in order and cannot be done here.
     """
 
-    async def handle(request: web.Request) -> web.Response:
+    async def handle(request: web.Request) -> web.StreamResponse:
         try:
             return await handler(request)
         except Refused as refused:

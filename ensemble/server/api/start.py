@@ -22,28 +22,30 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-def register_api(server: "PromptServer") -> None:
-    """Add the API's routes where the environment switches it on; else it does not exist."""
+def register_api(server: "PromptServer") -> bool:
+    """Add the API's routes where the environment switches it on; else it does not exist. Whether it
+    does."""
     import folder_paths
 
     path = Path(folder_paths.get_system_user_directory("ensemble"), "api.sqlite3")
     try:
         config = config_of_this_process()
         if config is None:
-            return
+            return False
         store = JobStore(path)
     except ConfigError as error:
         logger.error("the Ensemble API stays off: %s", error)
-        return
+        return False
     except (sqlite3.Error, OSError) as error:
         logger.error("the Ensemble API stays off: %s cannot be used: %s", path, error)
-        return
+        return False
     service = make_service(server, config, store)
     register_hosted(server.routes, service)
     register_run(server.routes, service)
     server.app.on_startup.append(lambda _: service.jobs.start())
     server.app.on_cleanup.append(lambda _: service.jobs.stop())
     logger.info("the Ensemble API is on (%s); see docs/api.md", SWITCH)
+    return True
 
 
 def make_service(server: "PromptServer", config: Config, store: JobStore) -> JobService:

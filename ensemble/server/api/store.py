@@ -182,8 +182,9 @@ class JobStore:
 
 
 def webhook_host(job: Job) -> str:
-    """Host and port of its webhook."""
-    return urlsplit(job.webhook or "").netloc
+    """Host and port of its webhook, spelled in one way."""
+    parts = urlsplit(job.webhook or "")
+    return parts.netloc.lower().removesuffix(":443" if parts.scheme == "https" else ":80")
 
 
 # Fields that are columns as they are, and under which name.

@@ -21,11 +21,13 @@ from ...recipes.editor import to_editor
 from ...recipes.library import Missing, MissingError
 from ...recipes.problems import Problem, RecipeError
 from ...recipes.reading import read_recipe
+from ...recipes.settings import MISMATCHES
 from ...recipes.shrink import Shrink, shrink_recipe
-from ..bodies import answer_body
+from ..access import Gate, answer_body
 
 PATH = "/ensemble/v1/recipes/compile"
 MAX_BODY = 40_000_000
+_NAMES = ("checkpoint", "on_mismatch", "estimator")
 _SWITCHES = ("strict", "allow_approximate", "skip_missing", "hashes", "workflow")
 # What ComfyUI can run at all: least and most.
 _SIZES = {"width": (16, 16384), "height": (16, 16384), "steps": (1, 1000), "pictures": (1, 64)}
@@ -51,13 +53,14 @@ class CompileRequest:
     workflow: bool
 
 
-def register_compile(routes: web.RouteTableDef) -> None:
-    routes.post(PATH)(partial(answer_body, limit=MAX_BODY, answer=compile_body))
+def register_compile(routes: web.RouteTableDef, gate: Gate) -> None:
+    routes.post(PATH)(partial(answer_body, gate=gate, limit=MAX_BODY, answer=compile_body))
 
 
 def compile_body(body: object) -> tuple[int, dict[str, Any]]:
-    """Status and answer: 200 with `graph`, `report`, `warnings` and `uploads` (file name -> base64,
-    to be put into the input folder first); 400 with `problems`; 422 with `missing`.
+    """Status and answer: 200 with `graph`, `report`, `warnings`, `mended` (the text with each mended
+    that is seldom meant so) and `uploads` (file name -> base64, to be put into the input folder
+    first); 400 with `problems`; 422 with `missing`.
     """
     from ..library import hashes_of, this_machine
 
@@ -76,6 +79,7 @@ def compile_body(body: object) -> tuple[int, dict[str, Any]]:
         "graph": compiled.graph,
         "report": report,
         "warnings": [str(problem) for problem in reading.warnings],
+        "mended": [problem.mended for problem in reading.warnings if problem.mended],
         "uploads": {
             name: base64.b64encode(data).decode() for name, data in compiled.uploads.items()
         },
@@ -110,7 +114,7 @@ def read_request(body: object) -> CompileRequest:
     """Raises RequestError."""
     if not isinstance(body, dict) or not isinstance(body.get("text"), str):
         raise RequestError("the body must be an object with the recipe as its 'text'")
-    known = {"text", "seed", "checkpoint", "output_size", "cast", *_SWITCHES, *_SIZES}
+    known = {"text", "seed", "output_size", "cast", *_NAMES, *_SWITCHES, *_SIZES}
     unknown = [key for key in body if key not in known]
     if unknown:
         raise RequestError(f"unknown keys: {', '.join(map(str, unknown[:5]))[:200]}")
@@ -120,8 +124,12 @@ def read_request(body: object) -> CompileRequest:
             raise RequestError(f"{key} must be a whole number from {least} to {most}")
         if key in ("width", "height") and value is not None and value % 8:
             raise RequestError(f"{key} must be divisible by 8, not {value}")
-    if body.get("checkpoint") is not None and not isinstance(body["checkpoint"], str):
-        raise RequestError("checkpoint must be a name")
+    for key in _NAMES:
+        if body.get(key) is not None and not isinstance(body[key], str):
+            raise RequestError(f"{key} must be a name")
+    mismatch = body.get("on_mismatch")
+    if mismatch not in (None, *MISMATCHES):
+        raise RequestError(f"on_mismatch must be one of {', '.join(MISMATCHES)}")
     try:
         size = OutputSize(body.get("output_size", "recipe"))
     except ValueError as error:
@@ -135,6 +143,8 @@ def read_request(body: object) -> CompileRequest:
     options = Options(
         seed=secrets.randbits(32) if seed is None else seed,
         checkpoint=body.get("checkpoint"),
+        on_mismatch=body.get("on_mismatch"),
+        estimator=body.get("estimator"),
         allow_approximate=on.pop("allow_approximate"),
         output_size=size,
         skip_missing=on.pop("skip_missing"),

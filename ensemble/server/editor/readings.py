@@ -4,7 +4,7 @@ The readings are those of the nodes, so the editor shows what the queue will say
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ...lora.choose import read_stack
@@ -18,6 +18,8 @@ from ...regions.boxes import read_boxes
 from .loras import short_names
 
 ROLES = ("base", "common")
+# How many names that are no file are compared with all there are, for one text.
+MOST_MISSING = 100
 # Offset in Python's characters -> offset in UTF-16 units.
 Units = Callable[[int], int]
 
@@ -26,7 +28,8 @@ def tell_prompt(
     text: str, negative: str = "", weights: str = Weights.A1111.value, order: str = "",
     boxes: str = "",
 ) -> dict[str, Any]:  # fmt: skip
-    """`parts` in order (none where the text cannot be split), `has_break`, and `problems`.
+    """`parts` in order (none where the text cannot be split), `has_break`, `problems`, and in
+    `warnings` what can run and is seldom meant.
 
     A person's `place` counts from 0 at the left, by the boxes or else by `order`; it is None where
     that cannot be read.
@@ -40,10 +43,12 @@ def tell_prompt(
         centres = [box.left + box.width / 2 for box in drawn]
         standing = sorted(range(reading.people), key=centres.__getitem__)
     tell = _Teller(names, _units(text))
+    doubts = [InputProblem("text", reading.doubt)] if reading.doubt else []
     return {
         "has_break": len(reading.parts) > 1,
         "parts": [tell.part(part, index, standing) for index, part in enumerate(reading.parts)],
         "problems": _problems((*found, *reading.problems), text, negative),
+        "warnings": _problems(doubts, text, negative),
     }
 
 
@@ -91,6 +96,8 @@ class _Teller:
 
     names: ModelNames | None
     units: Units
+    # Names that were looked up in vain.
+    missing: set[str] = field(default_factory=set)
 
     def part(self, part: Part, index: int, standing: list[int] | None) -> dict[str, Any]:
         person = index - len(ROLES)
@@ -111,11 +118,12 @@ class _Teller:
 
     def match(self, name: str) -> dict[str, Any]:
         """`status` is found, missing, ambiguous or unknown; `nearest` are names to write instead."""
-        if self.names is None:
+        if self.names is None or len(self.missing) >= MOST_MISSING:
             return {"status": "unknown", "file": "", "nearest": (), "message": ""}
         match = self.names.match(name)
         if match.error is None:
             return {"status": "found", "file": match.file, "nearest": (), "message": ""}
+        self.missing.add(name)
         status = "ambiguous" if isinstance(match.error, AmbiguousNameError) else "missing"
         short = short_names(self.names.files)
         nearest = [short.get(each, each) for each in match.error.nearest]

@@ -1,6 +1,7 @@
 """What the graph editor asks while people type: how a prompt is read, which LoRAs there are.
 
-These routes read names and headers of files and change nothing, so they need no switch.
+These routes read names and headers of files and change nothing, so they need no switch. Where there
+is a key, whoever is not the editor's own page must send it.
 
 * `POST /ensemble/v1/prompt/read` `{text, negative?, weights?, order?, boxes?}`: the parts of a BREAK
   prompt with their LoRAs, and every problem the queue would stop at.
@@ -17,7 +18,8 @@ from typing import Any
 
 from aiohttp import web
 
-from ..bodies import answer_body
+from ..access import Gate, answer_body
+from ..bodies import Refused
 from .loras import list_loras
 from .readings import tell_prompt, tell_stack
 
@@ -30,16 +32,20 @@ _PROMPT_KEYS = ("text", "negative", "weights", "order", "boxes")
 _STACK_KEYS = ("loras", "strengths", "prompt")
 
 
-def register_editor(routes: web.RouteTableDef) -> None:
+def register_editor(routes: web.RouteTableDef, gate: Gate) -> None:
     for path, keys, tell in (
         (PROMPT_PATH, _PROMPT_KEYS, tell_prompt),
         (STACK_PATH, _STACK_KEYS, tell_stack),
     ):
         answer = partial(_read, keys=keys, tell=tell)
-        routes.post(path)(partial(answer_body, limit=MAX_BODY, answer=answer))
+        routes.post(path)(partial(answer_body, gate=gate, limit=MAX_BODY, answer=answer))
 
     @routes.get(LORAS_PATH)
-    async def loras_route(_: web.Request) -> web.Response:
+    async def loras_route(request: web.Request) -> web.Response:
+        try:
+            gate.admit(request, for_editor=True)
+        except Refused as refused:
+            return web.json_response({"error": refused.message}, status=refused.status)
         return web.json_response(await asyncio.to_thread(list_loras))
 
 

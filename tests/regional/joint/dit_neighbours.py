@@ -14,6 +14,7 @@ import small
 import tiny
 import torch
 from comfy.controlnet import ControlNet
+from comfy.ldm.anima.lllite import AnimaLLLite, AnimaLLLiteConditioning, AnimaLLLiteModule
 from comfy.ldm.flux.controlnet import ControlNetFlux
 from comfy.ldm.lumina.controlnet import ZImage_Control
 from comfy.model_patcher import ModelPatcher
@@ -114,6 +115,20 @@ def uso(family: str) -> dict:
     return {"model_patch": _patch(net), "clip_vision_output": seen}
 
 
+def lllite(family: str) -> dict:
+    """A control that changes what goes into the self-attention, the queries of the cross-attention and
+    the feed-forward of the first block."""
+    operations = comfy.ops.disable_weight_init
+    modules = {}
+    for part in ("self_attn_q_proj", "self_attn_v_proj", "cross_attn_q_proj", "mlp_layer1"):
+        module = AnimaLLLiteModule(64, 8, 12, dtype=torch.float32, operations=operations)
+        modules |= {f"lllite_dit_blocks_0_{part}.{k}": v for k, v in module.state_dict().items()}
+    hint = AnimaLLLiteConditioning(3, 8, 8, 1, (), operations=operations)
+    modules |= {f"lllite_conditioning1.{k}": v for k, v in hint.state_dict().items()}
+    return {"model_patch": _patch(AnimaLLLite(modules, {}, operations=operations)),
+            "image": _picture(), "strength": 0.8, "start_percent": 0.0, "end_percent": 1.0}  # fmt: skip
+
+
 def references(family: str) -> dict:
     channels = small.FAMILIES[family].channels
     return {"latent": {"samples": torch.ones(1, channels, 8, 8)}}
@@ -123,9 +138,12 @@ def other_model(family: str) -> dict:
     return {"model2": small.FAMILIES[family].make(), **n.halves(f"ModelMerge{MERGES[family]}")()}
 
 
-MERGES = {"flux": "Flux1", "krea2": "Krea2", "qwen_image": "QwenImage"}
+MERGES = {
+    "flux": "Flux1", "krea2": "Krea2", "qwen_image": "QwenImage", "anima": "CosmosPredict2_2B",
+    "sd3": "SD3_2B",
+}  # fmt: skip
 FLUXES = ("flux", "flux2", "chroma")
-EVERY = ("z_image", "krea2", "flux", "flux2", "chroma", "qwen_image")
+EVERY = ("z_image", "krea2", "flux", "flux2", "chroma", "qwen_image", "anima", "sd3")
 SKIPPED = "It leaves out blocks, in which people's texts would be joined."
 CONDITIONING = {
     "ConditioningConcat": Dit(EVERY),
@@ -145,28 +163,33 @@ CONDITIONING = {
     "ReferenceLatent": Dit(("flux", "flux2", "krea2", "qwen_image"), references, fused=REFUSED),
 }  # fmt: skip
 MODELS = {
+    "AnimaLLLiteApply": Dit(("anima",), lllite),
     "CFGNorm": Dit(("qwen_image",)),
     "CFGZeroStar": Dit(("flux",)),
-    "EasyCache": Dit(("flux", "z_image"), {"reuse_threshold": 0.5, "start_percent": 0.0}),
+    "EasyCache": Dit(("flux", "z_image", "anima"), {"reuse_threshold": 0.5, "start_percent": 0.0}),
     "FluxKVCache": Dit(("flux2",)),
     "LoraModelLoader": Dit(
         EVERY, lambda family: {"lora": small.lora(small.FAMILIES[family].make(), 9)}
     ),
+    "ModelMergeCosmosPredict2_2B": Dit(("anima",), other_model, where=("before",)),
     "ModelMergeFlux1": Dit(("flux",), other_model, where=("before",)),
     "ModelMergeKrea2": Dit(("krea2",), other_model, where=("before",)),
     "ModelMergeQwenImage": Dit(("qwen_image",), other_model, where=("before",)),
     "ModelSamplingAuraFlow": Dit(("qwen_image", "z_image"), {"shift": 3.1}),
     "ModelSamplingFlux": Dit(("flux",)),
-    "ModelSamplingSD3": Dit(("z_image",), {"shift": 5.0}),
+    "ModelSamplingSD3": Dit(("z_image", "sd3"), {"shift": 5.0}),
     "QwenImageDiffsynthControlnet": Dit(("qwen_image",), qwen_control),
     "RenormCFG": Dit(("lumina2",), batch=1),
     "ScaleROPE": Dit(("lumina2", "z_image"), {"scale_x": 1.2, "shift_y": 3.0}),
+    "ModelMergeSD3_2B": Dit(("sd3",), other_model, where=("before",)),
+    "SkipLayerGuidanceSD3": Dit(("sd3",), {"layers": "1", "start_percent": 0.0, "end_percent": 1.0,
+                                "scale": 3.0}, fused=REFUSED, why=SKIPPED),
     "SkipLayerGuidanceDiT": Dit(("flux",), {"double_layers": "1", "single_layers": "1",
                                 "start_percent": 0.0, "end_percent": 1.0, "scale": 3.0},
                                 fused=REFUSED, why=SKIPPED),
     "SkipLayerGuidanceDiTSimple": Dit(("flux",), {"double_layers": "1", "single_layers": "1",
                                       "start_percent": 0.0}, fused=REFUSED, why=SKIPPED),
-    "TorchCompileModel": Dit(("flux",), lambda family: n.eager_compiler(), SAID, SAID,
+    "TorchCompileModel": Dit(("flux", "anima"), lambda family: n.eager_compiler(), SAID, SAID,
                              why="People are painted uncompiled."),
     "USOStyleReference": Dit(("flux",), uso, fused=REFUSED, batch=1, cfg=1.0,
                              why="It adds tokens before the text."),

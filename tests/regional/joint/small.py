@@ -5,6 +5,8 @@ import math
 import re
 from collections.abc import Callable
 
+import comfy.ldm.anima.model
+import comfy.ops
 import comfy.sample
 import comfy.supported_models
 import tiny
@@ -30,12 +32,19 @@ class Small:
     """Layers that do not run in these tests' pictures."""
 
 
-def direct(kind, config: dict, dtype: torch.dtype = torch.float32, seed: int = 0) -> ModelPatcher:
-    """The model class at any width, past ComfyUI's detection."""
+def direct(
+    kind,
+    config: dict,
+    dtype: torch.dtype = torch.float32,
+    seed: int = 0,
+    change=lambda module: None,
+) -> ModelPatcher:
+    """The model class at any width, past ComfyUI's detection. change: of what no config says."""
     parts = kind(dict(config))
     parts.unet_config["dtype"] = dtype
     parts.set_inference_dtype(dtype, None)
     inner = parts.get_model({}, "", device=tiny.CPU)
+    change(inner.diffusion_model)
     randomise(inner.diffusion_model, seed)
     return ModelPatcher(inner, load_device=tiny.CPU, offload_device=tiny.CPU)
 
@@ -126,6 +135,35 @@ def qwen_image() -> ModelPatcher:
     })  # fmt: skip
 
 
+def anima() -> ModelPatcher:
+    def narrow(module):
+        """Its adapter has one size, of 0.16 G."""
+        module.llm_adapter = comfy.ldm.anima.model.LLMAdapter(
+            source_dim=40, target_dim=40, model_dim=32, num_layers=1, num_heads=2,
+            dtype=torch.float32, operations=comfy.ops.disable_weight_init,
+        )  # fmt: skip
+
+    return direct(comfy.supported_models.Anima, {
+        "image_model": "anima", "max_img_h": 240, "max_img_w": 240, "max_frames": 128,
+        "in_channels": 16, "out_channels": 16, "patch_spatial": 2, "patch_temporal": 1,
+        "model_channels": 64, "num_blocks": 2, "num_heads": 2, "concat_padding_mask": True,
+        "crossattn_emb_channels": 40, "pos_emb_cls": "rope3d", "use_adaln_lora": True,
+        "adaln_lora_dim": 24, "rope_h_extrapolation_ratio": 4.0, "rope_w_extrapolation_ratio": 4.0,
+    }, change=narrow)  # fmt: skip
+
+
+def sd3(alone: tuple[int, ...] = ()) -> ModelPatcher:
+    """alone: the blocks in which the picture attends to itself once more, as in SD3.5 medium."""
+    return direct(comfy.supported_models.SD3, {
+        "in_channels": 16, "pos_embed_scaling_factor": None, "pos_embed_max_size": 32,
+        "patch_size": 2, "depth": 2, "num_patches": 1024, "adm_in_channels": 48,
+        "context_embedder_config": {
+            "target": "torch.nn.Linear", "params": {"in_features": 40, "out_features": 128},
+        },
+        "qk_norm": "rms", "x_block_self_attn_layers": list(alone),
+    })  # fmt: skip
+
+
 FAMILIES = {
     "z_image": Small(z_image, 40, sizes=((16, 24), (14, 22))),
     "lumina2": Small(lumina2, 40, sizes=((16, 24), (13, 21))),
@@ -135,6 +173,9 @@ FAMILIES = {
     "flux2": Small(flux2, 40, channels=128, sizes=((8, 12),)),
     "chroma": Small(chroma, 40),
     "qwen_image": Small(qwen_image, 40, sizes=((16, 24), (13, 21))),
+    "sd3": Small(sd3, 40, pooled=48),
+    "sd35_medium": Small(lambda: sd3((0, 1)), 40, pooled=48, sizes=((16, 24), (13, 21))),
+    "anima": Small(anima, 40, sizes=((16, 24), (13, 21))),
 }
 
 
@@ -151,8 +192,11 @@ def linears(module: torch.nn.Module) -> list[str]:
     return [name for name, layer in module.named_modules() if isinstance(layer, torch.nn.Linear)]
 
 
-def lora(patcher: ModelPatcher, seed: int, rank: int = 4, layers: str = ".") -> dict:
-    """A file for every Linear whose name matches, in the generic key form."""
+def lora(
+    patcher: ModelPatcher, seed: int, rank: int = 4, layers: str = r"^(?!llm_adapter\.)"
+) -> dict:
+    """A file for every Linear whose name matches, in the generic key form; not for those that run
+    before sampling, where a person's LoRA is refused."""
     names = "|".join(map(re.escape, linears(patcher.model.diffusion_model)))
     chosen = [n for n in names.split("|") if re.search(layers, n.replace("\\", ""))]
     return tiny.lora(patcher, seed, rank, rf"^({'|'.join(chosen)})\.weight$")
@@ -208,14 +252,14 @@ def sample(patcher, positive, negative, *, family: Small, size, batch=1, steps=2
 
 
 def count_calls(patcher) -> list[int]:
-    """The batch of every call of the diffusion model, as they come."""
+    """The batch of every call of the model, as they come."""
     calls = []
 
     def count(executor, *args, **kwargs):
         calls.append(args[0].shape[0])
         return executor(*args, **kwargs)
 
-    patcher.add_wrapper(WrappersMP.DIFFUSION_MODEL, count)
+    patcher.add_wrapper(WrappersMP.APPLY_MODEL, count)
     return calls
 
 

@@ -16,7 +16,7 @@ from ensemble_portraits.ensemble.regional.sampling import SamplingSettings
 from ensemble_portraits.ensemble.regions.rect import Rect
 
 TOLERANCE = 1e-5
-FAMILIES = ("z_image", "krea2", "flux", "flux2", "chroma", "qwen_image")
+FAMILIES = ("z_image", "krea2", "flux", "flux2", "chroma", "qwen_image", "anima", "sd3")
 SAMPLING = SamplingSettings(
     seed=3, steps=2, cfg=1.0, sampler="euler", scheduler="simple", denoise=0.6
 )
@@ -55,7 +55,7 @@ def case(request):
     """(family, model, a person's file, VAE)"""
     family = small.FAMILIES[request.param]
     model = family.make()
-    frames = request.param in ("krea2", "qwen_image")
+    frames = request.param in ("krea2", "qwen_image", "anima")
     return family, model, small.lora(model, 1), Vae(family, frames)
 
 

@@ -62,7 +62,9 @@ def everywhere():
 
 
 @pytest.mark.parametrize("change", [zeroed, lengthened, averaged, in_area])
-@pytest.mark.parametrize("name", ["z_image", "krea2", "flux", "flux2", "chroma", "qwen_image"])
+@pytest.mark.parametrize(
+    "name", ["z_image", "krea2", "flux", "flux2", "chroma", "qwen_image", "anima", "sd3"]
+)
 def test_what_a_node_does_to_our_conditioning_reaches_the_person(everywhere, name, change):
     family, model, state, people = everywhere(name)
     person = people.people[0]

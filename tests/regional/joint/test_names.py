@@ -1,6 +1,7 @@
 """LoRA files as the trainers of each family name their layers, against core's own merging."""
 
 import dataclasses
+import re
 
 import comfy.lora
 import pytest
@@ -9,6 +10,7 @@ import tiny
 import torch
 from ensemble_portraits.ensemble.regional.build import build
 from ensemble_portraits.ensemble.regional.factors import NotLowRankError
+from ensemble_portraits.ensemble.regional.families import family_of
 from ensemble_portraits.ensemble.regional.people import Method
 
 TOLERANCE = 1e-5
@@ -25,6 +27,9 @@ FORMS = {
     "chroma": ["lora_unet_", "diffusion_model.", "transformer.", "lora_transformer_"],
     "qwen_image": ["lora_unet_", "diffusion_model.", "transformer.", "lycoris_",
                    "transformer_blocks."],
+    "anima": ["lora_unet_", "diffusion_model."],
+    "sd3": ["lora_unet_", "diffusion_model.", "transformer.", "base_model.model.",
+            "lora_transformer_", "lycoris_"],
 }  # fmt: skip
 CASES = [(family, form) for family, forms in FORMS.items() for form in forms]
 PEFT = ("lora_A.weight", "lora_B.weight")
@@ -53,6 +58,8 @@ def named(model, start: str, rank: int = 2) -> dict:
         key, offset = (target, None) if isinstance(target, str) else target[:2]
         layer = key.removeprefix("diffusion_model.").removesuffix(".weight")
         if not name.startswith(start) or key not in weights or layer not in layers:
+            continue
+        if re.match(family_of(model).unreached, layer):
             continue
         rows, columns = weights[key].shape
         rows = rows if offset is None else offset[2]

@@ -16,7 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 TOLERANCE = 1e-5
 SIZE = (8, 12)
-FAMILIES = ("z_image", "krea2", "flux", "flux2", "chroma", "qwen_image")
+FAMILIES = ("z_image", "krea2", "flux", "flux2", "chroma", "qwen_image", "anima", "sd3")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -154,6 +154,12 @@ class StopError(Exception):
     pass
 
 
+def forward_of(model):
+    """The one pass of ours that this model carries."""
+    (patch,) = model.wrappers[WrappersMP.CALC_COND_BATCH][KEY]
+    return patch.__self__.forward
+
+
 @pytest.mark.parametrize("call", [0, 3])
 def test_a_run_that_fails_inside_a_layer_leaves_nothing(family, call):
     people = scene(family)
@@ -168,7 +174,7 @@ def test_a_run_that_fails_inside_a_layer_leaves_nothing(family, call):
 
     handle = unet.get_submodule(names[-1]).register_forward_pre_hook(fail)
     patched = build(people)
-    forward = patched.model.wrappers[WrappersMP.DIFFUSION_MODEL][KEY][0].__self__.forward
+    forward = forward_of(patched.model)
     try:
         with pytest.raises(StopError):
             small.sample(*patched[:3], family=family, size=SIZE, steps=5)
@@ -181,13 +187,13 @@ def test_a_run_that_fails_inside_a_layer_leaves_nothing(family, call):
 def test_an_interrupted_run_leaves_nothing(family, monkeypatch):
     people = scene(family)
     patched = build(people)
-    forward = patched.model.wrappers[WrappersMP.DIFFUSION_MODEL][KEY][0].__self__.forward
+    forward = forward_of(patched.model)
 
     def interrupt(executor, *args, **kwargs):
         comfy.model_management.interrupt_current_processing()
         comfy.model_management.throw_exception_if_processing_interrupted()
 
-    patched.model.add_wrapper(WrappersMP.DIFFUSION_MODEL, interrupt)
+    patched.model.add_wrapper(forward.around, interrupt)  # inside ours
     with pytest.raises(comfy.model_management.InterruptProcessingException):
         small.sample(*patched[:3], family=family, size=SIZE)
     assert not small.touched(people.model)

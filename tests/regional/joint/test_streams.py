@@ -11,7 +11,7 @@ import torch
 from comfy import supported_models
 from ensemble_portraits.ensemble.regional.build import prepare
 from ensemble_portraits.ensemble.regional.families import FAMILIES
-from ensemble_portraits.ensemble.regional.families.joint_attention import JointAttentionFamily
+from ensemble_portraits.ensemble.regional.families.transformer import TransformerFamily
 from ensemble_portraits.ensemble.regional.people import Method
 
 FLUX_WIDE = {"hidden_size": 3072, "num_heads": 24, "axes_dim": [16, 56, 56], "depth": 19,
@@ -22,6 +22,14 @@ DEV2 = {"hidden_size": 6144, "num_heads": 48, "depth": 8, "depth_single_blocks":
         "context_in_dim": 15360, "guidance_embed": True}  # fmt: skip
 CHROMA = {key: value for key, value in {**small.FLUX, **FLUX_WIDE}.items()
           if key not in ("guidance_embed", "in_channels")}  # fmt: skip
+SD3_WIDE = {
+    "in_channels": 16, "pos_embed_scaling_factor": None, "pos_embed_max_size": 192, "patch_size": 2,
+    "num_patches": 36864, "adm_in_channels": 2048, "qk_norm": "rms",
+    "x_block_self_attn_layers": [],
+    "context_embedder_config": {
+        "target": "torch.nn.Linear", "params": {"in_features": 4096, "out_features": 1536},
+    },
+}  # fmt: skip
 REAL = {
     "z_image": (supported_models.ZImage, {
         "image_model": "lumina2", "patch_size": 2, "in_channels": 16, "dim": 3840,
@@ -45,12 +53,23 @@ REAL = {
         "vec_in_dim": None, "in_dim": 64, "out_dim": 3072, "hidden_dim": 5120, "n_layers": 5,
     }),
     "qwen_image": (supported_models.QwenImage, {"image_model": "qwen_image"}),
+    "sd35_large": (supported_models.SD3, {**SD3_WIDE, "depth": 38}),
+    "sd35_medium": (supported_models.SD3, {
+        **SD3_WIDE, "depth": 24, "x_block_self_attn_layers": list(range(13)),
+    }),
+    "anima": (supported_models.Anima, {
+        "image_model": "anima", "max_img_h": 240, "max_img_w": 240, "max_frames": 128,
+        "in_channels": 16, "out_channels": 16, "patch_spatial": 2, "patch_temporal": 1,
+        "model_channels": 2048, "num_blocks": 28, "num_heads": 16, "concat_padding_mask": True,
+        "crossattn_emb_channels": 1024, "pos_emb_cls": "rope3d", "use_adaln_lora": True,
+        "adaln_lora_dim": 256,
+    }),
 }  # fmt: skip
 
 
-def entry(model) -> JointAttentionFamily:
+def entry(model) -> TransformerFamily:
     (family,) = (family for family in FAMILIES if family.recognises(model))
-    assert isinstance(family, JointAttentionFamily)
+    assert isinstance(family, TransformerFamily)
     return family
 
 
@@ -88,15 +107,15 @@ def test_every_weight_that_core_names_for_lora_files_is_a_known_layer(real):
 
 def test_all_rules_are_of_some_model():
     """A rule that names nothing is a misprint."""
-    joint = [family for family in FAMILIES if isinstance(family, JointAttentionFamily)]
-    seen = {rule: False for family in joint for rule in family.rules}
+    known = [family for family in FAMILIES if isinstance(family, TransformerFamily)]
+    seen = {rule: False for family in known for rule in family.rules}
     for kind, config in REAL.values():
         parts = kind(dict(config))
         parts.unet_config["dtype"] = torch.bfloat16
         parts.set_inference_dtype(torch.bfloat16, None)
         with torch.device("meta"):
             model = parts.get_model({}, "", device=torch.device("meta"))
-        for name in small.linears(model.diffusion_model):
+        for name, _ in model.diffusion_model.named_modules():
             for rule in entry(model).rules_of(name):
                 seen[rule] = True
     assert [rule.pattern for rule, found in seen.items() if not found] == []

@@ -1,0 +1,109 @@
+"""ControlNets over the conditioning: which file, and what makes its map."""
+
+from dataclasses import dataclass
+
+from .build import Build, Flow
+from .defaults import asked_controls
+from .graph import Link
+
+
+@dataclass(frozen=True)
+class Control:
+    """One of the service's kinds."""
+
+    # What a ControlNet file's name says it is for.
+    word: str
+    # Nodes, core's or an installed pack's, that make the map from a picture; the first that is there.
+    # None: the picture itself, or the pose, is the map.
+    nodes: tuple[str, ...] | None = None
+    # Why there is none.
+    refused: str = ""
+
+
+_AUX = "comfyui_controlnet_aux"
+_POSE = Control("openpose")
+# fmt: off
+CONTROLS = {
+    **dict.fromkeys(("pose", "pose_with_hand", "pose_with_face", "pose_face_and_hand"), _POSE),
+    "tile": Control("tile"),
+    "qr": Control("qr"),
+    "canny": Control("canny", ("Canny",)),
+    "depth": Control("depth", ("DA3Render", "DepthAnythingV2Preprocessor", "MiDaS-DepthMapPreprocessor")),
+    "lineart": Control("lineart", ("LineArtPreprocessor",)),
+    "hed": Control("hed", ("HEDPreprocessor",)),
+    "mlsd": Control("mlsd", ("M-LSDPreprocessor",)),
+    "segroom": Control("seg", ("OneFormer-ADE20K-SemSegPreprocessor",)),
+    "reference": Control("", refused="it is no ControlNet but a change of attention that core does not have; "
+        "give the picture as input_image instead"),
+    **dict.fromkeys(("composition", "ipadapter", "relight"),
+        Control("", refused="it is the service's own, and has no counterpart in core ComfyUI")),
+}
+# fmt: on
+
+
+def add_control(build: Build, flow: Flow, pose: Link | None) -> None:
+    """ControlNets over the conditioning, in the order they were named."""
+    recipe, names = build.recipe, asked_controls(build.recipe)
+    weights = recipe.controlnet_weights or (recipe.controlnet_scale,)
+    for index, name in enumerate(names):
+        control = CONTROLS.get(name)
+        if control is None or control.refused:
+            why = control.refused if control else f"known are {', '.join(CONTROLS)}"
+            build.refuse("controlnet", f"{name} cannot be had: {why}")
+            continue
+        picture = pose if control is _POSE else _map(build, flow, name, control)
+        hint = f"put an SD1.5 ControlNet with {control.word!r} in its name into models/controlnet"
+        file = build.first("controlnet", "controlnet", hint, control.word)
+        if picture is None or file is None:
+            continue
+        tail = f"_{index + 1}" if len(names) > 1 else ""
+        net = build.graph.add(
+            "ControlNetLoader", f"controlnet{tail}", f"ControlNet {name}", control_net_name=file
+        )
+        applied = build.graph.add(
+            "ControlNetApplyAdvanced",
+            f"control{tail}",
+            f"Apply {name}",
+            **flow.conditioning,
+            control_net=net[0],
+            image=picture,
+            strength=weights[min(index, len(weights) - 1)],
+            end_percent=recipe.guidance_end,
+            vae=flow.vae,
+        )
+        flow.positive, flow.negative = applied[0], applied[1]
+
+
+def _map(build: Build, flow: Flow, name: str, control: Control) -> Link | None:
+    if flow.source is None:
+        if not build.recipe.input_image:
+            build.refuse("controlnet", f"{name} needs an input picture")
+        return None
+    if control.nodes is None:
+        return flow.source
+    for node in control.nodes:
+        if node == "DA3Render":
+            if depth := _depth(build, flow.source):
+                return depth
+        elif build.library.has(node):
+            return build.graph.add(node, name, name.title(), image=flow.source)[0]
+    hint = "put Depth Anything 3 into models/geometry_estimation, or " if name == "depth" else ""
+    build.refuse(
+        "controlnet",
+        f"{name} needs a preprocessor that is not here: {hint}install {control.nodes[-1]} of {_AUX}",
+    )
+    return None
+
+
+def _depth(build: Build, picture: Link) -> Link | None:
+    """Core's Depth Anything 3, if a model of it is here."""
+    models = build.library.files.get("geometry_estimation", ())
+    if not models or not build.library.has("DA3Render"):
+        return None
+    file = build.use("geometry_estimation", "controlnet", models[0])
+    graph = build.graph
+    model = graph.add("LoadDA3Model", "depth_model", "Depth Anything 3", model_name=file)
+    seen = graph.add(
+        "DA3Inference", "depth", "Depth", da3_model=model[0], image=picture, mode="mono"
+    )
+    return graph.add("DA3Render", "depth_map", "Depth Map", da3_geometry=seen[0], output="depth")[0]

@@ -1,0 +1,92 @@
+"""What one run of method = fused knows of a transformer: whose each token is, and the layers that
+people's adapters touch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar, Generic, TypeVar
+
+import torch
+from comfy.patcher_extension import WrappersMP
+from torch import nn
+
+from ...regions.weights import adapter_gates, region_weights
+from ..families.transformer import BASE, Replacement, Texts, TextSpan, TransformerFamily
+from ..parts import on_part
+from ..rows import BatchRow
+from ..stack import AdapterStack
+from ..texts import Texts as Told
+from .layers import with_stream_adapters
+from .tokens import TokenMap
+
+CONTEXT = 2
+"""Where every supported model class takes the encoded text among the arguments of its forward."""
+Entry = TypeVar("Entry", bound=TransformerFamily)
+
+
+@dataclass
+class TokenRun(Generic[Entry]):
+    """masks `[N,H,W]` over the canvas."""
+
+    family: Entry
+    masks: torch.Tensor
+    base_strength: float
+    adapters: AdapterStack
+    cache: dict = field(default_factory=dict)
+    """Lives for one run: tokens and layers by model, size and lengths of texts."""
+
+    around: ClassVar[str] = WrappersMP.DIFFUSION_MODEL
+
+    def clear(self) -> None:
+        self.cache = {}
+
+    def sequence(
+        self, unet: nn.Module, rows: Sequence[BatchRow | None], args: tuple
+    ) -> tuple[TokenMap, tuple[Told, ...]]:
+        """The tokens of this forward pass, and everybody's texts for every row of its batch.
+        ValueError for a latent of several frames."""
+        if args[0].ndim == 5 and args[0].shape[2] > 1:
+            raise ValueError(
+                f"BreakRegionalPrompt: the latent holds {args[0].shape[2]} frames, and people have "
+                f"their places in one picture. Use a latent of a single frame."
+            )
+        # Core batches rows only where their part of the canvas and their texts' lengths agree, so
+        # that all are ours and any of them speaks for all.
+        place, told = zip(
+            *(((row.canvas, row.part), row.texts) for row in rows if row and row.texts), strict=True
+        )
+        return self._tokens(unet, args[0], args[CONTEXT].shape[1], place[0], told[0]), told
+
+    def _tokens(self, unet: nn.Module, latent: torch.Tensor, base: int, place, told: Told):
+        """The sequence with the base's text of `base` tokens and everybody's. Texts that say nothing
+        anywhere are left out."""
+        lengths = (base, *told.lengths)
+        key = ("tokens", id(unet), *latent.shape[-2:], lengths, place, told.regions)
+        if key not in self.cache:
+            masks = on_part(self.masks if told.regions is None else told.regions, *place)
+            grid = self.family.grid(unet, *latent.shape[-2:])
+            weights = region_weights(masks, self.base_strength)
+            heard = [i for i, weight in enumerate(weights) if weight.any()]
+            spans = tuple(
+                TextSpan(i + BASE, lengths[i], self.family.text_tokens(unet, lengths[i]))
+                for i in heard
+            )
+            self.cache[key] = TokenMap(
+                Texts(spans), grid, grid.of(weights[heard]), grid.of(adapter_gates(masks))
+            )
+        return self.cache[key]
+
+    def with_adapters(self, unet: nn.Module, tokens: TokenMap) -> Iterator[Replacement]:
+        for layer, stack, rule in self._layers(unet):
+            yield layer, "forward", with_stream_adapters(layer, stack, rule, tokens)
+
+    def _layers(self, unet: nn.Module) -> list:
+        """The layers that adapters touch, looked up in the model that really runs."""
+        key = ("layers", id(unet))
+        if key not in self.cache:
+            self.cache[key] = [
+                (unet.get_submodule(name), stack, *self.family.rules_of(name))
+                for name, stack in self.adapters.items()
+            ]
+        return self.cache[key]

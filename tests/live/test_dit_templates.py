@@ -1,0 +1,174 @@
+"""The workflows of Z-Image, Krea 2, Flux.2 Klein and Qwen-Image as they are shipped: taken by core,
+and run where ComfyUI detects a small model. Files of the public names are small ones or empty."""
+
+import json
+import os
+import shutil
+import tempfile
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from safetensors.torch import save_file
+
+from dev.base import PACK_FOLDER, engine_of_this_python, make_base
+from dev.client import Client, read_graph
+from dev.server import Server
+from dev.templates import api_file, extras
+
+from .test_dits import FAMILIES, lora_of, weights_of
+from .test_templates import OPEN, SET, editor_file, needs_browser
+
+NODE = Path(__file__).resolve().parent / "small_loaders.py"
+NAMES = tuple(name for name, about in extras().items() if "model" in about["models"])
+RUN = {"multi_person_krea2": "krea2", "multi_person_flux2_klein": "flux2"}
+RUNS = [*RUN, pytest.param("multi_person_z_image", marks=pytest.mark.slow)]
+TEXT = "a hall BREAK photo BREAK a woman <lora:{0}_first:1> BREAK a man <lora:{0}_second:1>"
+WIDTH, HEIGHT = 384, 256
+
+
+class WithLoaders(Server):
+    """A server that loads the test's loaders beside the pack."""
+
+    def command(self) -> list[str]:
+        command = super().command()
+        at = command.index(PACK_FOLDER) + 1
+        return [*command[:at], NODE.name, *command[at:]]
+
+
+@pytest.fixture(scope="module")
+def dits():
+    with tempfile.TemporaryDirectory(prefix="ensemble-dits-", ignore_cleanup_errors=True) as folder:
+        models = Path(folder) / "models"
+        kinds = {"loras"}
+        for name in NAMES:
+            for listed in extras()[name]["models"].values():
+                for file in listed:
+                    kinds.add(file["directory"])
+                    place = models / file["directory"] / file["name"]
+                    place.parent.mkdir(parents=True, exist_ok=True)
+                    place.touch()
+        (models / "loras").mkdir()
+        small = Path(os.environ["ENSEMBLE_BASE"]) / "models"
+        base = make_base(Path(folder) / "base", small.resolve())
+        shutil.copy(NODE, base / "custom_nodes" / NODE.name)
+        settings = base / "user" / "default" / "comfy.settings.json"
+        settings.write_text('{"Comfy.TutorialCompleted": true}')
+        more = {kind: [models / kind] for kind in sorted(kinds)}
+        with WithLoaders(engine_of_this_python(), base, models=more) as running:
+            yield running, Client(running.url), models
+
+
+def family_of(name: str) -> str:
+    return RUN.get(name, name.removeprefix("multi_person_"))
+
+
+def prepare(models: Path, name: str) -> None:
+    """A small diffusion model under the public name, and two LoRAs for it."""
+    family = family_of(name)
+    (file,) = extras()[name]["models"]["model"]
+    place = models / file["directory"] / file["name"]
+    if not place.stat().st_size:
+        weights = weights_of(FAMILIES[family])
+        save_file(weights, place)
+        for seed, lora in enumerate(("first", "second")):
+            save_file(lora_of(weights, seed), models / "loras" / f"{family}_{lora}.safetensors")
+
+
+def with_optional(name: str) -> dict:
+    """The API form with everything that the editor has muted or bypassed switched on."""
+    graph, muted = read_graph(api_file(name)), extras()[name]["muted"]
+    links = {key: dict(each) for key, each in muted["links"].items()}
+    upscaler = links.pop("finish", {})
+    if upscaler:
+        links["finish:upscale"] = upscaler
+    for key, each in links.items():
+        graph[key]["inputs"].update(each)
+    return graph | muted["nodes"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_dit_workflow_has_at_most_14_nodes(name):
+    nodes = [n for n in editor_file(name)["nodes"] if n["type"] != "MarkdownNote"]
+    assert len(nodes) <= 14
+
+
+@pytest.mark.parametrize("optional", [False, True])
+@pytest.mark.parametrize("name", NAMES)
+def test_core_takes_it_as_shipped(dits, name, optional):
+    """With the public files' names; with the optional nodes too, whose ControlNets are empty files."""
+    _, client, _ = dits
+    client.upload("example.png", _png())
+    graph = with_optional(name) if optional else read_graph(api_file(name))
+    status, answer = client.post(graph)
+    assert status == 200 and not answer["node_errors"], answer
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_it_paints_its_people_through_post_prompt(dits, name):
+    _, client, models = dits
+    prepare(models, name)
+    graph = read_graph(api_file(name))
+    plain = painted(client, graph, graph["text"]["inputs"]["value"])
+    assert plain.size == (WIDTH, HEIGHT)
+    with_loras = painted(client, graph, TEXT.format(family_of(name)))
+    assert plain.tobytes() != with_loras.tobytes()
+
+
+def painted(client: Client, graph: dict, text: str) -> Image.Image:
+    """The graph's picture, small and in two steps. Sampling's own settings stay."""
+    graph = json.loads(json.dumps(graph))
+    graph["text"]["inputs"]["value"] = text
+    graph["pose"]["inputs"].update(width=WIDTH, height=HEIGHT)
+    graph["finish:faces"]["inputs"].update(size=128)
+    (graph["steps"] if "steps" in graph else graph["sample"])["inputs"]["steps"] = 2
+    run = client.run(graph)
+    assert run.status == "success", run.error
+    said = " ".join(run.outputs["people"]["text"])
+    assert "exact" not in said and "rackets" not in said, said
+    (picture,) = (picture for picture in client.pictures(run) if picture.saved)
+    return Image.open(BytesIO(picture.data)).convert("RGB")
+
+
+def _png() -> bytes:
+    buffer = BytesIO()
+    Image.new("RGB", (64, 64)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+@pytest.mark.browser
+@needs_browser
+@pytest.mark.parametrize("name", list(RUN))
+def test_the_editor_opens_and_queues_it(dits, name):
+    sync_api = pytest.importorskip("playwright.sync_api")
+    server, client, models = dits
+    prepare(models, name)
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"),
+            args=["--no-sandbox", "--disable-background-networking"],
+        )
+        page = browser.new_page(viewport={"width": 1900, "height": 1000})
+        page.set_default_timeout(120_000)
+        page.goto(server.url)
+        page.wait_for_function("window.app && window.app.graph && window.app.canvas")
+        page.wait_for_timeout(2000)
+        page.evaluate(OPEN, editor_file(name))
+        steps = "Flux2Scheduler" if "flux2" in name else "KSampler"
+        small = [["PoseControlInput", "width", WIDTH], ["PoseControlInput", "height", HEIGHT]]
+        page.evaluate(SET, [*small, [steps, "steps", 1]])
+        before = set(client.get_json("/history"))
+        page.evaluate("() => app.queuePrompt(0, 1)")
+        done: list = []
+        for _ in range(240):
+            page.wait_for_timeout(500)
+            history = client.get_json("/history")
+            done = [run for key, run in history.items() if key not in before]
+            if done:
+                break
+        if folder := os.environ.get("ENSEMBLE_SCREENSHOTS"):
+            page.screenshot(path=f"{folder}/{name}.png")
+        browser.close()
+    (run,) = done
+    assert run["status"]["status_str"] == "success", run["status"]
