@@ -6,6 +6,7 @@ is an entry, and its place in FAMILIES: a narrow one before a wide one.
 
 import re
 from dataclasses import dataclass, replace
+from typing import Any
 
 from .recipe import Recipe
 
@@ -37,15 +38,15 @@ class ModelFamily:
 
 
 _QWEN_3_4B = r"qwen_?3_?4b"
-_FLUX_1 = {
+_FLUX_1: dict[str, Any] = {
     "encoders": (r"clip_l", r"t5xxl"), "clip_type": "flux", "vae": r"ae\.|flux_?1?[-_](ae|vae)",
     "cfg": 1.0, "emphasis": True,
 }  # fmt: skip
-_FLUX_2 = {
+_FLUX_2: dict[str, Any] = {
     "clip_type": "flux2", "vae": r"flux[-_]?2[-_]vae|full_encoder_small_decoder",
     "latent": "EmptyFlux2LatentImage", "own_steps": "Flux2Scheduler",
 }  # fmt: skip
-_Z_IMAGE = {"encoders": (_QWEN_3_4B,), "clip_type": "lumina2", "vae": r"ae\."}
+_Z_IMAGE: dict[str, Any] = {"encoders": (_QWEN_3_4B,), "clip_type": "lumina2", "vae": r"ae\."}
 # fmt: off
 FAMILIES = (
     ModelFamily(name="Z-Image Turbo", word=r"z[-_ ]?image[-_ ]?turbo", steps=8, cfg=1.0, sampler="res_multistep",
