@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+LONGEST_FIELD = 10_000_000
+"""Characters of one field of a CSV: a graph fits."""
+
 
 class SourceError(ValueError):
     """The source as a whole cannot be read."""
@@ -70,11 +73,18 @@ def _folder_rows(folder: Path) -> Iterator[Row]:
 
 def _csv_rows(data: bytes, path: Path) -> Iterator[Row]:
     """Rows by the line that they begin on; a quoted field may have line breaks."""
+    before = csv.field_size_limit(LONGEST_FIELD)  # of the whole process: others rely on theirs
+    try:
+        yield from _csv_rows_of(data, path)
+    finally:
+        csv.field_size_limit(before)
+
+
+def _csv_rows_of(data: bytes, path: Path) -> Iterator[Row]:
     text = _decoded(data)
     first = text.split("\n", 1)[0]
     delimiter = max((",", ";", "\t"), key=first.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    csv.field_size_limit(10_000_000)
     try:
         header = [name.strip() for name in next(reader, [])]
     except csv.Error as error:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from enum import Enum
 
+from .choose_model import Model
 from .graph import Graph, Link
 from .library import Library, Missing
 from .problems import Problem, Severity
@@ -65,6 +66,7 @@ class Build:
     recipe: Recipe
     library: Library
     options: Options
+    model: Model
     graph: Graph = field(default_factory=Graph)
     missing: list[Missing] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -73,6 +75,11 @@ class Build:
     refused: list[Problem] = field(default_factory=list)
     # File name -> picture, to be put into the input folder before the graph is queued.
     uploads: dict[str, bytes] = field(default_factory=dict)
+
+    @property
+    def short_side(self) -> int:
+        """Pixels to which an input picture's shorter side is brought."""
+        return self.model.family.side if self.model.family else 512
 
     @property
     def allow_approximate(self) -> bool:

@@ -4,8 +4,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from .build import Build, Options
+from .choose_model import DIFFUSION, ENCODERS, VAE, choose_model
 from .defaults import fill_defaults, idle, service_names
 from .definitions import complete
+from .families import restricted
 from .graph import ApiGraph, Link
 from .library import Library, Missing, MissingError
 from .problems import RecipeError
@@ -16,7 +18,7 @@ from .stage_models import add_models
 from .stage_outpaint import add_outpaint, read_canvas
 from .stage_picture import add_mask, add_pose, add_source
 from .stage_sample import add_sampling, add_second_passes, check_scheduler
-from .stage_text import add_text
+from .stage_text import add_text, foreign_people
 
 MOST_PEOPLE = 16
 # Each is looked up, and what is not there is compared with all there are.
@@ -38,15 +40,21 @@ def compile_recipe(recipe: Recipe, library: Library, options: Options) -> Compil
     """Raises MissingError with everything the machine lacks (unless `skip_missing`), and RecipeError
     for what no machine can do.
     """
-    full, acted = fill_defaults(recipe, options.seed)
-    build = Build(full, library, options)
+    model = choose_model(recipe.model or options.checkpoint or "default", library)
+    full, acted = fill_defaults(recipe, options.seed, model.family)
+    unable: dict[str, str] = {}
+    if model.family:
+        full, unable = restricted(full, model.family)
+    build = Build(full, library, options, model)
     names = service_names(full)
+    build.notes += [f"{names.get(field, field)}: {why}" for field, why in unable.items()]
     for field, why in idle(full).items():
         if getattr(recipe, field):
             build.notes.append(f"{names.get(field, field)}: {why}, so it does nothing")
     check_scheduler(build)
     _check_people(build)
     _check_names(build)
+    _check_family(build)
     read_canvas(build)
     if build.refused:
         raise RecipeError(build.refused)
@@ -54,7 +62,7 @@ def compile_recipe(recipe: Recipe, library: Library, options: Options) -> Compil
     missing = tuple(dict.fromkeys(build.missing))
     if build.refused:
         raise RecipeError(build.refused)
-    if missing and not (options.skip_missing and _runs_without(missing)):
+    if missing and not (options.skip_missing and _runs_without(missing, bool(model.family))):
         raise MissingError(missing)
     complete(build.graph.nodes, library.nodes)
     report = {
@@ -91,6 +99,33 @@ def _add_stages(build: Build) -> None:
     add_finish(build, flow)
 
 
+def _check_family(build: Build) -> None:
+    """What cannot be built from the model at hand, beside what is only left out of the graph."""
+    if why := build.model.unknown:
+        build.refuse("checkpoint", why)
+    family = build.model.family
+    if family is None:
+        return
+    if build.recipe.outpaint:
+        build.refuse(
+            "outpaint", f"{family.name} has no outpainting here; use a Stable Diffusion one"
+        )
+    for tag, _ in () if build.refused else foreign_people(build):
+        build.refuse(
+            f"<lora:{tag.name}>",
+            f"is a checkpoint, and beside {family.name} nobody is painted by another; name a LoRA",
+        )
+    if not build.recipe.scheduler:
+        build.notes.append(
+            f"sampler: {family.sampler} + {family.scheduler}, as {family.name} has it"
+        )
+    else:
+        build.notes.append(
+            f"scheduler: {build.recipe.scheduler} was made for Stable Diffusion's noise levels; "
+            f"without it {family.name} takes {family.sampler} + {family.scheduler}"
+        )
+
+
 def _check_people(build: Build) -> None:
     if build.recipe.service is Service.LORA_MULTI:
         return
@@ -113,7 +148,8 @@ def _check_names(build: Build) -> None:
         )
 
 
-def _runs_without(missing: tuple[Missing, ...]) -> bool:
-    """Whether leaving out what is missing leaves a graph that can run: not without a checkpoint, an
-    input picture or a VAE."""
-    return all(each.folder not in ("checkpoints", "images") for each in missing)
+def _runs_without(missing: tuple[Missing, ...], family: bool) -> bool:
+    """Whether leaving out what is missing leaves a graph that can run: not without a model, an input
+    picture or, in a `family` whose files lie apart, a VAE."""
+    needed = {"checkpoints", "images", DIFFUSION, ENCODERS, *([VAE] if family else [])}
+    return all(each.folder not in needed for each in missing)

@@ -3,6 +3,7 @@
 import math
 from dataclasses import replace
 
+from .families import ModelFamily
 from .recipe import Recipe, Service, Task
 from .schedulers import UnknownSchedulerError, find
 from .settings import ASTRIA_FLAGS, ASTRIA_SETTINGS, JSON_FIELDS
@@ -31,24 +32,33 @@ _LORA_MULTI = {
     "upscale": 1,
     "hires_denoise": 0.4,
 }
-_AREA = 512 * 512
+_SIDE = 512
 # Astria's own examples for `portrait` are 512x640; the wide ones are cinema's formats.
 _RATIOS = {"1:1": 1.0, "portrait": 0.8, "16:9": 16 / 9, "landscape": 1.25, "anamorphic": 2.39}
 
 
-def fill_defaults(recipe: Recipe, seed: int) -> tuple[Recipe, dict[str, object]]:
+def fill_defaults(
+    recipe: Recipe, seed: int, family: ModelFamily | None = None
+) -> tuple[Recipe, dict[str, object]]:
     """The recipe with every default filled in, and those of them that act, under the service's own
     names of the settings.
 
     `seed` stands in for a seed that is not given. Width and height stay unset where the input picture
-    decides them.
+    decides them. A `family` has steps, cfg and size of its own, and a sampler where none is named.
     """
-    wanted = dict(_ASTRIA if recipe.service is Service.ASTRIA else _LORA_MULTI)
+    wanted: dict[str, object] = dict(_ASTRIA if recipe.service is Service.ASTRIA else _LORA_MULTI)
+    if family:
+        for field in ("scheduler", "karras", "token_merging", "clip_skip"):
+            wanted.pop(field, None)
+        cfg = recipe.cfg if recipe.cfg is not None else family.cfg
+        wanted |= {"steps": family.steps, "cfg": family.cfg}
+        if "hires_cfg" in wanted:
+            wanted["hires_cfg"] = cfg
     wanted["seed"] = seed
     if is_image_to_image(recipe) or recipe.only_upscale:
         wanted["denoise"] = 0.8 if recipe.service is Service.ASTRIA else 0.7
     if recipe.input_image is None or is_lora_multi_text(recipe):
-        wanted |= _canvas(recipe)
+        wanted |= _canvas(recipe, family.side if family else _SIDE)
     acted = {name: value for name, value in wanted.items() if getattr(recipe, name) is None}
     full = replace(recipe, **acted)
     names, waiting = service_names(recipe), idle(full)
@@ -129,19 +139,19 @@ def keeps_background(recipe: Recipe) -> bool:
     return not recipe.parts.base.text
 
 
-def _canvas(recipe: Recipe) -> dict[str, int]:
+def _canvas(recipe: Recipe, side: int) -> dict[str, int]:
     if recipe.service is Service.LORA_MULTI:
-        return {"width": 512, "height": 512}
+        return {"width": side, "height": side}
     ratio = _RATIOS[recipe.aspect or "1:1"]
     width, height = recipe.width, recipe.height
     if width is None and height is None:
         return {
-            "width": _eighth(math.sqrt(_AREA * ratio)),
-            "height": _eighth(math.sqrt(_AREA / ratio)),
+            "width": _eighth(side * math.sqrt(ratio)),
+            "height": _eighth(side / math.sqrt(ratio)),
         }
     return {
-        "width": width or _eighth((height or 512) * ratio),
-        "height": height or _eighth((width or 512) / ratio),
+        "width": width or _eighth((height or side) * ratio),
+        "height": height or _eighth((width or side) / ratio),
     }
 
 

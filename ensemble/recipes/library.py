@@ -21,6 +21,10 @@ class Library:
     size: Callable[[str], tuple[int, int] | None] = lambda _: None
     # What a LoRA tag names -> the person of the alias file with pictures of their face.
     faces: Mapping[str, str] = field(default_factory=dict)
+    # Names of the alias file that stand for several files: model, text encoders, VAE.
+    sets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    # A file and its folder -> what its metadata says it is, or nothing.
+    architecture: Callable[[str, str], str] = lambda _file, _folder: ""
     # A text -> the ISO 639-1 code of its language, or ValueError that says what is missing to tell.
     language: Callable[[str], str] = lambda _: "en"
 

@@ -45,6 +45,13 @@ def add_control(build: Build, flow: Flow, pose: Link | None) -> None:
     """ControlNets over the conditioning, in the order they were named."""
     recipe, names = build.recipe, asked_controls(build.recipe)
     weights = recipe.controlnet_weights or (recipe.controlnet_scale,)
+    if names and build.model.family:
+        held = " The pose says where people stand, and no more." if pose else ""
+        build.notes.append(
+            f"controlnet {', '.join(names)}: {build.model.family.name} takes no ControlNet of Stable "
+            f"Diffusion, so none is applied.{held}"
+        )
+        return
     for index, name in enumerate(names):
         control = CONTROLS.get(name)
         if control is None or control.refused:

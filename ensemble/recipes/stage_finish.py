@@ -3,7 +3,7 @@
 from .build import Build, Flow, OutputSize
 from .defaults import only_the_input
 from .recipe import Service
-from .schedulers import choose, for_steps
+from .schedulers import SamplerChoice, choose, for_steps
 
 UPSCALERS = "an upscale model would do better; put one into models/upscale_models"
 # The service names no factor.
@@ -82,7 +82,11 @@ def _over(
 def _painter(build: Build, flow: Flow) -> dict[str, object]:
     """Inputs of nodes that paint again: PEOPLE where there are any, and the recipe's sampler."""
     recipe = build.recipe
-    choice = choose(recipe.scheduler or "", karras=bool(recipe.karras), allow_approximate=True)
+    family = build.model.family
+    if family and not recipe.scheduler:
+        choice = SamplerChoice(family.sampler, family.scheduler)
+    else:
+        choice = choose(recipe.scheduler or "", karras=bool(recipe.karras), allow_approximate=True)
     return {
         # Beside people only the ControlNets of the conditioning are taken.
         "people": flow.people,

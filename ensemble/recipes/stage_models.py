@@ -1,6 +1,8 @@
 """First stage: checkpoint, VAE, LoRAs for everyone, and the patches that change how it samples."""
 
 from .build import Build, Flow
+from .choose_model import DIFFUSION, ENCODERS, encoders_and_vae
+from .families import ModelFamily
 from .graph import Link
 from .recipe import Service
 from .schedulers import find
@@ -10,15 +12,43 @@ MERGED_TOKENS = 0.5
 
 
 def add_models(build: Build) -> Flow:
-    """The checkpoint, with the recipe's VAE."""
-    recipe = build.recipe
-    name = recipe.model or build.options.checkpoint or "default"
+    """The checkpoint or the files of a family, with the recipe's VAE."""
+    recipe, model = build.recipe, build.model
     setting = "model_id" if recipe.service is Service.LORA_MULTI else "checkpoint"
-    file = build.find("checkpoints", name, setting)
-    flow = load_checkpoint(build, file or name)
+    if model.folder == DIFFUSION and model.family and model.file:
+        flow = _load_parts(build, model.family, model.file)
+    else:
+        # Found again, for the report or for the words of what is missing.
+        file = build.find(model.folder, model.parts[0] if model.parts else model.name, setting)
+        flow = load_checkpoint(build, file or model.name)
+    family = model.family
+    if family and family.shift is not None:
+        shifted = {"model": flow.model, "shift": family.shift}
+        flow.model = build.graph.add("ModelSamplingAuraFlow", "shift", "Shift", **shifted)[0]
     if recipe.vae and (file := build.find("vae", recipe.vae, "vae")):
         flow.vae = build.graph.add("VAELoader", "vae", "VAE", vae_name=file)[0]
     return flow
+
+
+def _load_parts(build: Build, family: ModelFamily, file: str) -> Flow:
+    """A diffusion model, its text encoders and its VAE, each a file of its own."""
+    graph, model = build.graph, build.model
+    found, missing = encoders_and_vae(model, family, build.library)
+    build.missing += missing
+    build.use(DIFFUSION, model.name, file)
+    *encoders, vae = found if not missing else [""] * (len(family.encoders) + 1)
+    for each in encoders:
+        build.use(ENCODERS, model.name, each)
+    build.use("vae", model.name, vae)
+    unet = graph.add("UNETLoader", "model", family.name, unet_name=file, weight_dtype="default")
+    kind = {"type": family.clip_type}
+    if len(encoders) == 1:
+        clip = graph.add("CLIPLoader", "clip", "Text Encoder", clip_name=encoders[0], **kind)
+    else:
+        names = {f"clip_name{number}": each for number, each in enumerate(encoders, 1)}
+        clip = graph.add("DualCLIPLoader", "clip", "Text Encoders", **names, **kind)
+    loaded = graph.add("VAELoader", "model_vae", "VAE", vae_name=vae)
+    return Flow(model=unet[0], clip=clip[0], vae=loaded[0])
 
 
 def load_checkpoint(build: Build, file: str, key: str = "", who: str = "") -> Flow:

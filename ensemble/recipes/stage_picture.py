@@ -19,7 +19,6 @@ from .graph import Link
 from .library import Missing
 from .recipe import Service
 
-SHORT_SIDE = 512
 _DATA = re.compile(r"data:image/(png|jpeg|webp);base64,", re.IGNORECASE)
 
 
@@ -53,8 +52,11 @@ def _working_size(build: Build, picture: Link) -> Link:
             crop="center" if width and height else "disabled",
         )[0]
     elif build.recipe.service is Service.ASTRIA:
-        title = f"Scale shorter dimension {SHORT_SIDE}"
-        way = {"resize_type": "scale shorter dimension", "resize_type.shorter_size": SHORT_SIDE}
+        title = f"Scale shorter dimension {build.short_side}"
+        way = {
+            "resize_type": "scale shorter dimension",
+            "resize_type.shorter_size": build.short_side,
+        }
         picture = _resize(build, picture, "working_size", title, way)
     if width and height:
         return picture
@@ -228,9 +230,10 @@ def add_latent(build: Build, flow: Flow, pose_size: tuple[Link, Link] | None) ->
             build.notes.append("mask: sampling starts from noise, so nothing is kept")
         width, height = recipe.width, recipe.height
         if not (width and height):
-            width, height = pose_size or (SHORT_SIDE, SHORT_SIDE)
+            width, height = pose_size or (build.short_side, build.short_side)
         size = {"width": width, "height": height}
-        return graph.add("EmptyLatentImage", "canvas", "Canvas", **size, batch_size=count)[0]
+        latent = build.model.family.latent if build.model.family else "EmptyLatentImage"
+        return graph.add(latent, "canvas", "Canvas", **size, batch_size=count)[0]
     if flow.mask:
         # Serves inpainting checkpoints too; others ignore the masked picture it adds.
         masked = graph.add(

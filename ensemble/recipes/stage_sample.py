@@ -38,6 +38,8 @@ def add_sampling(build: Build, flow: Flow, size: tuple[Link, Link] | None) -> No
 def check_scheduler(build: Build) -> None:
     """Refuse a name that cannot be sampled with, before anything is built on it."""
     name, allowed = build.recipe.scheduler or "", build.allow_approximate
+    if build.model.family and not name:
+        return
     try:
         choice = choose(name, allow_approximate=allowed)
         if find(name).fit is Fit.APPROXIMATE:
@@ -53,6 +55,42 @@ def sample(
 ) -> Link:
     """The picture that is sampled; `key` and `who` begin the nodes' keys and end their titles."""
     recipe, graph = build.recipe, build.graph
+    sampler, sigmas = _schedule(build, flow, denoise, key)
+    if build.model.family and build.model.family.guidance is not None:
+        guided = {"conditioning": flow.positive, "guidance": build.model.family.guidance}
+        flow.positive = graph.add("FluxGuidance", f"{key}guidance", "Guidance", **guided)[0]
+    sampled = graph.add(
+        "SamplerCustom",
+        f"{key}sampler",
+        f"Sampler{who}",
+        model=flow.model,
+        noise_seed=recipe.seed,
+        cfg=recipe.cfg,
+        **flow.conditioning,
+        sampler=sampler,
+        sigmas=sigmas,
+        latent_image=latent,
+    )
+    decoded = {"samples": sampled[0], "vae": flow.vae}
+    return graph.add("VAEDecode", f"{key}decode", f"Decode{who}", **decoded)[0]
+
+
+def _schedule(build: Build, flow: Flow, denoise: float, key: str) -> tuple[Link, Link]:
+    """Sampler and noise levels: of the hosted name, else the family's own."""
+    recipe, graph, family = build.recipe, build.graph, build.model.family
+    if family and not recipe.scheduler:
+        chosen = graph.add(
+            "KSamplerSelect", f"{key}sampler_name", "Sampler", sampler_name=family.sampler
+        )
+        if family.own_steps and denoise == 1.0 and recipe.width and recipe.height:
+            size = {"width": recipe.width, "height": recipe.height}
+            steps = graph.add(
+                family.own_steps, f"{key}scheduler", "Steps", steps=recipe.steps, **size
+            )
+            return chosen[0], steps[0]
+        how = {"scheduler": family.scheduler, "steps": recipe.steps, "denoise": denoise}
+        steps = graph.add("BasicScheduler", f"{key}scheduler", "Steps", model=flow.model, **how)
+        return chosen[0], steps[0]
     name = find(recipe.scheduler or "").name
     schedule = graph.add(
         "EnsembleSampler",
@@ -66,20 +104,7 @@ def sample(
         stochastic=recipe.algorithm == "dpmsolver+++",
         allow_approximate=build.allow_approximate,
     )
-    sampled = graph.add(
-        "SamplerCustom",
-        f"{key}sampler",
-        f"Sampler{who}",
-        model=flow.model,
-        noise_seed=recipe.seed,
-        cfg=recipe.cfg,
-        **flow.conditioning,
-        sampler=schedule[0],
-        sigmas=schedule[1],
-        latent_image=latent,
-    )
-    decoded = {"samples": sampled[0], "vae": flow.vae}
-    return graph.add("VAEDecode", f"{key}decode", f"Decode{who}", **decoded)[0]
+    return schedule[0], schedule[1]
 
 
 def add_second_passes(build: Build, flow: Flow) -> None:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 
+from ..prompt.emphasis import parse_a1111
 from ..prompt.tags import LoraTag, find_tags
 from .build import Build, Flow
 from .graph import Link
@@ -29,6 +30,7 @@ def _add_plain_text(build: Build, flow: Flow) -> None:
     recipe = build.recipe
     prompt, negative = _with_embeddings(build, recipe.prompt, recipe.negative)
     texts: tuple[str | Link, str | Link]
+    prompt, negative = _without_emphasis(build, prompt), _without_emphasis(build, negative)
     texts = add_loras(build, flow, _checked_tags(build, prompt)), negative
     # After the LoRAs, so that clip skip and panorama act on their clones.
     add_sampling_patches(build, flow)
@@ -44,6 +46,34 @@ def _add_plain_text(build: Build, flow: Flow) -> None:
         texts = rewrite("EnsembleEnhancePrompt", "enhance", "Enhance Prompt", **how)
         build.notes.append("enhance_prompt: the words of style 'hosted' are added to both prompts")
     flow.positive, flow.negative = encode(build, flow.clip, texts)
+
+
+def _without_emphasis(build: Build, text: str) -> str:
+    """The text as the model's encoder reads it: a language model takes `(word:1.2)` for words."""
+    family = build.model.family
+    if family is None or family.emphasis:
+        return text
+    pieces = parse_a1111(text)
+    if any(weight != 1.0 for _, weight in pieces):
+        build.notes.append(
+            f"emphasis: {family.name} reads texts with a language model; brackets and weights are "
+            "left out"
+        )
+    return "".join(piece for piece, _ in pieces)
+
+
+def _weights(build: Build, *texts: str) -> str:
+    """The reading of emphasis for BreakRegionalPrompt."""
+    family = build.model.family
+    if not build.recipe.use_lpw:
+        return "off"
+    if family is None:
+        return "a1111"
+    if family.emphasis:
+        return "comfy"
+    for text in texts:
+        _without_emphasis(build, text)
+    return "a1111"
 
 
 def _translation(build: Build) -> dict[str, str] | None:
@@ -78,7 +108,6 @@ def encode(
 
 
 def _add_people(build: Build, flow: Flow, regions: Link | None) -> None:
-    recipe = build.recipe
     add_loras(build, flow, "")
     prompt, negative = people_prompt(build)
     node = build.graph.add(
@@ -90,7 +119,7 @@ def _add_people(build: Build, flow: Flow, regions: Link | None) -> None:
         text=prompt,
         negative=negative,
         regions=regions,
-        weights="a1111" if recipe.use_lpw else "off",
+        weights=_weights(build, prompt, negative),
         on_missing="skip" if build.options.skip_missing else "error",
     )
     flow.model, flow.positive, flow.negative = node[0], node[1], node[2]
@@ -144,7 +173,12 @@ def _checked_tags(build: Build, prompt: str) -> str:
 def _with_embeddings(build: Build, prompt: str, negative: str) -> tuple[str, str]:
     """`<name>` and embeddings_model as core writes them, `embedding:file`."""
 
+    family = build.model.family
+
     def spelled(tag: re.Match[str]) -> str:
+        if family and not family.emphasis:
+            build.notes.append(f"prompt: {tag[0]} is left out; {family.name} takes no embeddings")
+            return ""
         file = build.find("embeddings", tag[1], tag[0])
         return f"embedding:{file}" if file else ""
 

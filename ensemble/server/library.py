@@ -1,6 +1,7 @@
 """The machine this ComfyUI runs on, as the recipe compiler sees it."""
 
 import os
+from dataclasses import replace
 from functools import lru_cache
 from io import BytesIO
 from itertools import islice
@@ -8,6 +9,7 @@ from threading import Lock
 from typing import Any
 
 import folder_paths
+from safetensors import SafetensorError, safe_open
 
 import nodes
 
@@ -24,6 +26,8 @@ FOLDERS_OF_FILES = (
     "loras",
     "embeddings",
     "vae",
+    "diffusion_models",
+    "text_encoders",
     "controlnet",
     "upscale_models",
     "facerestore_models",
@@ -47,8 +51,10 @@ def this_machine() -> Library:
     inputs, _ = folder_paths.recursive_search(folder_paths.get_input_directory())
     files[IMAGES] = tuple(inputs)
 
+    sets, known = _sets(aliases)
+
     def find(name: str, folder: str) -> str:
-        names = names_among(folder, files[folder], aliases)
+        names = names_among(folder, files[folder], known)
         if folder == IMAGES and names.match(name).error:
             name = _with_extension(name, files[IMAGES]) or name
         return names.resolve(name)
@@ -68,6 +74,8 @@ def this_machine() -> Library:
         readable=_readable,
         size=size,
         faces=_faces(aliases),
+        sets=sets,
+        architecture=_architecture,
         language=_language,
     )
 
@@ -115,6 +123,32 @@ def _size(name: str) -> tuple[int, int] | None:
             return picture.size[::-1] if turned else picture.size
     except (OSError, ValueError, Image.DecompressionBombError):
         return None
+
+
+def _sets(aliases: Aliases) -> tuple[dict[str, tuple[str, ...]], Aliases]:
+    """Checkpoints that are several files (`model + text encoder + vae`), and the aliases in which a
+    checkpoint may also mean a file in `diffusion_models`."""
+    checkpoints = aliases.of_folder("checkpoints")
+    sets = {
+        name: tuple(part.strip() for part in target.split(" + "))
+        for name, target in checkpoints.items()
+        if " + " in target
+    }
+    whole = {name: target for name, target in checkpoints.items() if name not in sets}
+    models = {**whole, **aliases.sections.get("diffusion_models", {})}
+    return sets, replace(aliases, sections={**aliases.sections, "diffusion_models": models})
+
+
+def _architecture(file: str, folder: str) -> str:
+    """`modelspec.architecture` of a safetensors file."""
+    path = folder_paths.get_full_path(folder, file)
+    if path is None or not path.endswith((".safetensors", ".sft")):
+        return ""
+    try:
+        with safe_open(path, framework="numpy") as opened:
+            return (opened.metadata() or {}).get("modelspec.architecture", "")
+    except (OSError, SafetensorError):
+        return ""  # its loader tells
 
 
 def _faces(aliases: Aliases) -> dict[str, str]:

@@ -1,3 +1,4 @@
+import csv
 import json
 from pathlib import Path
 from typing import Any
@@ -158,3 +159,10 @@ def test_a_hundred_thousand_rows(tmp_path):
     found = read(tmp_path, "\n".join(rows), "jobs.csv")
     assert len(found) == len({job.key for job in found}) == 100_000
     assert found[-1].line == 100_001
+
+
+def test_the_limit_of_csv_fields_is_put_back(tmp_path):
+    """It is the whole process's, and the pack's reader of LoRA names relies on its own."""
+    before = csv.field_size_limit()
+    assert read(tmp_path, f"prompt\n{'a' * 200_000}\n", "jobs.csv")
+    assert csv.field_size_limit() == before

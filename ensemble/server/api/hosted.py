@@ -11,6 +11,7 @@ from typing import Any
 
 from aiohttp import web
 
+from ...recipes.choose_model import choose_model
 from ...recipes.json_body import read_json
 from ...recipes.library import MissingError
 from ...recipes.problems import RecipeError
@@ -141,7 +142,8 @@ async def _reload(body: dict[str, Any]) -> web.Response:
         return answer(answers.error({"model_id": ["The model id field is required."]}))
     machine = await asyncio.to_thread(this_machine)
     try:
-        await asyncio.to_thread(machine.find, model, "checkpoints")
+        if not (await asyncio.to_thread(choose_model, model, machine)).file:
+            machine.find(model, "checkpoints")
     except ValueError as error:
         return answer(answers.error("Model id not found", tip=str(error)))
     message = "Model is here and will be loaded by its next request"

@@ -1,0 +1,151 @@
+"""Recipes whose model is Z-Image, Krea 2, Flux or Qwen-Image, as graphs that ComfyUI takes."""
+
+import json
+from pathlib import Path
+
+import pytest
+from ensemble_portraits.ensemble.recipes.build import Options
+from ensemble_portraits.ensemble.recipes.compiler import compile_recipe
+from ensemble_portraits.ensemble.recipes.families import FAMILIES, recognise
+from ensemble_portraits.ensemble.recipes.library import MissingError
+from ensemble_portraits.ensemble.recipes.problems import RecipeError
+from ensemble_portraits.ensemble.recipes.reading import read_recipe
+
+from .compiling import classes, inputs
+
+FILES = {
+    "diffusion_models": (
+        "z_image_turbo_bf16.safetensors", "krea2_turbo_fp8_scaled.safetensors", "flux1-dev.safetensors",
+        "flux-2-klein-4b.safetensors", "qwen_image_fp8_e4m3fn.safetensors", "mystery.safetensors",
+    ),
+    "text_encoders": (
+        "qwen_3_4b.safetensors", "qwen3vl_4b_fp8_scaled.safetensors", "clip_l.safetensors",
+        "t5xxl_fp16.safetensors", "qwen_2.5_vl_7b_fp8_scaled.safetensors",
+    ),
+    "vae": ("ae.safetensors", "qwen_image_vae.safetensors", "flux2-vae.safetensors"),
+}  # fmt: skip
+PEOPLE = "a park BREAK photo BREAK a (tall:1.2) woman <lora:849330:1> BREAK a man <lora:861629:1>"
+
+
+@pytest.fixture
+def dits(comfyui, tmp_path):
+    """The machine of the tests with empty files of the public names, and an alias for a set."""
+    import folder_paths
+    from ensemble_portraits.ensemble.server.library import this_machine
+
+    before = {kind: list(folder_paths.get_folder_paths(kind)) for kind in FILES}
+    for kind, names in FILES.items():
+        (tmp_path / kind).mkdir()
+        for name in names:
+            (tmp_path / kind / name).touch()
+        folder_paths.add_model_folder_path(kind, str(tmp_path / kind))
+        folder_paths.filename_list_cache.pop(kind, None)
+    yield Machine(this_machine, tmp_path)
+    for kind, places in before.items():
+        folder_paths.folder_names_and_paths[kind][0][:] = places
+        folder_paths.filename_list_cache.pop(kind, None)
+
+
+class Machine:
+    def __init__(self, see, folder: Path):
+        self.see, self.folder = see, folder
+
+    def compiled(self, text: str, model: str | None = None, **options):
+        recipe = read_recipe(text).require()
+        return compile_recipe(recipe, self.see(), Options(seed=7, checkpoint=model, **options))
+
+    def add(self, kind: str, name: str) -> None:
+        import folder_paths
+
+        (self.folder / kind / name).touch()
+        folder_paths.filename_list_cache.pop(kind, None)
+
+    def alias(self, **checkpoints: str) -> None:
+        from ensemble_portraits.ensemble.lora.aliases import alias_path
+
+        content = json.loads(alias_path().read_text())
+        content["checkpoints"] |= checkpoints
+        alias_path().write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize(
+    "model", [name.removesuffix(".safetensors") for name in FILES["diffusion_models"][:5]]
+)
+def test_a_prompt_of_people_compiles_to_the_familys_graph(dits, validate, snapshot, model):
+    found = dits.compiled(PEOPLE, model)
+    validate(found.graph)
+    assert found.graph == snapshot(name="graph")
+    assert found.report == snapshot(name="report")
+
+
+def test_a_json_body_names_the_model(dits, validate):
+    body = {"prompt": "a (tall:1.3) woman", "negative_prompt": "blurry", "model_id": "z_image_turbo_bf16",
+            "clip_skip": "2", "tomesd": "yes", "scheduler": "EulerDiscreteScheduler"}  # fmt: skip
+    found = dits.compiled(json.dumps(body))
+    validate(found.graph)
+    assert {"UNETLoader", "CLIPLoader", "EnsembleSampler"} <= set(classes(found.graph))
+    assert not {"CLIPSetLastLayer", "TomePatchModel"} & set(classes(found.graph))
+    assert inputs(found.graph, "canvas")["width"] == 1024
+    notes = " ".join(found.report["notes"])
+    for word in ("clip_skip: ", "tomesd: ", "negative_prompt: ", "emphasis: ", "scheduler: "):
+        assert word in notes
+
+
+def test_what_a_family_cannot_do_is_told_or_refused(dits, validate):
+    found = dits.compiled(PEOPLE + "\ncontrolnet=pose", "krea2_turbo_fp8_scaled")
+    validate(found.graph)
+    assert "PoseControlInput" in classes(found.graph)
+    assert "ControlNetApplyAdvanced" not in classes(found.graph)
+    assert "controlnet pose: Krea 2 takes no" in " ".join(found.report["notes"])
+    with pytest.raises(RecipeError, match="nobody is painted by another"):
+        dits.compiled("s BREAK c BREAK ann <lora:small_sd15:1>", "krea2_turbo_fp8_scaled")
+    with pytest.raises(RecipeError, match="is of no model that recipes know"):
+        dits.compiled("a", "mystery")
+
+
+def test_a_recipes_own_numbers_win(dits):
+    graph = dits.compiled("a woman steps=11 cfg_scale=2 w=512 h=768", "qwen_image_fp8_e4m3fn").graph
+    assert inputs(graph, "scheduler")["steps"] == 11 and inputs(graph, "sampler")["cfg"] == 2
+    assert inputs(graph, "canvas")["width"] == 512
+
+
+def test_a_part_that_is_missing_or_ambiguous_is_named_and_the_alias_file_decides(dits, validate):
+    dits.add("text_encoders", "t5xxl_fp8.safetensors")
+    with pytest.raises(MissingError, match=r"several files fit: t5xxl_fp16.*t5xxl_fp8") as caught:
+        dits.compiled("a woman", "flux1-dev", skip_missing=True)
+    assert 'section "checkpoints"' in str(caught.value)
+    dits.alias(mine="flux1-dev + clip_l + t5xxl_fp8 + ae", two="flux1-dev + ae", one="flux1-dev")
+    found = dits.compiled("a woman", "mine")
+    validate(found.graph)
+    assert inputs(found.graph, "clip")["clip_name2"] == "t5xxl_fp8.safetensors"
+    with pytest.raises(MissingError, match=r"'two' names 2 files and Flux\.1 has 4"):
+        dits.compiled("a woman", "two")
+    (dits.folder / "text_encoders" / "qwen_3_4b.safetensors").unlink()
+    with pytest.raises(MissingError, match=r"Z-Image Turbo needs its text encoder.*none is in"):
+        dits.compiled("a woman", "z_image_turbo_bf16")
+
+
+@pytest.mark.parametrize(
+    ("file", "architecture", "name"),
+    [
+        ("a/Z-Image-Turbo.safetensors", "", "Z-Image Turbo"), ("x.safetensors", "Flux.1-dev", "Flux.1"),
+        ("flux-2-klein-base-9b.sft", "", "Flux.2 Klein 9B base"), ("flux1-schnell-fp8.sft", "", "Flux.1 schnell"),
+        ("flux1-krea-dev_fp8.sft", "", "Flux.1"), ("flux2_dev_fp8mixed.sft", "", "Flux.2 dev"),
+        ("fluxmix.safetensors", "stable-diffusion-xl-v1-base", None), ("sd15.safetensors", "", None),
+    ],
+)  # fmt: skip
+def test_models_are_told_by_metadata_or_name(file, architecture, name):
+    found = recognise(file, architecture)
+    assert (found and found.name) == name
+
+
+def test_every_family_names_what_core_has(comfyui):
+    from comfy.samplers import KSampler
+
+    import nodes
+
+    types = {*nodes.CLIPLoader.INPUT_TYPES()["required"]["type"][0],
+             *nodes.DualCLIPLoader.INPUT_TYPES()["required"]["type"][0]}  # fmt: skip
+    for family in FAMILIES:
+        assert family.clip_type in types and family.latent in nodes.NODE_CLASS_MAPPINGS
+        assert family.sampler in KSampler.SAMPLERS and family.scheduler in KSampler.SCHEDULERS
