@@ -40,7 +40,8 @@ class Painter:
 
     def __init__(self, kit: Kit, stage: identity_scenes.Stage):
         import comfy.utils
-        from ensemble_portraits.ensemble.regional.compose import Settings, compose
+        from ensemble_portraits.ensemble.regional.compose import compose
+        from ensemble_portraits.ensemble.regional.settings import Settings
 
         self.kit, self.stage = kit, stage
         self.texts, self.files = kit.texts[: stage.people], kit.loras[: stage.people]

@@ -1,7 +1,8 @@
 """What N people with a LoRA each cost: plain (one merged LoRA), core's hooks, exact and fused.
 
     python dev bench regional [--quick] [--json FILE] [--model sd15|sdxl] [--size 384x256]
-                              [--people 1 2 4] [--ranks 16] [--methods plain core_hooks exact fused]
+                              [--people 1 2 4] [--ranks 16]
+                              [--methods plain core_hooks exact fused isolated]
                               [--freefuse DIR] [--prompt-control DIR]
                               [--family NAME [--full] [--dtype float32|bfloat16]]
                               [--clock wall|processor]
@@ -18,11 +19,13 @@ them, with torch's attention for every method, as on NVIDIA cards. `--clock proc
 
 from __future__ import annotations
 
+import dataclasses
+
 import dits
 import engine
 import peers
 
-METHODS = ("plain", "core_hooks", "exact", "fused")
+METHODS = ("plain", "core_hooks", "exact", "fused", "isolated")
 STEPS = {"core_hooks": 4, "exact": 4}
 COLUMNS = [
     "model", "family", "width", "height", "rank", "people", "method", "seconds_per_step", "over_plain",
@@ -82,6 +85,14 @@ class Scene:
 
     def fused(self):
         return self._ours("fused")
+
+    def isolated(self):
+        """`fused` with the isolation window closed over all steps."""
+        from ensemble_portraits.ensemble.regional.isolation import Isolation
+
+        fused = self.scenes["fused"]
+        self.scenes["isolated"] = dataclasses.replace(fused, isolation=Isolation(1.0))
+        return self._ours("isolated")
 
     def _ours(self, method: str):
         from ensemble_portraits.ensemble.regional.build import build

@@ -2,8 +2,6 @@
 
 from comfy_api.latest import io
 
-from ..ensemble.regional.crops import from_model, from_people
-from ..ensemble.regional.hires import HiresSettings, hires
 from .sampling import NO_PAINTER, SamplingSettings, painter_of, without_people
 from .sampling import sampling as sampling_inputs
 from .types import People
@@ -101,6 +99,9 @@ class EnsembleHires(io.ComfyNode):
         steps: int, cfg: float, sampler: str, scheduler: str, tile: int, overlap: int, people=None,
         model=None, positive=None, negative=None, upscale_model=None,
     ) -> io.NodeOutput:  # fmt: skip
+        from ..ensemble.regional.crops import from_model, from_people
+        from ..ensemble.regional.hires import HiresSettings, hires
+
         sampling = SamplingSettings(
             seed=seed, steps=steps, cfg=cfg, sampler=sampler, scheduler=scheduler, denoise=denoise
         )

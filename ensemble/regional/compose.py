@@ -13,36 +13,18 @@ from comfy.sd import CLIP
 
 from ..lora.adapters import KeyMap, clip_key_map, match, model_key_map
 from ..lora.cache import TENSORS
-from ..lora.choose import OnMissing, PeopleChosen, choose_for_people
 from ..lora.merge import LoraChoice, check_match, merge, model_kind
-from ..prompt.emphasis import Weights
 from ..prompt.grammar import BreakPrompt
 from ..prompt.reading import read_prompt
-from ..regions.layout import Layout
 from .changes import LoraPatch, Patches
 from .encode import encode, knows_weights, without_emphasis
 from .families import family_of
-from .isolation import TOGETHER, Isolation
-from .people import Method, People, Person, Text, TextSees
+from .people import People, Person, Text
 from .placement import Placement, PlacementRequest, place
 from .rows import Span
+from .settings import Settings, check
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Settings:
-    method: Method = Method.FUSED
-    weights: Weights = Weights.A1111
-    base_strength: float = 0.2
-    feather: float = 0.06
-    layout: Layout = Layout.COLUMNS
-    order: str = ""
-    start: float = 0.0
-    end: float = 1.0
-    skip_missing: bool = False
-    text_sees: TextSees = TextSees.OWN
-    isolation: Isolation = TOGETHER
 
 
 @dataclass
@@ -62,31 +44,6 @@ class Notes:
     def warn(self, line: str) -> None:
         log.warning("BreakRegionalPrompt: %s", line)
         self.lines.append(f"Warning: {line}")
-
-
-def check(text: str, negative: str, settings: Settings) -> PeopleChosen:
-    """Everything that can be said before a model is loaded. The queue calls it on what is typed,
-    and `compose` on what is linked. Raises ValueError (PromptError, UnresolvedNameError) with the
-    way out."""
-    reading = read_prompt(text, negative, settings.weights, settings.order)
-    on_missing = OnMissing.SKIP if settings.skip_missing else OnMissing.ERROR
-    chosen = choose_for_people(reading, on_missing)
-    if not 0.0 <= settings.start < settings.end <= 1.0:
-        raise ValueError(
-            f"start {settings.start} and end {settings.end} must be fractions of sampling with "
-            "0 <= start < end <= 1. 0 and 1 act throughout."
-        )
-    isolation = settings.isolation
-    if (
-        not 0.0 <= isolation.strength <= 1.0
-        or not 0.0 <= isolation.span.start < isolation.span.end <= 1.0
-    ):
-        raise ValueError(
-            f"isolate {isolation.strength} must be from 0 to 1, and isolate_start "
-            f"{isolation.span.start} and isolate_end {isolation.span.end} fractions of sampling with "
-            "0 <= isolate_start < isolate_end <= 1."
-        )
-    return chosen
 
 
 def compose(

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import Enum
+from typing import TYPE_CHECKING
 
 import torch
 from comfy.model_patcher import ModelPatcher
 from comfy.sd import CLIP
 
 from ..regions.rect import Rect
-from .changes import Patches
 from .isolation import TOGETHER, Isolation
 from .rows import WHOLE, Span
+
+if TYPE_CHECKING:
+    from .changes import Patches
 
 
 class TextSees(str, Enum):

@@ -122,7 +122,8 @@ def test_a_clip_scheduled_by_cores_nodes(method):
     import folder_paths
     from comfy_extras.nodes_hooks import SetClipHooks
     from ensemble_portraits.ensemble.prompt.emphasis import Weights
-    from ensemble_portraits.ensemble.regional.compose import Settings, compose
+    from ensemble_portraits.ensemble.regional.compose import compose
+    from ensemble_portraits.ensemble.regional.settings import Settings
 
     path = folder_paths.get_full_path_or_raise("checkpoints", "small_sd15.safetensors")
     clip = comfy.sd.load_checkpoint_guess_config(path, output_vae=False)[1]
