@@ -93,6 +93,52 @@ def test_faces_are_redrawn_before_people_leave_their_places(machine, validate):
     assert "people" not in inputs(graph, "hires")
 
 
+@pytest.mark.parametrize(
+    ("more", "factor"),
+    [
+        ("\nhires_fix=true", None),
+        ("\nhires_fix=true\nsuper_resolution=true", 4),
+        (" --tiled_upscale", 4),
+    ],
+)
+def test_people_are_painted_again_before_the_surroundings(machine, validate, more, factor):
+    flag, setting = (more, "") if more.startswith(" ") else ("", more)
+    text = (
+        f"s BREAK c BREAK a <lora:849330:1> BREAK b --outpaint center --outpaint_width 768{flag}\n"
+        f"w=512\nh=512\ninpaint_faces=true{setting}"
+    )
+    graph = compiled(text, machine).graph
+    validate(graph)
+    again = inputs(graph, "hires_people")
+    assert (again["people"], again["factor"], again["denoise"]) == (["people", 3], 1, 0.4)
+    order = list(graph)
+    assert order.index("hires_people") < order.index("faces") < order.index("outpaint")
+    if factor is None:
+        assert "hires" not in graph
+    else:
+        after = inputs(graph, "hires")
+        assert (after["image"], after["factor"], after["denoise"]) == (
+            ["outpaint_composite", 0],
+            factor,
+            0,
+        )
+
+
+@pytest.mark.parametrize("denoise", ["0", "0.3"])
+def test_only_upscale_beside_outpainting_repaints_the_picture_alone(machine, validate, denoise):
+    text = (
+        "a --only_upscale --outpaint center --outpaint_width 768\ninput_image=portrait.png\n"
+        f"w=512\nh=512\ndenoising_strength={denoise}"
+    )
+    graph = compiled(text, machine).graph
+    validate(graph)
+    # At the size that the sides were counted for, and not at the file's own.
+    padded = "working_size" if denoise == "0" else "hires_people"
+    assert inputs(graph, "outpaint")["image"] == [padded, 0]
+    assert ("hires_people" in graph) == (denoise != "0")
+    assert (inputs(graph, "hires")["denoise"], inputs(graph, "hires")["factor"]) == (0, 2)
+
+
 def test_only_upscale_samples_nothing_before(machine, validate):
     text = (
         "masterpiece --only_upscale\nsteps=16\ncfg_scale=6.0\ninput_image=portrait.png\n"
@@ -107,6 +153,20 @@ def test_only_upscale_samples_nothing_before(machine, validate):
     assert inputs(compiled(text + "\nsuper_resolution=true", machine).graph, "hires")["factor"] == 4
     batch = compiled(text + "\nnum_images=2", machine).graph
     assert inputs(batch, "hires")["image"] == ["batch", 0]
+
+
+@pytest.mark.parametrize(
+    ("flags", "denoise"),
+    [("--only_upscale", "0.3"), ("--outpaint center --outpaint_width 768", "0")],
+)
+def test_a_controlnet_does_not_turn_the_input_picture_into_noise(machine, validate, flags, denoise):
+    text = (
+        f"a {flags}\ninput_image=portrait.png\nw=512\nh=512\ndenoising_strength={denoise}\n"
+        "controlnet=pose\ncontrolnet_txt2img=yes"
+    )
+    graph = compiled(text, machine).graph
+    validate(graph)
+    assert "sampler" not in graph and "canvas" not in graph
 
 
 def test_only_upscale_without_a_picture_says_that_it_does_nothing(machine):
