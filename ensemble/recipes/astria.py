@@ -82,6 +82,8 @@ def _take_flags(prompt: str, checker: Checker) -> tuple[str, tuple[Flag, ...]]:
 def _flag_value(flag: Flag) -> str:
     if _SPEC[flag.name] is FlagKind.SWITCH:
         return "true" if flag.on else "false"
+    if _FLAGS[flag.name].read is not readers.phrases:
+        return flag.value
     return " ".join(f'"{word}"' if re.search(r"[\s,]", word) else word for word in flag.words)
 
 

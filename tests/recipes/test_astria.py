@@ -284,6 +284,18 @@ def test_a_person_in_the_common_slot_is_doubted_and_mended(flags):
     assert mended.require().steps == 5
 
 
+@pytest.mark.parametrize("name", ["outpaint_prompt", "estimator"])
+@pytest.mark.parametrize("written", ['"empty beach, at dawn"', "empty beach, at dawn"])
+def test_the_quotes_around_a_text_are_not_its_own(name, written):
+    recipe = read_astria(f"a --{name} {written} --only_upscale").require()
+    assert getattr(recipe, name) == "empty beach, at dawn"
+
+
+def test_several_controlnets_may_stand_in_quotes():
+    recipe = read_astria('a --controlnets "pose tile" --controlnet_weights "0.5, 1"').require()
+    assert (recipe.controlnets, recipe.controlnet_weights) == (("pose", "tile"), (0.5, 1.0))
+
+
 def test_one_break_too_few_comes_with_the_text_mended():
     (error,) = read_astria("scene BREAK woman <lora:a:1>").errors
     assert [p.text for p in read_astria(error.mended).require().parts.people] == ["woman"]
