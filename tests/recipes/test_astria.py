@@ -269,7 +269,17 @@ def test_reading_takes_linear_time(unit):
     assert _seconds([piece * 10]) < 4 * _seconds([piece] * 10)
 
 
-@pytest.mark.parametrize("flags", ["", " --mask_prompt hat", ' --mask_prompt "red BREAKS"'])
+@pytest.mark.parametrize(
+    "flags",
+    [
+        "",
+        " --mask_prompt hat",
+        ' --mask_prompt "red BREAKS"',
+        ' --mask_prompt "a BREAK b"',
+        " <lora:BREAK:1> --mask_prompt hat",
+        " --mask_prompt hat <lora:BREAK:1> --mask_invert",
+    ],
+)
 def test_a_person_in_the_common_slot_is_doubted_and_mended(flags):
     text = f"scene{flags} BREAK woman <lora:a:1> BREAK man <lora:b:1>\nsteps=5\ninput_image=x.png"
     reading = read_astria(text)
@@ -282,6 +292,12 @@ def test_a_person_in_the_common_slot_is_doubted_and_mended(flags):
     assert not mended.problems
     assert [part.text for part in mended.require().parts.people] == ["woman", "man"]
     assert mended.require().steps == 5
+
+
+def test_a_flag_behind_the_break_stays_the_flag_it_is():
+    text = "scene BREAK --mask_prompt hat <lora:a:1> woman BREAK man\ninput_image=x.png"
+    (warning,) = read_astria(text).warnings
+    assert warning.mended == text.replace("scene BREAK", "scene BREAK BREAK")
 
 
 @pytest.mark.parametrize("name", ["outpaint_prompt", "estimator"])
