@@ -8,6 +8,8 @@ from .build import Build, Flow
 from .stage_sample import sample
 from .stage_text import encode
 
+_LARGEST = 16384  # ComfyUI's MAX_RESOLUTION
+
 
 def read_canvas(build: Build) -> None:
     """Before anything is built: the size of an input picture that is only outpainted, and whether
@@ -113,4 +115,5 @@ def _offset(room: int, anchor: str | None, first: str, last: str) -> int:
 
 
 def _eighth(pixels: float) -> int:
-    return max(16, int(pixels / 8) * 8)
+    """The side of a picture, of those that ComfyUI scales to."""
+    return min(_LARGEST, max(16, int(pixels / 8) * 8))

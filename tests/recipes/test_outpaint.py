@@ -79,6 +79,14 @@ def test_a_side_that_is_given_stays_and_the_other_follows_the_picture(machine, g
     assert sides(graph) == (32, 0, 32, 0)
 
 
+def test_no_side_is_longer_than_comfyui_takes(machine, validate):
+    text = "a --outpaint center --outpaint_height 16384\ninput_image=portrait.png\nh=12000"
+    graph = compiled(text, machine).graph
+    validate(graph)
+    size = inputs(graph, "working_size")
+    assert (size["width"], size["height"], size["crop"]) == (16384, 12000, "center")
+
+
 @pytest.mark.parametrize(("width", "fits"), [(512, True), (256, False)])
 def test_a_canvas_that_the_picture_fills_paints_nothing(machine, validate, width, fits):
     text = f"a --outpaint center --outpaint_width {width} --outpaint_height {width}\nw=512\nh=512"

@@ -76,7 +76,7 @@ class PictureFetcher:
         except TargetError as error:
             raise PictureError(f"cannot be fetched: it {error}") from error
         except asyncio.TimeoutError:
-            raise
+            raise  # an OSError too, but whoever set the deadline tells of it
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise PictureError(f"cannot be fetched: {type(error).__name__}") from error
         raise PictureError(f"cannot be fetched: more than {MOST_REDIRECTS} redirects")
