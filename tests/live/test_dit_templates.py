@@ -17,24 +17,28 @@ from dev.client import Client, read_graph
 from dev.server import Server
 from dev.templates import api_file, extras
 
-from .test_dits import FAMILIES, lora_of, weights_of
+from .dit_files import FAMILIES, lora_of, weights_of
 from .test_templates import OPEN, SET, editor_file, needs_browser
 
-NODE = Path(__file__).resolve().parent / "small_loaders.py"
+NODES = [Path(__file__).resolve().parent / name for name in ("small_loaders.py", "small_shapes.py")]
 NAMES = tuple(name for name, about in extras().items() if "model" in about["models"])
-RUN = {"multi_person_krea2": "krea2", "multi_person_flux2_klein": "flux2"}
-RUNS = [*RUN, pytest.param("multi_person_z_image", marks=pytest.mark.slow)]
+RUN = {
+    "multi_person_krea2": "krea2", "multi_person_flux2_klein": "flux2",
+    "multi_person_z_image": "small_z_image", "multi_person_qwen_image": "small_qwen_image",
+}  # fmt: skip
+FULL = {"multi_person_z_image": "z_image", "multi_person_qwen_image": "qwen_image"}
+RUNS = [*RUN.items(), *(pytest.param(*each, marks=pytest.mark.slow) for each in FULL.items())]
 TEXT = "a hall BREAK photo BREAK a woman <lora:{0}_first:1> BREAK a man <lora:{0}_second:1>"
 WIDTH, HEIGHT = 384, 256
 
 
 class WithLoaders(Server):
-    """A server that loads the test's loaders beside the pack."""
+    """A server that loads the tests' loaders beside the pack."""
 
     def command(self) -> list[str]:
         command = super().command()
         at = command.index(PACK_FOLDER) + 1
-        return [*command[:at], NODE.name, *command[at:]]
+        return [*command[:at], *(node.name for node in NODES), *command[at:]]
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +56,8 @@ def dits():
         (models / "loras").mkdir()
         small = Path(os.environ["ENSEMBLE_BASE"]) / "models"
         base = make_base(Path(folder) / "base", small.resolve())
-        shutil.copy(NODE, base / "custom_nodes" / NODE.name)
+        for node in NODES:
+            shutil.copy(node, base / "custom_nodes" / node.name)
         settings = base / "user" / "default" / "comfy.settings.json"
         settings.write_text('{"Comfy.TutorialCompleted": true}')
         more = {kind: [models / kind] for kind in sorted(kinds)}
@@ -60,20 +65,17 @@ def dits():
             yield running, Client(running.url), models
 
 
-def family_of(name: str) -> str:
-    return RUN.get(name, name.removeprefix("multi_person_"))
-
-
-def prepare(models: Path, name: str) -> None:
-    """A small diffusion model under the public name, and two LoRAs for it."""
-    family = family_of(name)
+def prepare(models: Path, name: str, family: str) -> str:
+    """The name of a diffusion model's file, and two LoRAs for it. A small one has the public name."""
     (file,) = extras()[name]["models"]["model"]
-    place = models / file["directory"] / file["name"]
-    if not place.stat().st_size:
+    file_name = file["name"] if RUN.get(name) == family else f"{family}.safetensors"
+    place = models / file["directory"] / file_name
+    if not place.exists() or not place.stat().st_size:
         weights = weights_of(FAMILIES[family])
         save_file(weights, place)
         for seed, lora in enumerate(("first", "second")):
             save_file(lora_of(weights, seed), models / "loras" / f"{family}_{lora}.safetensors")
+    return file_name
 
 
 def with_optional(name: str) -> dict:
@@ -105,14 +107,14 @@ def test_core_takes_it_as_shipped(dits, name, optional):
     assert status == 200 and not answer["node_errors"], answer
 
 
-@pytest.mark.parametrize("name", RUNS)
-def test_it_paints_its_people_through_post_prompt(dits, name):
+@pytest.mark.parametrize(("name", "family"), RUNS)
+def test_it_paints_its_people_through_post_prompt(dits, name, family):
     _, client, models = dits
-    prepare(models, name)
     graph = read_graph(api_file(name))
+    graph["model"]["inputs"]["unet_name"] = prepare(models, name, family)
     plain = painted(client, graph, graph["text"]["inputs"]["value"])
     assert plain.size == (WIDTH, HEIGHT)
-    with_loras = painted(client, graph, TEXT.format(family_of(name)))
+    with_loras = painted(client, graph, TEXT.format(family))
     assert plain.tobytes() != with_loras.tobytes()
 
 
@@ -139,11 +141,11 @@ def _png() -> bytes:
 
 @pytest.mark.browser
 @needs_browser
-@pytest.mark.parametrize("name", list(RUN))
+@pytest.mark.parametrize("name", ["multi_person_krea2", "multi_person_flux2_klein"])
 def test_the_editor_opens_and_queues_it(dits, name):
     sync_api = pytest.importorskip("playwright.sync_api")
     server, client, models = dits
-    prepare(models, name)
+    prepare(models, name, RUN[name])
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=shutil.which("chromium"),
