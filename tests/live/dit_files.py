@@ -4,7 +4,7 @@ Qwen-Image are detected at full width only; the small ones are known by `small_s
 import math
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -140,6 +140,18 @@ def weights_of(family: Family) -> dict[str, torch.Tensor]:
             noise = 0.1 * noise
         weights[name] = noise.to(tensor.dtype).contiguous()
     return weights
+
+
+def qwen_union() -> dict[str, torch.Tensor]:
+    """A union ControlNet for the small Qwen-Image."""
+    from comfy.ldm.qwen_image.controlnet import QwenImageControlNetModel
+
+    shape = {key: value for key, value in QWEN_IMAGE.items() if key != "image_model"}
+
+    def make(**more):
+        return QwenImageControlNetModel(**shape, **more)
+
+    return weights_of(replace(FAMILIES["small_qwen_image"], make=make))
 
 
 def lora_of(weights: dict, seed: int, rank: int = 4) -> dict[str, torch.Tensor]:

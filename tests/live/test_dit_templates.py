@@ -3,6 +3,7 @@ and run where ComfyUI detects a small model. Files of the public names are small
 
 import json
 import os
+import re
 import shutil
 import tempfile
 from io import BytesIO
@@ -17,7 +18,7 @@ from dev.client import Client, read_graph
 from dev.server import Server
 from dev.templates import api_file, extras
 
-from .dit_files import FAMILIES, lora_of, weights_of
+from .dit_files import FAMILIES, lora_of, qwen_union, weights_of
 from .test_templates import OPEN, SET, editor_file, needs_browser
 
 NODES = [Path(__file__).resolve().parent / name for name in ("small_loaders.py", "small_shapes.py")]
@@ -116,6 +117,64 @@ def test_it_paints_its_people_through_post_prompt(dits, name, family):
     assert plain.size == (WIDTH, HEIGHT)
     with_loras = painted(client, graph, TEXT.format(family))
     assert plain.tobytes() != with_loras.tobytes()
+
+
+def recipe(client: Client, text: str, model: str) -> tuple[dict, dict]:
+    """A hosted service's text on this model: its graph and the report."""
+    body = {"text": text, "seed": 7, "checkpoint": model}
+    status, answer = client.post_json("/ensemble/v1/recipes/compile", body)
+    assert status == 200, answer
+    return answer["graph"], answer["report"]
+
+
+@pytest.mark.parametrize("name", RUN)
+def test_a_recipe_on_the_model_paints_its_people_through_post_prompt(dits, name):
+    """As the service's text names them; two steps of the family's own sampler."""
+    _, client, models = dits
+    model = prepare(models, name, RUN[name]).removesuffix(".safetensors")
+    size = f"\nw={WIDTH}\nh={HEIGHT}\nsteps=2"
+    pictures = [
+        run_recipe(client, text + size, model)
+        for text in (TEXT.format(RUN[name]), re.sub(r" <lora:[^>]*>", "", TEXT))
+    ]
+    assert pictures[0].size == (WIDTH, HEIGHT)
+    assert pictures[0].tobytes() != pictures[1].tobytes()
+
+
+def run_recipe(client: Client, text: str, model: str) -> Image.Image:
+    graph, report = recipe(client, text, model)
+    assert report["left_out"] == []
+    run = client.run(graph)
+    assert run.status == "success", run.error
+    said = " ".join(run.outputs["people"]["text"])
+    assert "exact" not in said and "Warning" not in said, said
+    (picture,) = (picture for picture in client.pictures(run) if picture.saved)
+    return Image.open(BytesIO(picture.data)).convert("RGB")
+
+
+def test_a_recipes_pose_is_followed_by_the_union_controlnet(dits):
+    """Qwen-Image's, small: its strength changes the picture, and 0 is the picture without it."""
+    _, client, models = dits
+    name = "multi_person_qwen_image"
+    model = prepare(models, name, RUN[name]).removesuffix(".safetensors")
+    (file,) = extras()[name]["models"]["controlnet"]
+    save_file(qwen_union(), models / file["directory"] / file["name"])
+    text = TEXT.format(RUN[name]) + f"\nw={WIDTH}\nh={HEIGHT}\nsteps=2\ncontrolnet=pose"
+    graph, report = recipe(client, text, model)
+    assert file["name"] in [each["file"] for each in report["files"]]
+    latents = []
+    for strength in (0.0, 1.0):
+        graph["control"]["inputs"]["strength"] = strength
+        run = client.run(graph)
+        assert run.status == "success", run.error
+        (picture,) = (picture for picture in client.pictures(run) if picture.saved)
+        latents.append(Image.open(BytesIO(picture.data)).convert("RGB").tobytes())
+    del graph["control"], graph["controlnet"]
+    graph["sampler"]["inputs"].update(positive=["people", 1], negative=["people", 2])
+    run = client.run(graph)
+    (picture,) = (picture for picture in client.pictures(run) if picture.saved)
+    without = Image.open(BytesIO(picture.data)).convert("RGB").tobytes()
+    assert latents[0] == without != latents[1]
 
 
 def painted(client: Client, graph: dict, text: str) -> Image.Image:
