@@ -108,7 +108,7 @@ def _file(build: Build, control: Control) -> str | None:
 
 
 def _apply(
-    build: Build, flow: Flow, name: str, tail: str, file: str, picture: Link, strength: float
+    build: Build, flow: Flow, name: str, tail: str, file: str, picture: Link, strength: float | None
 ) -> None:
     net = build.graph.add(
         "ControlNetLoader", f"controlnet{tail}", f"ControlNet {name}", control_net_name=file
@@ -128,7 +128,7 @@ def _apply(
 
 
 def _patch_model(
-    build: Build, flow: Flow, name: str, tail: str, file: str, picture: Link, strength: float
+    build: Build, flow: Flow, name: str, tail: str, file: str, picture: Link, strength: float | None
 ) -> None:
     """Z-Image's, which core applies to the model."""
     end = build.recipe.guidance_end
