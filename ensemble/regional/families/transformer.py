@@ -88,7 +88,7 @@ class TextSpan(NamedTuple):
 class Texts:
     """The texts of a sequence, in its order.
 
-    running: index of the text that runs alone just now, where a family embeds them one by one.
+    running: index of the text that runs alone just now, where they are embedded one by one.
     """
 
     spans: tuple[TextSpan, ...]
@@ -97,6 +97,11 @@ class Texts:
     @property
     def lengths(self) -> list[int]:
         return [span.tokens for span in self.spans]
+
+    @property
+    def attending(self) -> list[int]:
+        """Of those that a block on texts runs on just now."""
+        return self.lengths if self.running is None else [self.lengths[self.running]]
 
     @property
     def raw_lengths(self) -> list[int]:
@@ -116,7 +121,7 @@ class Texts:
 class TransformerFamily(Family):
     """base_classes: core's model classes, by the exact class, since a subclass may lay out its
     tokens otherwise. rules: every linear layer is on exactly one. signatures, refused: see there.
-    packed_channels: core's `in_channels` are those of a token, so that they do not tell an
+    reads_language: all that are known do. packed_channels: core's `in_channels` are those of a token, so that they do not tell an
     inpainting model.
     """
 
@@ -125,6 +130,7 @@ class TransformerFamily(Family):
     signatures: tuple[Signature, ...] = ()
     refused: tuple[Refusal, ...] = (Refusal(REFERENCES, "reference pictures"),)
     packed_channels: bool = False
+    reads_language: bool = True
 
     def recognises(self, model: BaseModel) -> bool:
         return type(model) in self.base_classes
