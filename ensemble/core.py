@@ -73,14 +73,40 @@ class LokrFactors(NamedTuple):
     dora_scale: torch.Tensor | None
 
 
-AdapterFactors = LoraFactors | LohaFactors | LokrFactors
+class GloraFactors(NamedTuple):
+    """`GLoRAAdapter.weights`; its change is `W @ a1 @ a2 + b1 @ b2`, or in old files
+    `W @ a2 @ a1 + b2 @ b1`."""
+
+    a1: torch.Tensor
+    a2: torch.Tensor
+    b1: torch.Tensor
+    b2: torch.Tensor
+    alpha: float | None
+    dora_scale: torch.Tensor | None
+
+
+class OftFactors(NamedTuple):
+    """`OFTAdapter.weights`, blocks `[n,b,b]`, or `BOFTAdapter.weights`, blocks `[stages,n,b,b]`: it turns
+    what the layer makes. alpha bounds the turn."""
+
+    blocks: torch.Tensor
+    rescale: torch.Tensor | None
+    alpha: float | None
+    dora_scale: torch.Tensor | None
+
+
+AdapterFactors = LoraFactors | LohaFactors | LokrFactors | GloraFactors | OftFactors
 
 
 def factors_of(adapter: object) -> AdapterFactors | None:
     """The named factors of one of core's adapters; None for kinds that have none here."""
-    from comfy.weight_adapter import LoHaAdapter, LoKrAdapter, LoRAAdapter
+    from comfy import weight_adapter as core
 
-    kinds = {LoRAAdapter: LoraFactors, LoHaAdapter: LohaFactors, LoKrAdapter: LokrFactors}
+    kinds = {
+        core.LoRAAdapter: LoraFactors, core.LoHaAdapter: LohaFactors,
+        core.LoKrAdapter: LokrFactors, core.GLoRAAdapter: GloraFactors,
+        core.OFTAdapter: OftFactors, core.BOFTAdapter: OftFactors,
+    }  # fmt: skip
     kind = kinds.get(type(adapter))
     return None if kind is None else kind(*adapter.weights)  # type: ignore[attr-defined]
 
