@@ -103,7 +103,7 @@ def glora(d: Drawn) -> Parts:
 
 def glora_old(d: Drawn) -> Parts:
     return {
-        "a1.weight": d.normal(3, d.columns, size=0.3), "a2.weight": d.normal(d.columns, 3, size=0.3),
+        "a1.weight": d.normal(3, d.columns, size=0.1), "a2.weight": d.normal(d.columns, 3, size=0.1),
         "b1.weight": d.normal(3, d.columns, size=d.scale), "b2.weight": d.normal(d.rows, 3),
     }  # fmt: skip
 

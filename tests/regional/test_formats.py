@@ -39,9 +39,7 @@ def against_core(model, state, method) -> float:
 CONVOLUTIONS = r"(in_layers\.2|out_layers\.3|\.op)\.weight$"
 BIASED = r"(attn\d\.to_out\.0|ff\.net\.(0\.proj|2)|proj_in|proj_out)\.weight$"
 LAYERS = {**dict.fromkeys(CONVOLUTIONS_ONLY, CONVOLUTIONS), "bias": BIASED}
-# Core holds that a convolution's DoRA is along the input only where both widths differ.
-WIDE = {name: tiny.ATTENTION for name in KINDS if name.endswith("dora in")}
-OLD = {"glora old": tiny.ATTENTION}
+OLD = {"glora old": tiny.ATTENTION}  # LyCORIS never wrote convolutions so
 WHOLE = r"^(?!out\.|input_blocks\.0\.).*" + tiny.EVERYTHING
 """The first and the last convolution have 4 channels, which no block divides."""
 
@@ -49,7 +47,7 @@ WHOLE = r"^(?!out\.|input_blocks\.0\.).*" + tiny.EVERYTHING
 @pytest.mark.parametrize("method", list(Method))
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_is_as_core_merges_it(model, kind, method):
-    layers = {**LAYERS, **WIDE, **OLD}.get(kind, WHOLE)
+    layers = {**LAYERS, **OLD}.get(kind, WHOLE)
     assert against_core(model, file_of(model, kind, layers), method) < TOLERANCE
 
 
