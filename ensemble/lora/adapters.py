@@ -134,11 +134,22 @@ def _read(tensors: Mapping[str, torch.Tensor], targets: Mapping[str, str | tuple
     import comfy.lora
 
     try:
-        return comfy.lora.load_lora(tensors, targets, log_missing=False)
+        adapters = comfy.lora.load_lora(tensors, targets, log_missing=False)
     except KeyError as error:
         raise IncompleteLayerError(f"the key {error} is missing") from error
     except (AttributeError, IndexError, RuntimeError) as error:
         raise IncompleteLayerError(f"a layer's parts cannot be read ({error})") from error
+    for target, adapter in adapters.items():
+        parts = factors_of(adapter)
+        if isinstance(parts, LokrFactors) and not _both_sides(parts):
+            raise IncompleteLayerError(f"one side of the Kronecker product for {target} is missing")
+    return adapters
+
+
+def _both_sides(parts: LokrFactors) -> bool:
+    """Core takes a layer for a LoKr that has any of its parts."""
+    sides = (parts.w1, parts.w1_a, parts.w1_b), (parts.w2, parts.w2_a, parts.w2_b)
+    return all(whole is not None or (a is not None and b is not None) for whole, a, b in sides)
 
 
 def _owners(key: str) -> Iterable[str]:
@@ -190,7 +201,7 @@ def _agree(parts: AdapterFactors, shape: list[int]) -> bool:
         case LokrFactors():
             sides = [(parts.w1_a, parts.w1_b)]
             sides += [(parts.w2_a, parts.w2_b)] if parts.t2 is None else []
-            return all(a is None or (b is not None and a.shape[1] == b.shape[0]) for a, b in sides)
+            return all(a is None or b is None or a.shape[1] == b.shape[0] for a, b in sides)
         case OftFactors():
             return prod(parts.blocks.shape[-3:-1]) == shape[0]
         case GloraFactors():
