@@ -137,3 +137,24 @@ def merged_weight(weight: torch.Tensor, patches: Sequence[WeightPatch], key: str
         key,
         original_weights={key: [(weight, lambda w, **_: w)]},
     )
+
+
+def is_linear(layer: torch.nn.Module) -> bool:
+    """Whether it is `y = Wx + b`. Core's layer for quantised weights (fp8 scaled, int8, nvfp4, …) is
+    no `nn.Linear`, and says its widths as one does."""
+    return isinstance(layer, torch.nn.Linear) or {"in_features", "out_features"} <= vars(layer).keys()
+
+
+def plain_tensor(layer: torch.nn.Module, tensor: torch.Tensor) -> torch.Tensor:
+    """A layer's weight or bias as numbers, without patches, whatever it is stored as: by core's own
+    way for quantised weights, or by that of ComfyUI-GGUF's layers."""
+    if hasattr(tensor, "tensor_type") and hasattr(layer, "get_weight"):
+        patches, tensor.patches = tensor.patches, []  # type: ignore[attr-defined]
+        try:
+            return layer.get_weight(tensor, torch.float32).detach()  # type: ignore[operator]
+        finally:
+            tensor.patches = patches  # type: ignore[attr-defined]
+    convert = getattr(layer, "convert_weight", None)
+    if convert is not None:
+        tensor = convert(tensor, inplace=False)
+    return tensor.detach()

@@ -90,7 +90,10 @@ def with_every_style(targets: Mapping[str, str | tuple]) -> dict:
 
 
 def _key_map(targets: dict, module: torch.nn.Module) -> KeyMap:
-    return KeyMap(targets, {key: weight.shape for key, weight in module.state_dict().items()})
+    # Not those of the state dict alone: quantised weights are packed there.
+    shapes = {key: weight.shape for key, weight in module.state_dict().items()}
+    shapes |= {name: torch.Size(weight.shape) for name, weight in module.named_parameters()}
+    return KeyMap(targets, shapes)
 
 
 def model_adapters(model: "ModelPatcher", tensors: Mapping[str, torch.Tensor]) -> Matched:

@@ -11,9 +11,9 @@ import torch
 from comfy.model_patcher import ModelPatcher
 from torch import nn
 
-from ..core import WeightPatch, merged_weight
+from ..core import WeightPatch, is_linear, merged_weight, plain_tensor
 from .kinds import changes_of
-from .kinds.forms import CHANGEABLE, Form, Whole
+from .kinds.forms import Form, Whole, changeable
 from .kinds.product import Factors
 
 PREFIX = "diffusion_model."
@@ -52,13 +52,13 @@ class LayerChange:
         """As a product, and what is none: see kinds/. All of it is exact. ValueError for a layer of
         which one person cannot have another than the rest."""
         layer = self.layer
-        if not isinstance(layer, CHANGEABLE):
+        if not changeable(layer):
             raise ValueError(
                 f"{self.name or ' and '.join(self.tensors)}: this LoRA changes a "
                 f"{type(layer).__name__}, which one person cannot have for themselves. Load the "
                 f"file for everybody with MultiLoraLoader, or take it out of the prompt."
             )
-        if not isinstance(layer, (nn.Linear, nn.Conv2d)):
+        if not (is_linear(layer) or isinstance(layer, nn.Conv2d)):
             differences = (self._difference(kind, self.of(kind)) for kind in ("weight", "bias"))
             return Factors.nothing(torch.Size((0, 0))), [Whole(*differences)]
         product = Factors.nothing(layer.weight.shape, self._difference("bias", self.bias))
@@ -143,9 +143,7 @@ def plain_weight(model: ModelPatcher, key: str) -> torch.Tensor:
     """The weight without any patch, where it lies: from the backup if the model is loaded patched."""
     backup = model.backup.get(key)
     weight = backup.weight if backup is not None else comfy.utils.get_attr(model.model, key)
-    if hasattr(weight, "dequantize"):
-        weight = weight.dequantize() if weight.is_quantized else weight
-    return weight.detach()
+    return plain_tensor(comfy.utils.get_attr(model.model, key.rpartition(".")[0]), weight)
 
 
 def scaled_since(model: ModelPatcher, names: Sequence[str], known: Mapping[str, int]) -> bool:

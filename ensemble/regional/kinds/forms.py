@@ -7,8 +7,14 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-CHANGEABLE = (nn.Linear, nn.Conv2d, nn.GroupNorm, nn.LayerNorm)
-"""Layers that `Whole` knows."""
+from ...core import is_linear
+
+_CHANGEABLE = (nn.Conv2d, nn.GroupNorm, nn.LayerNorm)
+
+
+def changeable(layer: nn.Module) -> bool:
+    """Whether `Whole` knows such a layer."""
+    return is_linear(layer) or isinstance(layer, _CHANGEABLE)
 
 
 def frozen(tensor: torch.Tensor | None) -> nn.Parameter | None:
@@ -106,8 +112,8 @@ class Rotation(Form):
 
 
 class Whole(Form):
-    """A whole difference of the layer's weight and bias; None for one that stays. Every layer of
-    CHANGEABLE is linear in both, so whatever else changes the layer stays."""
+    """A whole difference of the layer's weight and bias; None for one that stays. Every layer that
+    is `changeable` is linear in both, so whatever else changes the layer stays."""
 
     def __init__(self, weight: torch.Tensor | None, bias: torch.Tensor | None = None):
         super().__init__()
@@ -117,7 +123,7 @@ class Whole(Form):
         weight, bias = (None if t is None else t.to(x) for t in (self.weight, self.bias))
         if weight is None:
             weight = torch.zeros_like(layer.weight, device=x.device, dtype=x.dtype)  # type: ignore[arg-type]
-        if isinstance(layer, nn.Linear):
+        if is_linear(layer):
             return F.linear(x, weight, bias)
         if isinstance(layer, nn.Conv2d):
             return layer._conv_forward(x, weight, bias)  # as it pads, see layers.py
