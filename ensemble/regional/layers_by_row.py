@@ -39,8 +39,8 @@ class RowPeople:
 
     def shares(
         self, owners: tuple[int, ...], x: torch.Tensor
-    ) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        """For each person here with rows in a LayerStack: the items of x that are theirs, and those
+    ) -> list[tuple[int, torch.Tensor, torch.Tensor]]:
+        """Each person here with rows in a LayerStack: the items of x that are theirs, and those
         rows. Several items in succession may be one batch row (frames)."""
         key = ("shares", owners, len(x), x.device)
         if key not in self.cache:
@@ -50,7 +50,7 @@ class RowPeople:
                 mine = [i for i, owner in enumerate(owners) if owner == who]
                 items = [i for i in range(len(x)) if self.people[i // frames] == who]
                 if mine:
-                    found.append(tuple(torch.tensor(t, device=x.device) for t in (items, mine)))
+                    found.append((who, *(torch.tensor(t, device=x.device) for t in (items, mine))))
             self.cache[key] = found
         return self.cache[key]
 
@@ -86,8 +86,7 @@ def _of_forms(layer: nn.Module, stack: LayerStack, rows: RowPeople, x, y) -> lis
     """(items of the batch, what their person's forms add there), y as the layer itself made it."""
     shares = rows.shares(stack.form_owners, x) if stack.forms else ()
     return [
-        (items, stack.of_person(stack.form_owners[int(mine[0])], layer, x[items], y[items]))
-        for items, mine in shares
+        (items, stack.of_person(who, layer, x[items], y[items])) for who, items, _ in shares
     ]
 
 
@@ -118,7 +117,7 @@ def _add_to_places(layer: nn.Module, stack: LayerStack, rows: RowPeople, x, y) -
     if not stack.owners:
         return y
     down, up = stack.down.to(x), stack.up.to(x)
-    for index, mine in rows.shares(stack.owners, x):
+    for _, index, mine in rows.shares(stack.owners, x):
         z = layer._conv_forward(x[index], down[mine], None)  # type: ignore[operator]
         y[index] += F.conv2d(z, up[mine].T[:, :, None, None])
     return y
