@@ -63,7 +63,8 @@ def clip_key_map(clip: "CLIP") -> KeyMap:
     import comfy.lora
 
     encoder = clip.cond_stage_model
-    return _key_map(comfy.lora.model_lora_keys_clip(encoder, {}), encoder)
+    targets = comfy.lora.model_lora_keys_clip(encoder, {})
+    return _key_map(with_every_encoder_style(targets), encoder)
 
 
 DOTTED = ("diffusion_model.", "transformer.", "unet.", "base_model.model.", "")
@@ -86,6 +87,29 @@ def with_every_style(targets: Mapping[str, str | tuple]) -> dict:
             known.setdefault(style + plain, target)
         for style in JOINED:
             known.setdefault(style + plain.replace(".", "_"), target)
+    return known
+
+
+def with_every_encoder_style(targets: Mapping[str, str | tuple]) -> dict:
+    """Core's map, and after it the weights of the first, second, … encoder as diffusers, PEFT and
+    kohya count them: `text_encoder_2.…`, `lora_te2_…`; the `model.` of language models with or
+    without."""
+    known, encoders = dict(targets), []
+    for name, target in targets.items():
+        encoder, inner, plain = name.removeprefix("text_encoders.").partition(".transformer.")
+        if not inner or not name.startswith("text_encoders."):
+            continue
+        if encoder not in encoders:
+            encoders.append(encoder)
+        place = encoders.index(encoder)
+        dotted = "text_encoder" if place == 0 else f"text_encoder_{place + 1}"
+        for spelling in (plain, plain.removeprefix("model.")):
+            joined = spelling.replace(".", "_")
+            known.setdefault(f"{dotted}.{spelling}", target)
+            known.setdefault(f"{dotted}.base_model.model.{spelling}", target)
+            known.setdefault(f"lora_te{place + 1}_{joined}", target)
+            if place == 0:
+                known.setdefault(f"lora_te_{joined}", target)
     return known
 
 
