@@ -148,7 +148,9 @@ def main(argv: list[str] | None = None) -> None:
         for kind in args.kinds:
             rows.append({"model": name, **measure(scene, layers, kind, args.rounds, args.steps)})
             print(engine.table(rows[-1:], COLUMNS), flush=True)
-    print(f"\n{torch.get_num_threads()} threads, {'CUDA' if torch.cuda.is_available() else 'CPU'}\n")
+    print(
+        f"\n{torch.get_num_threads()} threads, {'CUDA' if torch.cuda.is_available() else 'CPU'}\n"
+    )
     engine.report(rows, COLUMNS, args.json)
 
 

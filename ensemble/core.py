@@ -142,7 +142,9 @@ def merged_weight(weight: torch.Tensor, patches: Sequence[WeightPatch], key: str
 def is_linear(layer: torch.nn.Module) -> bool:
     """Whether it is `y = Wx + b`. Core's layer for quantised weights (fp8 scaled, int8, nvfp4, …) is
     no `nn.Linear`, and says its widths as one does."""
-    return isinstance(layer, torch.nn.Linear) or {"in_features", "out_features"} <= vars(layer).keys()
+    return (
+        isinstance(layer, torch.nn.Linear) or {"in_features", "out_features"} <= vars(layer).keys()
+    )
 
 
 def plain_tensor(layer: torch.nn.Module, tensor: torch.Tensor) -> torch.Tensor:

@@ -45,7 +45,9 @@ def doubts(
             f"LoRA {name}: alpha is 0 in {len(zero)} of {len(alphas)} layers, which therefore "
             f"change nothing"
         )
-    layers = {k.removesuffix(".lora_down.weight") for k in tensors if k.endswith("lora_down.weight")}
+    layers = {
+        k.removesuffix(".lora_down.weight") for k in tensors if k.endswith("lora_down.weight")
+    }
     without = [layer for layer in layers if f"{layer}.alpha" not in alphas]
     if without and alphas:
         lines.append(

@@ -37,7 +37,10 @@ ORIGINS = (
     _of("Lumina 2", r"layers\.\d+\.(attention|feed\.forward)", 2304),
     _of("Z-Image", r"layers\.\d+\.(attention|feed\.forward)", 3840),
     _of("Krea 2", r"txtfusion|text\.fusion|blocks\.\d+\.attn\.(wq|wv|to\.gate)"),
-    _of("Wan", r"blocks\.\d+\.(self|cross)\.attn\.[qkvo]\.(lora|diff|lokr|hada|alpha)|blocks\.\d+\.ffn\.\d"),
+    _of(
+        "Wan",
+        r"blocks\.\d+\.(self|cross)\.attn\.[qkvo]\.(lora|diff|lokr|hada|alpha)|blocks\.\d+\.ffn\.\d",
+    ),
     _of("Anima", r"llm\.adapter|blocks\.\d+\.(self|cross)\.attn\.[qkv]\.proj"),
     _of("LTX-Video", r"transformer\.blocks\.\d+\.attn2\.to\.[kv]", 4096),
     _of("PixArt", r"transformer\.blocks\.\d+\.attn2\.to\.[kv]", 1152),

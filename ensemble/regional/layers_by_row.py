@@ -85,9 +85,7 @@ def with_adapters_by_row(layer: nn.Module, stack: LayerStack, rows: RowPeople) -
 def _of_forms(layer: nn.Module, stack: LayerStack, rows: RowPeople, x, y) -> list:
     """(items of the batch, what their person's forms add there), y as the layer itself made it."""
     shares = rows.shares(stack.form_owners, x) if stack.forms else ()
-    return [
-        (items, stack.of_person(who, layer, x[items], y[items])) for who, items, _ in shares
-    ]
+    return [(items, stack.of_person(who, layer, x[items], y[items])) for who, items, _ in shares]
 
 
 def _add_linear(layer: nn.Module, stack: LayerStack, rows: RowPeople, x, y) -> torch.Tensor:

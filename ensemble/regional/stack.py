@@ -142,8 +142,7 @@ def stack_adapters(
             forms.setdefault(change.name, []).extend((who, form.to(dtype)) for form in more)
             depends = depends or change.depends
     layers = {
-        name: LayerStack(len(people), parts, dtype, forms[name])
-        for name, parts in products.items()
+        name: LayerStack(len(people), parts, dtype, forms[name]) for name, parts in products.items()
     }
     return AdapterStack(layers, Source(model.patches_uuid, people, dtype) if depends else None)
 

@@ -3,7 +3,6 @@ what a file changes in a small one of each kind."""
 
 from types import SimpleNamespace
 
-import comfy.lora
 import pytest
 import torch
 from comfy.model_patcher import ModelPatcher
@@ -82,12 +81,18 @@ def test_a_file_changes_the_encoder_as_cores_loader_does(kind):
         config = {"d_ff": 32, "d_kv": 8, "d_model": 16, "dense_act_fn": "gelu_pytorch_tanh",
                   "is_gated_act": True, "num_heads": 2, "num_layers": 1, "vocab_size": 8,
                   "model_type": "t5", "relative_attention_num_buckets": 4}  # fmt: skip
-        inner, layer = t5.T5(config, torch.float32, "cpu", operations), "encoder.block.0.layer.0.SelfAttention.q"
+        inner, layer = (
+            t5.T5(config, torch.float32, "cpu", operations),
+            "encoder.block.0.layer.0.SelfAttention.q",
+        )
     else:
         made = llama.Qwen3_4B if kind == "Qwen3" else llama.Gemma2_2B
         config = {"vocab_size": 8, "hidden_size": 16, "intermediate_size": 32,
                   "num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 2}  # fmt: skip
-        inner, layer = made(config, torch.float32, "cpu", operations), "model.layers.0.self_attn.q_proj"
+        inner, layer = (
+            made(config, torch.float32, "cpu", operations),
+            "model.layers.0.self_attn.q_proj",
+        )
     model = torch.nn.ModuleDict({"only": torch.nn.ModuleDict({"transformer": inner})})
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter)

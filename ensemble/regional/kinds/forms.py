@@ -59,8 +59,8 @@ class Kronecker(Form):
             early = left.numel() * down.shape[0] <= left.shape[1] * right.numel()
         else:
             # The cheaper order; what is left out of both sums is the same.
-            (k, n), (l, m) = right.shape, left.shape
-            early = l * n * (m + k) <= m * k * (n + l)
+            (below, beside), (rows, columns) = right.shape, left.shape
+            early = rows * beside * (columns + below) <= columns * below * (beside + rows)
         z = F.linear(left @ z, right) if early else left @ F.linear(z, right)
         out = z.flatten(-2)
         return out if self.scale is None else out * self.scale.to(x)
