@@ -102,8 +102,9 @@ def measure(scene: Contest, layers: dict, kind: str, rounds: int, steps: int) ->
     seconds: dict[str, list[float]] = {name: [] for name in runs}
 
     def run(name: str) -> None:
+        model, positive, negative = runs[name]
         times = engine.timed_sample(
-            *runs[name], scene.noise, steps, cfg=scene.cfg, clock="processor"
+            model, positive, negative, scene.noise, steps, cfg=scene.cfg, clock="processor"
         )
         seconds[name] += times[1:]
 
@@ -133,12 +134,13 @@ def main(argv: list[str] | None = None) -> None:
     engine.load(pytorch_attention=bool(args.family))
     import torch
 
-    width, height = map(int, (args.size or ("1024x1024" if args.family else "384x256")).split("x"))
-    rows: list[dict] = []
+    usual = "1024x1024" if args.family else "384x256"
+    sides = [int(side) for side in (args.size or usual).split("x")]
+    rows = []
     with torch.inference_mode():
         name = args.family or args.model
         patcher = dits.model(dits.FAMILIES[name], False) if args.family else engine.full_size(name)
-        scene = Contest(patcher, name, width, height, 4, args.people)
+        scene = Contest(patcher, name, *sides, 4, args.people)
         scene.model_name = name
         layers = {
             f"diffusion_model.{n.removesuffix('.weight')}": tuple(weight.shape)
