@@ -135,12 +135,12 @@ def main(argv: list[str] | None = None) -> None:
     import torch
 
     usual = "1024x1024" if args.family else "384x256"
-    sides = [int(side) for side in (args.size or usual).split("x")]
+    width, height = (int(side) for side in (args.size or usual).split("x"))
     rows = []
     with torch.inference_mode():
         name = args.family or args.model
         patcher = dits.model(dits.FAMILIES[name], False) if args.family else engine.full_size(name)
-        scene = Contest(patcher, name, *sides, 4, args.people)
+        scene = Contest(patcher, name, width, height, 4, args.people)
         scene.model_name = name
         layers = {
             f"diffusion_model.{n.removesuffix('.weight')}": tuple(weight.shape)
@@ -150,9 +150,6 @@ def main(argv: list[str] | None = None) -> None:
         for kind in args.kinds:
             rows.append({"model": name, **measure(scene, layers, kind, args.rounds, args.steps)})
             print(engine.table(rows[-1:], COLUMNS), flush=True)
-    print(
-        f"\n{torch.get_num_threads()} threads, {'CUDA' if torch.cuda.is_available() else 'CPU'}\n"
-    )
     engine.report(rows, COLUMNS, args.json)
 
 
