@@ -6,7 +6,6 @@ import torch
 from comfy_execution.utils import CurrentNodeContext
 from ensemble_portraits.ensemble.regional.build import build
 from ensemble_portraits.ensemble.regional.changes import LoraPatch
-from ensemble_portraits.ensemble.regional.factors import NotLowRankError
 from ensemble_portraits.ensemble.regional.people import Method
 
 import nodes
@@ -110,13 +109,13 @@ def test_lines_go_to_the_node_that_made_the_patch(people, monkeypatch):
 
 
 def test_a_refusal_names_the_person_and_the_file(model):
-    norm = next(n for n, _ in model.model.diffusion_model.named_parameters() if "norm1" in n)
-    key = f"diffusion_model.{norm}"
-    weight = torch.ones_like(model.model.state_dict()[key])
+    """A LoRA that makes a layer larger, of which everybody has the same."""
+    name = r"diffusion_model.input_blocks.1.1.proj_in"
+    state = tiny.lora(model, 1, layers=r"^input_blocks\.1\.1\.proj_in\.weight$")
+    state[f"{name}.reshape_weight"] = torch.tensor([64, 64, 1, 1])
+    (adapter,) = tiny.parsed(model, state).values()
     scene = tiny.people(model, [{}, {}], tiny.columns(2))
-    patches = {key: (LoraPatch(("diff", (weight,)), 1.0, "ann.safetensors"),)}
+    patches = {f"{name}.weight": (LoraPatch(adapter, 1.0, "ann.safetensors"),)}
     scene.people[1].__dict__["patches"] = patches
-    with pytest.raises(
-        NotLowRankError, match=r"^Person 2, LoRA ann\.safetensors: .*method = exact"
-    ):
+    with pytest.raises(ValueError, match=r"^Person 2, LoRA ann\.safetensors: .*MultiLoraLoader"):
         build(scene)
