@@ -111,3 +111,28 @@ def test_linked_boxes_are_drawn_where_they_are_typed(editor):
     editor.link(unknown, 0, node, "boxes")
     editor.changed()
     editor.page.locator(".ensemble-boxes").wait_for(state="hidden")
+
+
+def test_a_small_box_keeps_its_number_and_a_clicked_one_comes_to_the_front(editor):
+    editor.add(
+        "BreakRegionalPrompt",
+        text="a BREAK b BREAK c BREAK d",
+        boxes="[[0.4,0.4,0.03,0.03],[0.3,0.3,0.3,0.3]]",
+    )
+    small = editor.page.locator(".ensemble-box").first
+    small.wait_for(state="attached")
+    on_top = (
+        "index => { const box = document.querySelectorAll('.ensemble-box')[index], b = box.querySelector('b');"
+        " const r = b.getBoundingClientRect(); b.style.pointerEvents = 'auto';"
+        " const top = document.elementFromPoint(r.x + r.width / 2, r.y + r.height / 2);"
+        " b.style.pointerEvents = ''; return [top === b, r.width > 8, r.height > 8] }"
+    )
+    assert not editor.js(on_top, 0)[0]
+    small.focus()
+    assert editor.js(on_top, 0) == [True, True, True]
+    colour = small.locator("b").evaluate(
+        "e => [getComputedStyle(e).color, getComputedStyle(e).backgroundColor]"
+    )
+    assert colour[0] == "rgb(0, 0, 0)" and colour[1] == small.evaluate(
+        "e => getComputedStyle(e).borderLeftColor"
+    )

@@ -132,6 +132,66 @@ def test_a_subgraph_keeps_and_shows_the_state(editor):
     editor.js("() => app.canvas.setGraph(app.rootGraph)")
 
 
+def test_inside_a_subgraph_the_chips_show_what_is_queued_from_outside(both):
+    node = both.add("BreakRegionalPrompt", text="inner BREAK photo BREAK a woman BREAK a man")
+    both.js("id => { app.canvas.selectNode(app.graph.getNodeById(id));"
+            " app.graph.convertToSubgraph(app.canvas.selectedItems);"
+            " const host = app.graph.nodes[0], inside = host.subgraph, node = inside.nodes[0];"
+            " const at = node.inputs.findIndex(i => i.name === 'text');"
+            " inside.addInput('text', 'STRING').connect(node.inputs[at], node);"
+            " host.widgets[0].value = 'outer BREAK photo BREAK a child' }", node)  # fmt: skip
+    both.load(both.state())
+    both.js("() => app.canvas.openSubgraph(app.graph.nodes[0].subgraph, app.graph.nodes[0])")
+    expect(both.chip("base"), "outer")
+    expect(both.chip("person-1"), "a child")
+    assert both.chip("person-2").count() == 0
+    both.js("() => { app.rootGraph.nodes[0].widgets[0].value += ' BREAK a dog' }")
+    expect(both.chip("person-2"), "a dog")
+    # With two of it, each with a text of its own, nobody knows whose it is.
+    both.js("() => { const two = LiteGraph.createNode(app.rootGraph.nodes[0].type);"
+            " two.pos = [0, 800]; app.rootGraph.add(two) }")  # fmt: skip
+    both.changed()
+    both.page.get_by_text("is read when the graph runs").wait_for(state="attached")
+    both.js("() => app.canvas.setGraph(app.rootGraph)")
+
+
+def test_nodes_that_are_gone_leave_no_more_behind_than_cores(editor):
+    devtools = editor.page.context.new_cdp_session(editor.page)
+
+    def left(kind: str) -> tuple[int, int]:
+        """Elements and listeners that three nodes leave behind."""
+
+        def count() -> dict[str, int]:
+            for _ in range(3):
+                devtools.send("HeapProfiler.collectGarbage")
+                editor.page.wait_for_timeout(100)
+            return devtools.send("Memory.getDOMCounters")
+
+        def come_and_go(times: int) -> None:
+            nodes = [editor.add(kind) for _ in range(times)]
+            editor.page.wait_for_timeout(500)
+            for node in nodes:
+                editor.js("id => app.graph.remove(app.graph.getNodeById(id))", node)
+            editor.page.wait_for_timeout(300)
+
+        come_and_go(2)
+        before = count()
+        come_and_go(3)
+        after = count()
+        return tuple(after[key] - before[key] for key in ("nodes", "jsEventListeners"))
+
+    core, _ = left("CLIPTextEncode")
+    # An element for each panel, and what core keeps of each text box.
+    for kind, boxes in (
+        ("BreakRegionalPrompt", 2),
+        ("MultiLoraLoader", 1),
+        ("PoseControlInput", 0),
+    ):
+        elements, listeners = left(kind)
+        assert elements <= boxes * core + 3 * 4, kind
+        assert listeners < 3, kind
+
+
 def test_a_recipe_pasted_becomes_a_graph_that_finishes(editor):
     editor.run_command("Ensemble.PasteRecipe")
     panel = editor.page.locator(".ensemble-recipe")

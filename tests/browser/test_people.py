@@ -67,9 +67,9 @@ def test_names_are_completed_by_keys(both):
     keys.press("Enter")
     expect(both.chip("person-1"), "ohwx_second 1")
     assert both.value(node, "text") == "a BREAK b BREAK c <lora:ohwx_second:1>"
-    keys.type("0.5")  # the weight is selected
-    expect(both.chip("person-1"), "ohwx_second 0.5")
-    keys.press("End")
+    keys.type(", smiling")  # typing on leaves the tag whole
+    expect(both.chip("person-1"), "c, smiling")
+    assert both.value(node, "text") == "a BREAK b BREAK c <lora:ohwx_second:1>, smiling"
     keys.type(" <lora:zed pers")  # a trigger word finds its file
     expect(options, "zed")
     keys.press("Escape")
@@ -253,3 +253,24 @@ def test_a_person_in_the_common_part_is_doubted_and_mended(both):
     expect(both.chip("person-2"), "a man")
     assert both.value(node, "text") == text.replace("BREAK a woman", "BREAK BREAK a woman")
     assert both.page.locator(".ensemble-bad").count() == 0
+
+
+def test_the_panel_of_properties_leaves_the_node_as_it_is(both):
+    node = both.add("BreakRegionalPrompt", text=PROMPT)
+    expect(both.chip("person-2"), "a man")
+    width = both.js("document.querySelector('[data-ensemble]').offsetWidth")
+    both.page.get_by_role("button", name="Toggle properties panel").click()
+    try:
+        both.js("id => app.canvas.selectNode(app.graph.getNodeById(id))", node)
+        both.page.get_by_text("base_strength").last.wait_for()
+        both.page.wait_for_timeout(500)
+        assert both.js("document.querySelector('[data-ensemble]').offsetWidth") == width
+        assert both.page.get_by_text("ensemble_people").count() == 0
+    finally:
+        both.page.get_by_role("button", name="Toggle properties panel").last.click()
+
+
+def test_places_are_counted_as_people_say_them(editor):
+    editor.add("BreakRegionalPrompt", text="a BREAK b BREAK c BREAK d BREAK e BREAK f")
+    expect(editor.chip("person-2"), "2nd from left")
+    expect(editor.chip("person-3"), "3rd from left")

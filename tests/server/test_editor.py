@@ -81,7 +81,7 @@ def test_a_prompt_is_told_part_by_part(machine):
     ann, ben = (part["loras"][0] for part in answer["parts"][2:])
     assert (ann["status"], ann["file"], ann["weight"]) == ("found", "people/ann.safetensors", 0.8)
     assert PROMPT[ann["start"] : ann["end"]] == "<lora:ann:0.8>"
-    assert (ben["status"], ben["file"], ben["nearest"]) == ("missing", "", ["ann"])
+    assert (ben["status"], ben["file"], ben["nearest"]) == ("missing", "", [])
 
 
 def test_an_ambiguous_name_offers_names_that_are_clear(machine):
@@ -90,6 +90,31 @@ def test_an_ambiguous_name_offers_names_that_are_clear(machine):
     (tag,) = read(text="s BREAK BREAK x <lora:ann>")["parts"][2]["loras"]
     assert tag["status"] == "ambiguous"
     assert tag["nearest"] == ["a/ann", "b/ann"]
+
+
+def test_an_unclosed_tag_is_the_only_mistake():
+    text = "a BREAK b BREAK c <lora:ann"
+    answer = read(text=text, negative="x BREAK y BREAK z", order="1", boxes="[[0, 0, 1, 1]]")
+    assert [problem["input"] for problem in answer["problems"]] == ["text"]
+    assert "not closed" in answer["problems"][0]["message"]
+
+
+def test_damaged_files_are_not_offered(machine):
+    machine("annabel.safetensors")
+    damaged = machine("annabell.safetensors")
+    damaged.write_bytes(b"no header")
+    (tag,) = read(text="s BREAK BREAK x <lora:annabelle>")["parts"][2]["loras"]
+    assert tag["nearest"] == ["annabel"]
+
+
+def test_the_same_file_twice_is_told(machine):
+    machine("people/ann.safetensors")
+    body = {"loras": "ann,people/ann", "strengths": "1", "prompt": "x <lora:ann>"}
+    status, answer = call("POST", editor.STACK_PATH, json=body)
+    assert status == 200
+    (warning,) = answer["warnings"]
+    assert "people/ann.safetensors, 3 times" in warning["message"]
+    assert not answer["problems"]
 
 
 def test_places_follow_the_order():

@@ -179,13 +179,17 @@ export function writeWidget(node, widget, value) {
  * Calls `listener` whenever the widget's value is typed or set.
  * @param {Widget} widget
  * @param {() => void} listener
+ * @returns {() => void} ends that
  */
 export function onWidget(widget, listener) {
   const { callback } = widget
+  /** @type {(() => void) | null} */
+  let heard = listener
   widget.callback = function (...args) {
     callback?.apply(this, args)
-    listener()
+    heard?.()
   }
+  return () => (heard = null)
 }
 
 /**
@@ -196,14 +200,20 @@ export function onWidget(widget, listener) {
  * @param {() => number} height
  */
 export function addElement(node, name, element, height) {
-  const options = { serialize: false, margin: 8, getMinHeight: height, getMaxHeight: height }
+  // The panel of properties would show the element's bare name, and take the element's width from it.
+  const options = { serialize: false, hideInPanel: true, margin: 8, getMinHeight: height, getMaxHeight: height }
   const widget = node.addDOMWidget(name, name, element, options)
   widget.serialize = false
   element.dataset.ensemble = name
-  // The node is laid out anew when what it shows grows, not at the next stroke of the mouse.
-  const observer = new ResizeObserver(() => node.setDirtyCanvas(true, true))
-  for (const child of element.children) observer.observe(child)
 }
+
+/**
+ * Lays the node out anew when what it shows grows, not at the next stroke of the mouse.
+ * @param {ComfyNode} node
+ * @param {HTMLElement} element
+ */
+export const watchSize = (node, element) =>
+  new ResizeObserver(() => node.setDirtyCanvas(true, true)).observe(element)
 
 /**
  * Puts the elements of a node where those of its forerunner are: after an undo the Vue renderer goes

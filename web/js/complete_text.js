@@ -9,9 +9,6 @@ const OPEN_TAG = /<lora:([^<>:\n]*)$/i
 /** The rest of a name behind the caret, and whether the tag goes on. */
 const REST = /^([^<>:\n]*?)\s*([:>]|$)/
 
-/** @type {WeakSet<HTMLElement>} */
-const attached = new WeakSet()
-
 /**
  * Watches for the focus coming to a text box of the given nodes, in whichever renderer.
  * @param {HTMLElement} container
@@ -19,10 +16,7 @@ const attached = new WeakSet()
  */
 export function completeTextOf(container, classes) {
   container.addEventListener('focusin', ({ target }) => {
-    if (target instanceof HTMLTextAreaElement && !attached.has(target) && isOurs(target, classes)) {
-      attached.add(target)
-      attach(target)
-    }
+    if (target instanceof HTMLTextAreaElement && isOurs(target, classes)) attach(target)
   })
 }
 
@@ -52,8 +46,13 @@ function feeds(node, classes) {
   })
 }
 
-/** @param {HTMLTextAreaElement} field */
+/**
+ * Completes in a text box until it loses the focus: the editor keeps the box when its node is gone.
+ * @param {HTMLTextAreaElement} field
+ */
 function attach(field) {
+  const focused = new AbortController()
+  const options = { signal: focused.signal }
   const popup = createPopup(field, (choice) => {
     popup.hide()
     insert(field, choice.name)
@@ -65,16 +64,17 @@ function attach(field) {
     const mine = ++asked
     if (typed === null) return popup.hide()
     const list = await loraList()
-    if (mine === asked && document.activeElement === field) popup.show(choose(list, typed))
+    if (mine === asked) popup.show(choose(list, typed))
   }
 
-  field.addEventListener('input', update)
-  field.addEventListener('keydown', (event) => popup.key(event), { capture: true })
-  field.addEventListener('click', () => popup.isOpen() && update())
+  field.addEventListener('input', update, options)
+  field.addEventListener('keydown', (event) => popup.key(event), { capture: true, ...options })
+  field.addEventListener('click', () => popup.isOpen() && update(), options)
   field.addEventListener('blur', () => {
+    focused.abort()
     asked++
     popup.hide()
-  })
+  }, options)
 }
 
 /** @param {HTMLTextAreaElement} field */
@@ -93,5 +93,7 @@ function insert(field, name) {
   field.setSelectionRange(caret - typed.length, closed ? caret + rest.length : caret)
   // The one way to write that the field's own undo knows of.
   document.execCommand('insertText', false, closed ? name : `${name}:1>`)
-  if (!closed) field.setSelectionRange(field.selectionStart - 2, field.selectionStart - 1)
+  // Behind the tag, so that typing on leaves it whole.
+  const after = field.value.indexOf('>', field.selectionStart - 1) + 1
+  if (after) field.setSelectionRange(after, after)
 }

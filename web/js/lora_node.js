@@ -2,7 +2,7 @@
 
 import { asOneStep, loraList, readStack, widgetOf, writeWidget } from './api.js'
 import { createLoraRows } from './lora_rows.js'
-import { addPanel, createAsker, createListener, titleOf } from './panel.js'
+import { createAsker, createListener, titleOf } from './panel.js'
 import { sentText, sourceOf } from './source.js'
 import { t } from './texts.js'
 
@@ -13,15 +13,14 @@ const READ = ['loras', 'strengths', 'prompt']
 /** Node property: the strengths that rows had before they were switched off, by name. */
 const RESTING = 'ensemble.resting'
 
-/**
- * Adds the rows to a new node.
- * @param {ComfyNode} node
- * @returns {() => void} reads everything again
- */
-export function attachLoraRows(node) {
+/** @type {import('./panel.js').Panel} */
+export const ROWS_PANEL = { name: 'ensemble_loras', title: () => t('rows.title'), lowest: 30, attach }
+
+/** @type {import('./panel.js').Panel['attach']} */
+function attach(node, root, gone) {
   const view = createLoraRows({ write, list: loraList })
-  addPanel(node, 'ensemble_loras', t('rows.title'), 30, [view.element])
-  const listen = createListener(refresh)
+  root.append(view.element)
+  const listen = createListener(refresh, gone)
   const asker = createAsker(node, refresh)
 
   /** @param {Entry[]} entries */

@@ -94,7 +94,8 @@ export function createLoraRows(actions) {
         'aria-label': t('rows.strength', { name: row.name }), disabled: !editable,
         onchange: (/** @type {any} */ event) => {
           const strength = event.target.valueAsNumber
-          if (Number.isFinite(strength)) change(index, { strength, on: strength !== 0 || !entry.on })
+          // The row is made anew: Tab, which brings the change, must first have found the next field.
+          if (Number.isFinite(strength)) setTimeout(() => change(index, { strength, on: strength !== 0 || !entry.on }))
         },
       }),
       button({
@@ -149,7 +150,9 @@ export function createLoraRows(actions) {
       const names = nearestButtons(row, 'fix', (name) => change(index, { name }), !editable)
       return el('span', { class: 'ensemble-about' }, `${t(`people.${row.status}`)} `, ...names)
     }
-    return el('span', { class: 'ensemble-about' }, [lora?.base_model, lora?.triggers.join(', ')].filter(Boolean).join(' · '))
+    // An id, or a name without its folder, does not say which file it is.
+    const file = lora && lora.name !== row.name ? row.file : ''
+    return el('span', { class: 'ensemble-about' }, [file, lora?.base_model, lora?.triggers.join(', ')].filter(Boolean).join(' · '))
   }
 
   return {
@@ -163,7 +166,10 @@ export function createLoraRows(actions) {
      */
     show(reading, entryOf, mayEdit, byFile) {
       const tags = reading.tags.filter(isBad)
-      replace(notes, [...reading.problems, ...tags].map(({ message }) => el('p', { class: 'ensemble-bad' }, message)))
+      replace(notes, [
+        ...[...reading.problems, ...tags].map(({ message }) => el('p', { class: 'ensemble-bad' }, message)),
+        ...reading.warnings.map(({ message }) => el('p', { class: 'ensemble-warning' }, message)),
+      ])
       entries = reading.rows.map(entryOf)
       known = reading.rows
       loras = byFile

@@ -3,7 +3,7 @@
 import { button, el, replace } from './dom.js'
 import { isBad, nearestButtons } from './matches.js'
 import { tint } from './palette.js'
-import { t } from './texts.js'
+import { ordinal, t } from './texts.js'
 
 /** @typedef {import('./types.js').Part} Part */
 /** @typedef {import('./types.js').Tag} Tag */
@@ -128,5 +128,5 @@ function whereabouts(place, people, across) {
   if (place === null || people < 2 || across === 'unknown') return ''
   if (place === 0) return t(`people.first.${across}`)
   if (place === people - 1) return t(`people.last.${across}`)
-  return people === 3 ? t('people.middle') : t(`people.place.${across}`, { number: place + 1 })
+  return people === 3 ? t('people.middle') : t(`people.place.${across}`, { number: ordinal(place + 1) })
 }

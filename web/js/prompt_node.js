@@ -2,7 +2,7 @@
 
 import { linesOf, picturesOf, readPrompt, widgetOf, writeWidget } from './api.js'
 import { createBoxes } from './boxes.js'
-import { addPanel, createAsker, createListener, titleOf } from './panel.js'
+import { createAsker, createListener, titleOf } from './panel.js'
 import { createPeoplePanel } from './people_panel.js'
 import { originOf, sentText, sourceOf } from './source.js'
 import { t } from './texts.js'
@@ -14,12 +14,11 @@ const READ = ['text', 'negative', 'weights', 'order', 'boxes']
 /** Inputs that change what is shown besides. */
 const SHOWN = ['layout']
 
-/**
- * Adds the panel to a new node.
- * @param {ComfyNode} node
- * @returns {() => void} reads everything again
- */
-export function attachPeople(node) {
+/** @type {import('./panel.js').Panel} */
+export const PEOPLE_PANEL = { name: 'ensemble_people', title: () => t('people.title'), lowest: 40, attach }
+
+/** @type {import('./panel.js').Panel['attach']} */
+function attach(node, root, gone) {
   let text = ''
   const panel = createPeoplePanel({
     rename(tag, name) {
@@ -37,11 +36,8 @@ export function attachPeople(node) {
     const { node: origin, widget } = sourceOf(node, 'boxes')
     if (origin && widget) writeWidget(origin, widget, value)
   })
-  const box = widgetOf(node, 'text')
-  // On the canvas, text boxes keep two lines when the rest grows; for several people that is too few.
-  if (box) box.options.getMinHeight = () => (sourceOf(node, 'text').linked ? 50 : 110)
-  const root = addPanel(node, 'ensemble_people', t('people.title'), 40, [panel.root, boxes.root])
-  const listen = createListener(refresh)
+  root.append(panel.root, boxes.root)
+  const listen = createListener(refresh, gone)
   const asker = createAsker(node, refresh)
 
   /** @param {string} value */
@@ -52,6 +48,9 @@ export function attachPeople(node) {
 
   function refresh() {
     const source = sourceOf(node, 'text')
+    const box = widgetOf(node, 'text')
+    // On the canvas, text boxes keep two lines when the rest grows; for several people that is too few.
+    if (box) box.options.getMinHeight = constant(source.linked ? 50 : 110)
     listen([source.widget, ...[...READ, ...SHOWN].map((name) => widgetOf(node, name))])
     boxes.setPicture(picture(node))
     panel.warn(linesOf(node))
@@ -83,6 +82,10 @@ export function attachPeople(node) {
   }
   return refresh
 }
+
+/** Holds nothing but the number: the editor keeps the widgets of nodes that are gone. */
+/** @param {number} value */
+const constant = (value) => () => value
 
 /**
  * Boxes and poses stand side by side; of masks that are linked nothing can be told here.

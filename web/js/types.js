@@ -38,7 +38,7 @@
  *   fix?: { at: number, insert: string } }} Problem
  * @typedef {{ has_break: boolean, parts: Part[], problems: Problem[], warnings: Problem[] }} Reading
  * @typedef {Match & { strength: number }} Row
- * @typedef {{ rows: Row[], tags: Tag[], problems: Problem[] }} StackReading
+ * @typedef {{ rows: Row[], tags: Tag[], problems: Problem[], warnings: Problem[] }} StackReading
  *
  * @typedef {{ file: string, name: string, base_model: string, triggers: string[], title: string,
  *   damaged: string }} Lora

@@ -32,6 +32,14 @@ def list_loras() -> dict[str, Any]:
     return {"loras": listed, "aliases": aliases, "problem": problem}
 
 
+def damage_of(file: str) -> str:
+    """Why a file of the folder cannot be read, by its header; nothing where it can, or is no file."""
+    try:
+        return _header(open_file(file))["damaged"]
+    except OSError:
+        return ""
+
+
 def _header(file: LoraFile) -> dict[str, Any]:
     try:
         about, damaged = read_metadata(file), ""

@@ -3,6 +3,7 @@
 The readings are those of the nodes, so the editor shows what the queue will say.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,7 +16,7 @@ from ...prompt.grammar import OneBreakError, Part
 from ...prompt.reading import read_prompt
 from ...prompt.tags import LoraTag
 from ...regions.boxes import read_boxes
-from .loras import short_names
+from .loras import damage_of, short_names
 
 ROLES = ("base", "common")
 # How many names that are no file are compared with all there are, for one text.
@@ -37,7 +38,9 @@ def tell_prompt(
     found = InputProblems()
     names = found.attempt("text", lambda: names_in("loras"))
     reading = read_prompt(text, negative, weights, order)
-    drawn = found.attempt("boxes", lambda: read_boxes(boxes, reading.people))
+    drawn = found.attempt(
+        "boxes", lambda: read_boxes(boxes, reading.people if reading.parts else None)
+    )
     standing = list(reading.standing) if reading.standing is not None else None
     if drawn:  # they tell who stands where, not the order
         centres = [box.left + box.width / 2 for box in drawn]
@@ -53,20 +56,35 @@ def tell_prompt(
 
 
 def tell_stack(loras: str, strengths: str = "", prompt: str = "") -> dict[str, Any]:
-    """`rows` of the two lists (none where they cannot be read), `tags` of the prompt, and
-    `problems`."""
+    """`rows` of the two lists (none where they cannot be read), `tags` of the prompt, `problems`, and in
+    `warnings` what can run and is seldom meant."""
     found = InputProblems()
     names = found.attempt("loras", lambda: names_in("loras"))
     reading = read_stack(loras, strengths, prompt)
     tell = _Teller(names, _units(prompt))
+    rows = [
+        {"name": row.name, "strength": row.weight, **tell.match(row.name)} for row in reading.rows
+    ]
+    tags = [tell.tag(tag) for tag in reading.tags]
     return {
-        "rows": [
-            {"name": row.name, "strength": row.weight, **tell.match(row.name)}
-            for row in reading.rows
-        ],
-        "tags": [tell.tag(tag) for tag in reading.tags],
+        "rows": rows,
+        "tags": tags,
         "problems": _problems((*found, *reading.problems), prompt, ""),
+        "warnings": [{"input": "loras", "message": line} for line in _twice([*rows, *tags])],
     }
+
+
+def _twice(asked: Iterable[dict[str, Any]]) -> list[str]:
+    """A line for each file that several names stand for, or one name several times."""
+    names: dict[str, list[str]] = defaultdict(list)
+    for each in asked:
+        if each["file"]:
+            names[each["file"]].append(each["name"])
+    return [
+        f"{' and '.join(dict.fromkeys(same))}: the same file, {file}, {len(same)} times"
+        for file, same in names.items()
+        if len(same) > 1
+    ]
 
 
 def _problems(found: Iterable[InputProblem], text: str, negative: str) -> list[dict[str, Any]]:
@@ -126,5 +144,6 @@ class _Teller:
         self.missing.add(name)
         status = "ambiguous" if isinstance(match.error, AmbiguousNameError) else "missing"
         short = short_names(self.names.files)
-        nearest = [short.get(each, each) for each in match.error.nearest]
+        whole = [each for each in match.error.nearest if not damage_of(each)]
+        nearest = [short.get(each, each) for each in whole]
         return {"status": status, "file": "", "nearest": nearest, "message": str(match.error)}
