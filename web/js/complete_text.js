@@ -3,6 +3,7 @@
 import { app, loraList } from './api.js'
 import { choose } from './choices.js'
 import { createPopup } from './popup.js'
+import { followers } from './source.js'
 
 /** The tag being typed before the caret: `<lora:` and the beginning of a name. */
 const OPEN_TAG = /<lora:([^<>:\n]*)$/i
@@ -34,17 +35,11 @@ function isOurs(field, classes) {
 
 /**
  * Whether a text node is linked to one of ours.
- * @param {any} node
+ * @param {import('./types.js').ComfyNode} node
  * @param {string[]} classes
  */
-function feeds(node, classes) {
-  if (!node.comfyClass?.startsWith('Primitive')) return false
-  const links = node.outputs?.[0]?.links ?? []
-  return links.some((/** @type {number} */ link) => {
-    const target = node.graph.getNodeById(node.graph.getLink(link)?.target_id)
-    return classes.includes(target?.comfyClass)
-  })
-}
+const feeds = (node, classes) =>
+  node.comfyClass?.startsWith('Primitive') && followers(node).some((each) => classes.includes(each.comfyClass))
 
 /**
  * Completes in a text box until it loses the focus: the editor keeps the box when its node is gone.

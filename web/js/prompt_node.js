@@ -4,7 +4,7 @@ import { linesOf, picturesOf, readPrompt, widgetOf, writeWidget } from './api.js
 import { createBoxes } from './boxes.js'
 import { createAsker, createListener, titleOf } from './panel.js'
 import { createPeoplePanel } from './people_panel.js'
-import { originOf, sentText, sourceOf } from './source.js'
+import { followers, originOf, sentText, sourceOf } from './source.js'
 import { t } from './texts.js'
 
 /** @typedef {import('./types.js').ComfyNode} ComfyNode */
@@ -27,6 +27,7 @@ function attach(node, root, gone) {
     },
     mend: ({ at, insert }) => write(text.slice(0, at) + insert + text.slice(at)),
     select(part) {
+      boxes.choose((part.number ?? 0) - 1)
       const field = fieldOf(node, root)
       field?.focus()
       field?.setSelectionRange(part.start, part.end)
@@ -52,7 +53,7 @@ function attach(node, root, gone) {
     // On the canvas, text boxes keep two lines when the rest grows; for several people that is too few.
     if (box) box.options.getMinHeight = constant(source.linked ? 50 : 110)
     listen([source.widget, ...[...READ, ...SHOWN].map((name) => widgetOf(node, name))])
-    boxes.setPicture(picture(node))
+    boxes.setPicture(picture(node), shape(node))
     panel.warn(linesOf(node))
     if (!source.widget) {
       asker.forget()
@@ -113,6 +114,33 @@ function picture(node) {
     if (first) return first
   }
   return ''
+}
+
+/** As many nodes are looked at for the picture's size. */
+const FAR = 200
+
+/**
+ * The shape of the picture to be, `width / height`: by the latent of the sampler that this node leads
+ * to, or else by the pose node's own size; empty where neither says.
+ * @param {ComfyNode} node
+ */
+function shape(node) {
+  const ahead = [node]
+  for (const each of ahead) {
+    const latent = each !== node && ['latent_image', 'samples'].map((name) => originOf(each, name)).find(Boolean)
+    const known = latent && sizeOf(latent)
+    if (known) return known
+    const next = followers(each).filter((other) => !ahead.includes(other))
+    if (ahead.length < FAR) ahead.push(...next)
+  }
+  const pose = originOf(node, 'pose')
+  return (pose && sizeOf(pose)) || ''
+}
+
+/** @param {ComfyNode} node that a size is written on */
+function sizeOf(node) {
+  const [width, height] = ['width', 'height'].map((name) => Number(sourceOf(node, name).widget?.value))
+  return width && height ? `${width} / ${height}` : ''
 }
 
 /**

@@ -100,3 +100,15 @@ function outsideOf(node, name) {
   const hosts = graphs.flatMap((graph) => graph.nodes).filter((each) => each.subgraph === node.graph)
   return { host: hosts.length === 1 ? hosts[0] : null, name: inputs[link.origin_slot].name }
 }
+
+/**
+ * The nodes that a node's outputs are linked to.
+ * @param {ComfyNode} node
+ * @returns {ComfyNode[]}
+ */
+export function followers(node) {
+  const { graph } = node
+  const links = (node.outputs ?? []).flatMap((/** @type {any} */ output) => output.links ?? [])
+  const ids = links.map((/** @type {any} */ link) => graph.getLink(link)?.target_id)
+  return [...new Set(ids)].map((id) => graph.getNodeById(id)).filter(Boolean)
+}

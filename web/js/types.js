@@ -16,6 +16,7 @@
  * @property {[number, number]} size
  * @property {Widget[]} [widgets]
  * @property {Socket[]} [inputs]
+ * @property {{ links: (number | string)[] | null }[]} [outputs]
  * @property {Record<string, any>} properties
  * @property {HTMLImageElement[]} [imgs]
  * @property {(slot: number) => { origin_id: number | string, origin_slot: number } | null} getInputLink
