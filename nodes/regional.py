@@ -132,6 +132,12 @@ class BreakRegionalPrompt(io.ComfyNode):
                     tooltip="Part of sampling at which isolate ends. Closed to the end, a picture "
                     "tends to fall into several.",
                 ),
+                io.Boolean.Input(
+                    "place_words", default=False, optional=True, advanced=True,
+                    tooltip="Completes the scene's text with everybody's place (On the left: a "
+                    "woman. On the right: a man.), for models whose text encoder reads sentences: "
+                    "Z-Image, Krea 2, Flux, Qwen-Image, Anima, SD3. Nothing is added on others.",
+                ),
             ],
             outputs=[
                 io.Model.Output(tooltip="For any sampler; the linked model stays as it is."),
@@ -182,7 +188,7 @@ class BreakRegionalPrompt(io.ComfyNode):
     def execute(
         cls, *, model, clip, text, negative, method, weights, base_strength, feather, layout, order,
         start, end, on_missing, regions=None, pose=None, boxes="", text_sees=TextSees.OWN,
-        isolate=0.0, isolate_start=0.0, isolate_end=0.5,
+        isolate=0.0, isolate_start=0.0, isolate_end=0.5, place_words=False,
     ) -> io.NodeOutput:  # fmt: skip
         # The engine and its families would take a third of the time that the pack takes to load.
         from ..ensemble.regional.build import build
@@ -193,7 +199,7 @@ class BreakRegionalPrompt(io.ComfyNode):
             base_strength=base_strength, feather=feather,
             layout=_one_of(Layout, "layout", layout), order=order, start=start, end=end,
             skip_missing=_skips(on_missing), text_sees=_one_of(TextSees, "text_sees", text_sees),
-            isolation=_isolation(isolate, isolate_start, isolate_end),
+            isolation=_isolation(isolate, isolate_start, isolate_end), place_words=place_words,
         )  # fmt: skip
         drawn = read_boxes(boxes, len(check(text, negative, settings).prompt.people))
         if drawn:

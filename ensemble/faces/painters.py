@@ -136,7 +136,7 @@ class PeoplePainter:
 
     @staticmethod
     def of(people: People, positive: list | None, negative: list | None) -> "PeoplePainter":
-        common = people.base
+        common = people.base_of_parts
         if people.common.strip() and people.clip is not None:
             common = Text(
                 people.common,

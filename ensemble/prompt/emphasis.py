@@ -26,6 +26,7 @@ _A1111_TOKEN = re.compile(
 )
 _OPENING = {")": "(", "]": "["}
 _COMFY_TOKEN = re.compile(r"\\[()]|(?P<open>\()|(?P<close>\))")
+_BRACKETS = re.compile(r"[()\[\]\\]")
 _UNESCAPED = re.compile(r"(?<!\\)[()]")
 
 
@@ -101,6 +102,13 @@ def escape_comfy(text: str) -> str:
     they are.
     """
     return _UNESCAPED.sub(r"\\\g<0>", text)
+
+
+def as_text(text: str, weights: Weights) -> str:
+    """Words that the chosen reading takes as they stand, brackets and all."""
+    if weights is Weights.A1111:
+        return _BRACKETS.sub(r"\\\g<0>", text)
+    return _escape(text) if weights is Weights.COMFY else text
 
 
 def _escape(text: str) -> str:

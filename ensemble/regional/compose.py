@@ -14,8 +14,11 @@ from comfy.sd import CLIP
 from ..lora.adapters import KeyMap, clip_key_map, match, model_key_map
 from ..lora.cache import TENSORS
 from ..lora.merge import LoraChoice, check_match, merge, model_kind
+from ..prompt.emphasis import as_text
 from ..prompt.grammar import BreakPrompt
+from ..prompt.places import completed, place_sentences
 from ..prompt.reading import read_prompt
+from ..regions.masks import centre
 from .changes import LoraPatch, Patches
 from .encode import encode, knows_weights, without_emphasis
 from .families import family_of
@@ -76,10 +79,13 @@ def compose(
         encoder.person(own.choices, whole, negatives.person_texts[i], where, i)
         for i, (own, whole) in enumerate(zip(chosen.own, prompt.person_texts, strict=True))
     )
+    scene = encoder.text(clip, prompt.base_text)
+    added = _place_words(prompt, where, encoder) if settings.place_words and people else ""
+    placed = completed(prompt.base_text, as_text(added, settings.weights))
     return People(
         model=model,
         clip=clip,
-        base=encoder.text(clip, prompt.base_text),
+        base=encoder.text(clip, placed) if added else scene,
         negative=encoder.text(clip, negatives.base_text),
         common=prompt.common.text,
         people=people,
@@ -88,8 +94,28 @@ def compose(
         span=Span(settings.start, settings.end),
         text_sees=settings.text_sees,
         isolation=settings.isolation,
+        unplaced=scene if added else None,
         notes=tuple(_summary(prompt, people) + notes.lines),
     )
+
+
+def _place_words(prompt: BreakPrompt, where: Placement, encoder: _Encoder) -> str:
+    """The sentences that say where everybody stands; without any, a note says why."""
+    if not encoder.family.reads_language:
+        encoder.notes.say(
+            "place_words adds nothing on this model: it is for those whose text encoder reads "
+            "sentences (Z-Image, Krea 2, Flux, Qwen-Image, Anima, SD3), not CLIP alone."
+        )
+        return ""
+    words = [without_emphasis(part.text, encoder.settings.weights) for part in prompt.people]
+    sentences = place_sentences(words, [centre(region) for region in where.regions])
+    if sentences:
+        encoder.notes.say(f"place_words adds to the scene: {sentences}")
+    else:
+        encoder.notes.say(
+            "place_words adds nothing: no person has words and a place that no other has."
+        )
+    return sentences
 
 
 class _Encoder:

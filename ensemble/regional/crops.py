@@ -11,7 +11,7 @@ import torch
 from comfy.controlnet import ControlBase
 from comfy.model_patcher import ModelPatcher
 
-from ..regions.rect import Rect
+from ..regions.rect import WHOLE, Rect
 from .build import build, prepare
 from .patch import without_regional
 from .people import People
@@ -109,6 +109,8 @@ class CanvasCrop:
 
     def people(self, people: People) -> People:
         """The same people on a tile."""
+        if self.parts[0] == WHOLE:
+            return people
         return people.with_regions(self.field)
 
 

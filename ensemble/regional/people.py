@@ -73,6 +73,8 @@ class People:
     text_sees: TextSees = TextSees.OWN
     """Where text and picture share one attention."""
     isolation: Isolation = TOGETHER
+    unplaced: Text | None = None
+    """The scene's text for a part of the canvas, where `base` says of the whole who stands where."""
     notes: tuple[str, ...] = ()
 
     @property
@@ -82,6 +84,13 @@ class People:
             return torch.zeros(1, 64, 64)
         return torch.stack([person.region for person in self.people])
 
+    @property
+    def base_of_parts(self) -> Text:
+        """The scene's text without anybody's place."""
+        return self.unplaced or self.base
+
     def with_regions(self, cut: Callable[[torch.Tensor], torch.Tensor]) -> People:
-        """The same people with `cut(region)` in place of each `[H,W]` region."""
-        return replace(self, people=tuple(replace(p, region=cut(p.region)) for p in self.people))
+        """The same people on a part of the canvas, with `cut(region)` in place of each `[H,W]`
+        region."""
+        here = tuple(replace(p, region=cut(p.region)) for p in self.people)
+        return replace(self, base=self.base_of_parts, people=here)

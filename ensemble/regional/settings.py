@@ -28,6 +28,8 @@ class Settings:
     skip_missing: bool = False
     text_sees: TextSees = TextSees.OWN
     isolation: Isolation = TOGETHER
+    place_words: bool = False
+    """Whether the scene's text is completed with everybody's place (`ensemble/prompt/places.py`)."""
 
 
 def check(text: str, negative: str, settings: Settings) -> PeopleChosen:

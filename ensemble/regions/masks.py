@@ -49,6 +49,18 @@ def parse_length(text: str, name: str) -> Length:
     return Length(float(match[1]), match[2] == "%")
 
 
+def centre(mask: torch.Tensor) -> tuple[float, float] | None:
+    """The centre of mass of `[H,W]`, x and y in parts of the picture; None of an empty mask."""
+    total = float(mask.sum())
+    if not total:
+        return None
+    x, y = (
+        float((mask.sum(axis) * (torch.arange(size) + 0.5)).sum()) / total / size
+        for axis, size in ((0, mask.shape[1]), (1, mask.shape[0]))
+    )
+    return x, y
+
+
 def union(masks: torch.Tensor) -> torch.Tensor:
     """`[N,B,H,W]` -> `[B,H,W]`: the largest of the N masks at each pixel."""
     return masks.amax(dim=0)

@@ -40,6 +40,20 @@ def test_typing_updates_the_chips(both):
     expect(both.chip("person-1"), "left")
 
 
+def test_what_place_words_adds_stands_in_the_scenes_chip(both):
+    node = both.add("BreakRegionalPrompt", text=PROMPT)
+    expect(both.chip("person-2"), "a man")
+    assert "On the left" not in both.chip("base").inner_text()
+    both.set(node, "place_words", True)
+    expect(both.chip("base"), "+ On the left: a woman. On the right: a man.")
+    both.set(node, "layout", "rows")
+    expect(both.chip("base"), "+ At the top: a woman. At the bottom: a man.")
+    both.set(node, "place_words", False)
+    both.page.wait_for_function(
+        "!document.querySelector('[data-part=base]').textContent.includes('At the top')"
+    )
+
+
 def test_the_colours_are_those_of_the_region_preview(editor):
     from ensemble_portraits.ensemble.pose import preview
 

@@ -44,7 +44,8 @@ async function postOrThrow(path, body) {
 
 /**
  * How a prompt is read.
- * @param {{ text: string, negative?: string, weights?: string, order?: string, boxes?: string }} body
+ * @param {{ text: string, negative?: string, weights?: string, order?: string, boxes?: string,
+ *   places?: string }} body
  * @returns {Promise<import('./types.js').Reading>}
  */
 export const readPrompt = (body) => postOrThrow('/prompt/read', body)

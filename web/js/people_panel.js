@@ -32,8 +32,9 @@ export function createPeoplePanel(actions) {
      * @param {import('./types.js').Reading} reading
      * @param {boolean} drawn whether a choice in the text is drawn at each run
      * @param {Across} across
+     * @param {string} said of the places of people, where they are not known yet
      */
-    show(reading, drawn, across) {
+    show(reading, drawn, across, said) {
       replace(notes, [...reading.problems, ...reading.warnings].map((problem) => note(problem, actions)))
       // While a tag is being typed it cannot be read: what was last read stays, dimmed.
       const unread = !reading.parts.length && reading.problems.length > 0
@@ -42,6 +43,9 @@ export function createPeoplePanel(actions) {
       const parts = reading.has_break ? reading.parts : []
       const people = parts.length - 2
       replace(chips, parts.map((part) => chip(part, people, across, actions)))
+      const places = reading.added ? t('people.added', { text: reading.added }) : said
+      const [scene] = chips.children
+      if (people > 0 && places) scene.append(el('em', { class: 'ensemble-hint' }, places))
       if (drawn) chips.append(el('li', { class: 'ensemble-hint' }, t('people.drawn', { choice: '{a|b}' })))
       if (!reading.has_break) chips.append(el('li', { class: 'ensemble-hint' }, t('people.plain')))
       // One BREAK without a LoRA may be meant so; nobody is painted by it, though.

@@ -12,7 +12,7 @@ import { t } from './texts.js'
 /** Inputs that the reading depends on. */
 const READ = ['text', 'negative', 'weights', 'order', 'boxes']
 /** Inputs that change what is shown besides. */
-const SHOWN = ['layout']
+const SHOWN = ['layout', 'place_words']
 
 /** @type {import('./panel.js').Panel} */
 export const PEOPLE_PANEL = { name: 'ensemble_people', title: () => t('people.title'), lowest: 40, attach }
@@ -67,12 +67,16 @@ function attach(node, root, gone) {
       const { widget } = sourceOf(node, name)
       if (widget?.value) body[name] = sentText(widget).text
     }
+    const placed = sourceOf(node, 'place_words').widget?.value === true
+    const known = placed ? places(node, body.boxes) : ''
+    if (known) body.places = known
+    const said = placed && !known ? t('people.addedLater') : ''
     asker.ask(
-      [whole, body, across(node, body.boxes)],
+      [whole, body, said, across(node, body.boxes)],
       () => readPrompt(body),
       (reading) => {
         text = whole
-        panel.show(reading, sent.drawn, across(node, body.boxes))
+        panel.show(reading, sent.drawn, across(node, body.boxes), said)
         // The boxes as they are by now, not as they were when the question went out.
         const drawn = sourceOf(node, 'boxes').widget
         boxes.setPeople(drawn && Math.max(0, reading.parts.length - 2), String(drawn?.value ?? ''))
@@ -99,6 +103,18 @@ function across(node, boxes) {
   if (originOf(node, 'regions') !== undefined) return 'unknown'
   if (originOf(node, 'pose') !== undefined) return 'columns'
   return widgetOf(node, 'layout')?.value === 'rows' ? 'rows' : 'columns'
+}
+
+/**
+ * How people stand, where that is known before the graph runs; of a pose or masks it is not.
+ * @param {ComfyNode} node
+ * @param {string | undefined} boxes
+ * @returns {'' | 'columns' | 'rows'}
+ */
+function places(node, boxes) {
+  if (boxes) return 'columns'
+  const linked = ['regions', 'pose', 'layout'].some((name) => originOf(node, name) !== undefined)
+  return linked ? '' : widgetOf(node, 'layout')?.value
 }
 
 /**

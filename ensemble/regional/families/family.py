@@ -39,6 +39,8 @@ class Family:
     clip_channels: channels of the CLIP encoders whose outputs it reads side by side, in their
     order, by core's short names; empty where it reads texts in another way. unreached: pattern at
     the start of layers' names that run before sampling, where nobody's own adapters can be.
+    reads_language: whether a text encoder of it is a language model (Qwen, T5, Gemma), which knows
+    left from right; CLIP does not.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Family:
     picture_side: int = 1024
     clip_channels: Mapping[str, int] = field(default_factory=dict)
     unreached: str = "$^"
+    reads_language: bool = False
 
     def recognises(self, model: BaseModel) -> bool:
         """Whether this entry describes the model. Asked in the order of the registry."""

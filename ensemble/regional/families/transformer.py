@@ -116,7 +116,7 @@ class Texts:
 class TransformerFamily(Family):
     """base_classes: core's model classes, by the exact class, since a subclass may lay out its
     tokens otherwise. rules: every linear layer is on exactly one. signatures, refused: see there.
-    packed_channels: core's `in_channels` are those of a token, so that they do not tell an
+    reads_language: all that are known do. packed_channels: core's `in_channels` are those of a token, so that they do not tell an
     inpainting model.
     """
 
@@ -125,6 +125,7 @@ class TransformerFamily(Family):
     signatures: tuple[Signature, ...] = ()
     refused: tuple[Refusal, ...] = (Refusal(REFERENCES, "reference pictures"),)
     packed_channels: bool = False
+    reads_language: bool = True
 
     def recognises(self, model: BaseModel) -> bool:
         return type(model) in self.base_classes

@@ -4,7 +4,7 @@ The readings are those of the nodes, so the editor shows what the queue will say
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,9 +13,12 @@ from ...lora.names import AmbiguousNameError, ModelNames, names_in
 from ...prompt.emphasis import Weights
 from ...prompt.errors import InputProblem, InputProblems, PromptError
 from ...prompt.grammar import OneBreakError, Part
-from ...prompt.reading import read_prompt
+from ...prompt.places import place_sentences
+from ...prompt.reading import PromptReading, read_prompt
 from ...prompt.tags import LoraTag
 from ...regions.boxes import read_boxes
+from ...regions.layout import Layout
+from ...regions.rect import Rect
 from .loras import damage_of, short_names
 
 ROLES = ("base", "common")
@@ -27,13 +30,14 @@ Units = Callable[[int], int]
 
 def tell_prompt(
     text: str, negative: str = "", weights: str = Weights.A1111.value, order: str = "",
-    boxes: str = "",
+    boxes: str = "", places: str = "",
 ) -> dict[str, Any]:  # fmt: skip
     """`parts` in order (none where the text cannot be split), `has_break`, `problems`, and in
     `warnings` what can run and is seldom meant.
 
     A person's `place` counts from 0 at the left, by the boxes or else by `order`; it is None where
-    that cannot be read.
+    that cannot be read. With `places` (`columns` or `rows`, for people without boxes), `added` is what
+    place_words adds to the scene.
     """
     found = InputProblems()
     names = found.attempt("text", lambda: names_in("loras"))
@@ -45,6 +49,8 @@ def tell_prompt(
     if drawn:  # they tell who stands where, not the order
         centres = [box.left + box.width / 2 for box in drawn]
         standing = sorted(range(reading.people), key=centres.__getitem__)
+    layout = found.attempt("layout", lambda: Layout(places)) if places else None
+    readable = not found and not reading.problems
     tell = _Teller(names, _units(text))
     doubts = [InputProblem("text", reading.doubt)] if reading.doubt else []
     return {
@@ -52,7 +58,29 @@ def tell_prompt(
         "parts": [tell.part(part, index, standing) for index, part in enumerate(reading.parts)],
         "problems": _problems((*found, *reading.problems), text, negative),
         "warnings": _problems(doubts, text, negative),
+        "added": _added(reading, weights, layout, drawn) if layout and readable else "",
     }
+
+
+def _added(
+    reading: PromptReading, weights: str, layout: Layout, boxes: Sequence[Rect] | None
+) -> str:
+    from ...regional.encode import without_emphasis  # which loads the engine
+
+    people, _ = reading.require()
+    words = [without_emphasis(part.text, Weights(weights)) for part in people.people]
+    return place_sentences(words, _centres(reading, layout, boxes))
+
+
+def _centres(
+    reading: PromptReading, layout: Layout, boxes: Sequence[Rect] | None
+) -> list[tuple[float, float]]:
+    """In prompt order, by the boxes or else as equal columns or rows."""
+    if boxes:
+        return [box.centre for box in boxes]
+    standing = reading.standing or ()
+    across = [(standing.index(i) + 0.5) / len(standing) for i in range(len(standing))]
+    return [(at, 0.5) if layout is Layout.COLUMNS else (0.5, at) for at in across]
 
 
 def tell_stack(loras: str, strengths: str = "", prompt: str = "") -> dict[str, Any]:

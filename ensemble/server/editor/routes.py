@@ -3,7 +3,7 @@
 These routes read names and headers of files and change nothing, so they need no switch. Where there
 is a key, whoever is not the editor's own page must send it.
 
-* `POST /ensemble/v1/prompt/read` `{text, negative?, weights?, order?, boxes?}`: the parts of a BREAK
+* `POST /ensemble/v1/prompt/read` `{text, negative?, weights?, order?, boxes?, places?}`: the parts of a BREAK
   prompt with their LoRAs, and every problem the queue would stop at.
 * `POST /ensemble/v1/loras/read` `{loras, strengths, prompt?}`: the rows of MultiLoraLoader's strings.
 * `GET /ensemble/v1/loras`: every LoRA with trigger words and base model.
@@ -28,7 +28,7 @@ STACK_PATH = "/ensemble/v1/loras/read"
 LORAS_PATH = "/ensemble/v1/loras"
 MAX_BODY = 1_000_000
 # Keys of the bodies; the first must be there.
-_PROMPT_KEYS = ("text", "negative", "weights", "order", "boxes")
+_PROMPT_KEYS = ("text", "negative", "weights", "order", "boxes", "places")
 _STACK_KEYS = ("loras", "strengths", "prompt")
 
 
