@@ -2,6 +2,7 @@
 
 import { backdrop, button, el, replace } from './dom.js'
 import { tint } from './palette.js'
+import { columns } from './people_edit.js'
 import { ARROWS, createDrag, createStage, hold, place, readList, round } from './stage.js'
 import { t } from './texts.js'
 
@@ -104,7 +105,7 @@ export function createBoxes(write) {
     setPeople(count, value) {
       if (drag.isHeld()) return
       people = count
-      boxes = readList(value, (row) => row.length === 4 && row.every(Number.isFinite))
+      boxes = readBoxes(value)
       paint()
     },
 
@@ -125,9 +126,8 @@ export function createBoxes(write) {
   }
 }
 
-/** @param {number} people @returns {Box[]} */
-const columns = (people) =>
-  Array.from({ length: people }, (_, i) => [round(i / people), 0, round(1 / people), 1])
+/** @param {string} value of the input `boxes` @returns {Box[]} */
+export const readBoxes = (value) => readList(value, (row) => row.length === 4 && row.every(Number.isFinite))
 
 /**
  * A box moved or resized by parts of the picture, kept inside it and not too small.

@@ -4,6 +4,7 @@ import { choose } from './choices.js'
 import { button, el, replace } from './dom.js'
 import { isBad, nearestButtons } from './matches.js'
 import { createPopup } from './popup.js'
+import { steer } from './steer.js'
 import { t } from './texts.js'
 
 /** @typedef {import('./types.js').Row} Row */
@@ -80,6 +81,16 @@ export function createLoraRows(actions) {
     const entry = entries[index]
     const bad = isBad(row)
     const key = (/** @type {string} */ part) => `${part}-${row.name}`
+    const strength = el('input', {
+      type: 'number', step: '0.05', value: String(entry.strength), 'data-key': key('strength'),
+      'aria-label': t('rows.strength', { name: row.name }), disabled: !editable,
+      onchange: (/** @type {any} */ event) => {
+        // The row is made anew: Tab, which brings the change, must first have found the next field.
+        if (Number.isFinite(event.target.valueAsNumber)) setTimeout(() => weigh(event.target.valueAsNumber))
+      },
+    })
+    const weigh = (/** @type {number} */ value) => change(index, { strength: value, on: value !== 0 || !entry.on })
+    if (editable) steer(strength, entry.strength, (value) => (strength.value = String(value)), weigh)
     const element = el(
       'li',
       { class: `ensemble-row${entry.on ? '' : ' ensemble-off'}`, 'data-row': index },
@@ -89,15 +100,7 @@ export function createLoraRows(actions) {
         checked: entry.on, disabled: !editable, onchange: () => change(index, { on: !entry.on }),
       }),
       el('span', { class: `ensemble-name${bad ? ' ensemble-bad' : ''}`, title: bad ? row.message : row.file }, row.name),
-      el('input', {
-        type: 'number', step: '0.05', value: String(entry.strength), 'data-key': key('strength'),
-        'aria-label': t('rows.strength', { name: row.name }), disabled: !editable,
-        onchange: (/** @type {any} */ event) => {
-          const strength = event.target.valueAsNumber
-          // The row is made anew: Tab, which brings the change, must first have found the next field.
-          if (Number.isFinite(strength)) setTimeout(() => change(index, { strength, on: strength !== 0 || !entry.on }))
-        },
-      }),
+      strength,
       button({
         'data-key': key('remove'), title: t('rows.remove', { name: row.name }), 'aria-label': t('rows.remove', { name: row.name }),
         disabled: !editable, onclick: () => commit(entries.filter((_, i) => i !== index)),

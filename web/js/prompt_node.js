@@ -1,8 +1,9 @@
 /** BreakRegionalPrompt in the editor: its text read live, and its people's boxes. */
 
-import { linesOf, picturesOf, readPrompt, widgetOf, writeWidget } from './api.js'
-import { createBoxes } from './boxes.js'
+import { asOneStep, linesOf, picturesOf, readPrompt, widgetOf, writeWidget } from './api.js'
+import { createBoxes, readBoxes } from './boxes.js'
 import { createAsker, createListener, titleOf } from './panel.js'
+import { exchanged, piecesOf, withPerson, withoutPerson } from './people_edit.js'
 import { createPeoplePanel } from './people_panel.js'
 import { followers, originOf, sentText, sourceOf } from './source.js'
 import { t } from './texts.js'
@@ -20,12 +21,29 @@ export const PEOPLE_PANEL = { name: 'ensemble_people', title: () => t('people.ti
 /** @type {import('./panel.js').Panel['attach']} */
 function attach(node, root, gone) {
   let text = ''
+  /** @type {import('./types.js').Reading | null} */
+  let known = null
+  let show = () => {}
   const panel = createPeoplePanel({
     rename(tag, name) {
       const at = text.indexOf(tag.name, tag.start)
       write(text.slice(0, at) + name + text.slice(at + tag.name.length))
     },
+    weigh(tag, weight) {
+      const clip = tag.weight === tag.clip_weight ? '' : `:${tag.clip_weight}`
+      const now = `<lora:${tag.name}:${weight}${clip}>`
+      const next = text.slice(0, tag.start) + now + text.slice(tag.end)
+      if (!write(next) || !known) return
+      // The next key comes before the answer to this one.
+      moveRanges(known, tag, now.length - (tag.end - tag.start))
+      Object.assign(tag, { weight, clip_weight: clip ? tag.clip_weight : weight })
+      text = next
+      show()
+    },
     mend: ({ at, insert }) => write(text.slice(0, at) + insert + text.slice(at)),
+    add: () => edit((inputs, pieces) => withPerson(inputs, pieces, t('people.new'))),
+    remove: (person) => edit((inputs, pieces, negatives) => withoutPerson(inputs, pieces, negatives, person)),
+    exchange: (one, other) => edit((inputs, pieces, negatives) => exchanged(inputs, pieces, negatives, one, other)),
     select(part) {
       boxes.choose((part.number ?? 0) - 1)
       const field = fieldOf(node, root)
@@ -44,7 +62,28 @@ function attach(node, root, gone) {
   /** @param {string} value */
   function write(value) {
     const source = sourceOf(node, 'text')
-    if (source.node && source.widget?.value === text) writeWidget(source.node, source.widget, value)
+    if (!source.node || source.widget?.value !== text) return false
+    writeWidget(source.node, source.widget, value)
+    return true
+  }
+
+  /** @param {(inputs: import('./people_edit.js').Inputs, pieces: string[], negatives: string[]) => object} change */
+  function edit(change) {
+    const names = /** @type {const} */ (['text', 'negative', 'order', 'boxes'])
+    const sources = names.map((name) => sourceOf(node, name))
+    const [whole, negative, order, drawn] = sources.map(({ widget }) => String(widget?.value ?? ''))
+    // Of a newer text nobody knows yet where its parts are.
+    if (!known || whole !== text) return
+    const boxes = readBoxes(drawn)
+    const pieces = piecesOf(whole, known.parts)
+    const after = /** @type {any} */ (
+      change({ text: whole, negative, order, boxes }, pieces, piecesOf(negative, known.negative_parts))
+    )
+    after.boxes = after.boxes.length ? JSON.stringify(after.boxes) : ''
+    asOneStep(() =>
+      sources.forEach(({ node: origin, widget }, index) => {
+        if (origin && widget) writeWidget(origin, widget, after[names[index]])
+      }))
   }
 
   function refresh() {
@@ -68,15 +107,17 @@ function attach(node, root, gone) {
       if (widget?.value) body[name] = sentText(widget).text
     }
     const placed = sourceOf(node, 'place_words').widget?.value === true
-    const known = placed ? places(node, body.boxes) : ''
-    if (known) body.places = known
-    const said = placed && !known ? t('people.addedLater') : ''
+    const stand = placed ? places(node, body.boxes) : ''
+    if (stand) body.places = stand
+    const said = placed && !stand ? t('people.addedLater') : ''
     asker.ask(
       [whole, body, said, across(node, body.boxes)],
       () => readPrompt(body),
       (reading) => {
         text = whole
-        panel.show(reading, sent.drawn, across(node, body.boxes), said)
+        known = reading
+        show = () => panel.show(reading, sent.drawn, across(node, body.boxes), said)
+        show()
         // The boxes as they are by now, not as they were when the question went out.
         const drawn = sourceOf(node, 'boxes').widget
         boxes.setPeople(drawn && Math.max(0, reading.parts.length - 2), String(drawn?.value ?? ''))
@@ -86,6 +127,19 @@ function attach(node, root, gone) {
     )
   }
   return refresh
+}
+
+/**
+ * Moves what stands behind the end of a tag that grows.
+ * @param {import('./types.js').Reading} reading
+ * @param {{ end: number }} tag
+ * @param {number} by
+ */
+function moveRanges({ parts }, { end }, by) {
+  for (const range of parts.flatMap((part) => [part, ...part.loras])) {
+    if (range.start >= end) range.start += by
+    if (range.end >= end) range.end += by
+  }
 }
 
 /** Holds nothing but the number: the editor keeps the widgets of nodes that are gone. */

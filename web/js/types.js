@@ -37,7 +37,7 @@
  *   text: string, start: number, end: number, loras: Tag[] }} Part
  * @typedef {{ input: string, message: string, offset?: number, line?: number, column?: number,
  *   fix?: { at: number, insert: string } }} Problem
- * @typedef {{ has_break: boolean, parts: Part[], problems: Problem[], warnings: Problem[],
+ * @typedef {{ negative_parts: Part[], has_break: boolean, parts: Part[], problems: Problem[], warnings: Problem[],
  *   added: string }} Reading
  * @typedef {Match & { strength: number }} Row
  * @typedef {{ rows: Row[], tags: Tag[], problems: Problem[], warnings: Problem[] }} StackReading

@@ -12,7 +12,7 @@ from ...lora.choose import read_stack
 from ...lora.names import AmbiguousNameError, ModelNames, names_in
 from ...prompt.emphasis import Weights
 from ...prompt.errors import InputProblem, InputProblems, PromptError
-from ...prompt.grammar import OneBreakError, Part
+from ...prompt.grammar import OneBreakError, Part, split_parts
 from ...prompt.places import place_sentences
 from ...prompt.reading import PromptReading, read_prompt
 from ...prompt.tags import LoraTag
@@ -33,7 +33,8 @@ def tell_prompt(
     boxes: str = "", places: str = "",
 ) -> dict[str, Any]:  # fmt: skip
     """`parts` in order (none where the text cannot be split), `has_break`, `problems`, and in
-    `warnings` what can run and is seldom meant.
+    `warnings` what can run and is seldom meant. `negative_parts` are those of the negative, where it has
+    BREAK.
 
     A person's `place` counts from 0 at the left, by the boxes or else by `order`; it is None where
     that cannot be read. With `places` (`columns` or `rows`, for people without boxes), `added` is what
@@ -58,8 +59,17 @@ def tell_prompt(
         "parts": [tell.part(part, index, standing) for index, part in enumerate(reading.parts)],
         "problems": _problems((*found, *reading.problems), text, negative),
         "warnings": _problems(doubts, text, negative),
+        "negative_parts": _negative_parts(reading, negative),
         "added": _added(reading, weights, layout, drawn) if layout and readable else "",
     }
+
+
+def _negative_parts(reading: PromptReading, negative: str) -> list[dict[str, Any]]:
+    if reading.negatives is None:
+        return []
+    parts = split_parts(negative)
+    tell = _Teller(None, _units(negative))
+    return [tell.part(part, i, None) for i, part in enumerate(parts)] if len(parts) > 1 else []
 
 
 def _added(
