@@ -113,6 +113,41 @@ def test_linked_boxes_are_drawn_where_they_are_typed(editor):
     editor.page.locator(".ensemble-boxes").wait_for(state="hidden")
 
 
+def test_the_stage_has_the_picture_s_shape_and_edges_snap(editor):
+    node = editor.add("BreakRegionalPrompt", text="a BREAK b BREAK c BREAK d", y=-300)
+    latent = editor.add("EmptyLatentImage", x=700, width=512, height=768)
+    sampler = editor.add("KSampler", x=1000)
+    editor.link(node, 0, sampler, "model")
+    editor.link(latent, 0, sampler, "latent_image")
+    editor.changed()
+    editor.page.get_by_role("button", name="Draw regions").click()
+    shape = "document.querySelector('.ensemble-stage').style.aspectRatio === '{}'"
+    editor.page.wait_for_function(shape.format("512 / 768"))
+    editor.set(latent, "width", 1024)
+    editor.changed()
+    editor.page.wait_for_function(shape.format("1024 / 768"))
+    stage = editor.page.locator(".ensemble-stage").bounding_box()
+    mouse = editor.page.mouse
+    corner = (stage["x"] + stage["width"] - 4, stage["y"] + stage["height"] - 4)
+    for key, height in ((None, 0.3333), ("Alt", 0.3233)):
+        mouse.move(*corner)
+        if key:
+            editor.page.keyboard.down(key)
+        mouse.down()
+        mouse.move(corner[0], corner[1] - stage["height"] * (1 - 0.3233), steps=5)
+        mouse.up()
+        if key:
+            editor.page.keyboard.up(key)
+        drawn = json.loads(editor.value(node, "boxes"))[1]
+        assert drawn[:3] == [0.5, 0, 0.5]
+        assert drawn[3] == pytest.approx(height, abs=0.006 if key else 1e-4)
+        editor.set(node, "boxes", "[[0,0,0.5,1],[0.5,0,0.5,1]]")
+        editor.page.wait_for_timeout(300)
+    editor.chip("person-2").locator(".ensemble-chip-head").click()
+    boxes = "[...document.querySelectorAll('.ensemble-box')].map(e => e.classList.contains('ensemble-chosen'))"
+    assert editor.js(boxes) == [False, True]
+
+
 def test_a_small_box_keeps_its_number_and_a_clicked_one_comes_to_the_front(editor):
     editor.add(
         "BreakRegionalPrompt",

@@ -170,3 +170,40 @@ def test_a_muted_node_looks_muted(both):
     both.js("id => { app.graph.getNodeById(id).mode = 4 }", node)
     both.changed()
     both.page.wait_for_function(f"{shown} < 0.6")
+
+
+def test_a_row_has_its_picture_trigger_words_and_a_clip_strength(both):
+    node = both.add("MultiLoraLoader", loras=LORAS, strengths="1:0.5,0.6")
+    both.wait_rows(("zed", True, 1), ("more_details", True, 0.6))
+    loaded = "(i => i?.complete && i.naturalWidth)(document.querySelector('.ensemble-thumbnail'))"
+    both.page.wait_for_function(loaded)
+    assert both.page.locator(".ensemble-thumbnail").count() == 1
+    both.page.get_by_role("button", name="Put into the prompt: zed person").click()
+    assert both.value(node, "prompt") == "zed person"
+    both.page.get_by_label("Strength of zed on the text encoder").fill("")
+    both.page.keyboard.press("Tab")
+    both.page.get_by_label("Strength of more_details on the text encoder").fill("0.3")
+    both.page.keyboard.press("Tab")
+    both.page.wait_for_timeout(300)
+    assert both.value(node, "strengths") == "1,0.6:0.3"
+    every = both.page.get_by_label("All", exact=True)
+    every.click()
+    both.wait_rows(("zed", False, 1), ("more_details", False, 0.6))
+    assert both.value(node, "strengths") == "0,0"
+    every.click()
+    both.wait_rows(("zed", True, 1), ("more_details", True, 0.6))
+    assert both.value(node, "strengths") == "1,0.6:0.3"
+
+
+def test_names_used_last_come_first(editor):
+    editor.add("MultiLoraLoader")
+    search = editor.page.get_by_role("combobox", name="Add a LoRA")
+    first = editor.page.locator(".ensemble-choices [role=option] b").first
+    for name in ("zed", "more_details"):
+        search.click()
+        editor.page.keyboard.type(name)
+        first.filter(has_text=name).wait_for()
+        editor.page.keyboard.press("Enter")
+        search.click()
+        first.filter(has_text=name).wait_for()
+        editor.page.keyboard.press("Escape")

@@ -9,6 +9,9 @@ import { app } from '/scripts/app.js'
 export { app }
 
 const ROUTES = '/ensemble/v1'
+/** Where the names used last are kept, and how many. */
+const RECENT = 'ensemble.recent'
+const MOST_RECENT = 20
 /** A folder is asked about again after so long, in milliseconds. */
 const FRESH = 5000
 
@@ -72,10 +75,33 @@ export function loraList() {
     const list = proof()
       .then((headers) => api.fetchApi(`${ROUTES}/loras`, { headers }))
       .then((response) => (response.ok ? response.json() : Promise.reject(new Error(`HTTP ${response.status}`))))
+      .then((list) => withAddresses(list))
     known = { time: performance.now(), list }
     list.catch(() => (known = null))
   }
   return known.list
+}
+
+/** @param {import('./types.js').LoraList} list */
+function withAddresses(list) {
+  for (const lora of list.loras) lora.preview = lora.preview && api.apiURL(lora.preview)
+  return list
+}
+
+/** The names of LoRAs written last, the latest first. */
+/** @returns {string[]} */
+export function recentNames() {
+  try {
+    return JSON.parse(localStorage.getItem(RECENT) ?? '[]')
+  } catch {
+    return []
+  }
+}
+
+/** @param {string} name that was chosen */
+export function remember(name) {
+  const names = [name, ...recentNames().filter((each) => each !== name)]
+  localStorage.setItem(RECENT, JSON.stringify(names.slice(0, MOST_RECENT)))
 }
 
 /** @returns {Promise<string[]>} */

@@ -1,6 +1,6 @@
 /** Completes LoRA names while `<lora:` is typed into a node's text box. */
 
-import { app, loraList } from './api.js'
+import { app, loraList, recentNames, remember } from './api.js'
 import { choose } from './choices.js'
 import { createPopup } from './popup.js'
 import { followers } from './source.js'
@@ -50,6 +50,7 @@ function attach(field) {
   const options = { signal: focused.signal }
   const popup = createPopup(field, (choice) => {
     popup.hide()
+    remember(choice.name)
     insert(field, choice.name)
   })
   let asked = 0
@@ -59,7 +60,7 @@ function attach(field) {
     const mine = ++asked
     if (typed === null) return popup.hide()
     const list = await loraList()
-    if (mine === asked) popup.show(choose(list, typed))
+    if (mine === asked) popup.show(choose(list, typed, recentNames()))
   }
 
   field.addEventListener('input', update, options)

@@ -18,7 +18,7 @@ export const ROWS_PANEL = { name: 'ensemble_loras', title: () => t('rows.title')
 
 /** @type {import('./panel.js').Panel['attach']} */
 function attach(node, root, gone) {
-  const view = createLoraRows({ write, list: loraList })
+  const view = createLoraRows({ write, list: loraList, say })
   root.append(view.element)
   const listen = createListener(refresh, gone)
   const asker = createAsker(node, refresh)
@@ -30,10 +30,18 @@ function attach(node, root, gone) {
     if (!names || !strengths) return
     const off = entries.filter((entry) => !entry.on && entry.strength !== 0)
     asOneStep(() => {
-      node.properties[RESTING] = Object.fromEntries(off.map((entry) => [entry.name, entry.strength]))
+      node.properties[RESTING] = Object.fromEntries(off.map((entry) => [entry.name, written(entry)]))
       writeWidget(node, names, entries.map((entry) => quoted(entry.name)).join(','))
-      writeWidget(node, strengths, entries.map((entry) => (entry.on ? entry.strength : 0)).join(','))
+      writeWidget(node, strengths, entries.map((entry) => (entry.on ? written(entry) : 0)).join(','))
     })
+  }
+
+  /** Puts trigger words into the prompt. */
+  /** @param {string} words */
+  function say(words) {
+    const { node: origin, widget } = sourceOf(node, 'prompt')
+    const before = String(widget?.value ?? '').trimEnd()
+    if (origin && widget) writeWidget(origin, widget, before ? `${before}, ${words}` : words)
   }
 
   function refresh() {
@@ -54,8 +62,8 @@ function attach(node, root, gone) {
         // While a newer question waits, what is shown is newer than this answer.
         if (late) return false
         const byFile = new Map(list.loras.map((lora) => [lora.file, lora]))
-        const entryOf = (/** @type {import('./types.js').Row} */ { name, strength }) =>
-          strength === 0 ? { name, strength: resting[name] ?? 0, on: false } : { name, strength, on: true }
+        const entryOf = (/** @type {import('./types.js').Row} */ { name, strength, clip_strength: clip }) =>
+          strength || clip ? { name, strength, clip, on: true } : { name, ...restingOf(resting[name]), on: false }
         view.show(reading, entryOf, editable, byFile)
         return true
       },
@@ -63,6 +71,16 @@ function attach(node, root, gone) {
     )
   }
   return refresh
+}
+
+/** As `strengths` has it: one number, or two with a colon. */
+/** @param {Entry} entry */
+const written = ({ strength, clip }) => (strength === clip ? strength : `${strength}:${clip}`)
+
+/** @param {number | string | undefined} rest as `written` gives it */
+function restingOf(rest) {
+  const [strength, clip = strength] = String(rest ?? 0).split(':').map(Number)
+  return { strength, clip }
 }
 
 /**

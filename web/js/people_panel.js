@@ -18,6 +18,7 @@ import { ordinal, t } from './texts.js'
  * @property {(fix: { at: number, insert: string }) => void} mend put a text in
  * @property {() => void} add a person
  * @property {(tag: Tag, weight: number) => void} weigh
+ * @property {(tag: Tag, words: string) => void} say write trigger words behind a tag
  * @property {(person: number) => void} remove
  * @property {(one: number, other: number) => void} exchange two people's places
  * @property {(part: Part) => void} select show where a part is written
@@ -38,8 +39,9 @@ export function createPeoplePanel(actions) {
      * @param {boolean} drawn whether a choice in the text is drawn at each run
      * @param {Across} across
      * @param {string} said of the places of people, where they are not known yet
+     * @param {Map<string, string[]>} words trigger words by file
      */
-    show(reading, drawn, across, said) {
+    show(reading, drawn, across, said, words) {
       replace(notes, [...reading.problems, ...reading.warnings].map((problem) => note(problem, actions)))
       // While a tag is being typed it cannot be read: what was last read stays, dimmed.
       const unread = !reading.parts.length && reading.problems.length > 0
@@ -52,7 +54,7 @@ export function createPeoplePanel(actions) {
       const beside = (/** @type {Part} */ part, /** @type {number} */ by) => line[line.indexOf(part) + by]?.number ?? null
       replace(chips, [
         ...parts.map((part, index) =>
-          chip(part, people, across, reading.negative_parts[index], (by) => beside(part, by), actions)),
+          chip(part, people, across, reading.negative_parts[index], words, (by) => beside(part, by), actions)),
         el('li', { class: 'ensemble-add' }, button({ 'data-key': 'add', onclick: actions.add }, t('people.add'))),
       ])
       const places = reading.added ? t('people.added', { text: reading.added }) : said
@@ -98,10 +100,11 @@ const mend = (fix, actions) =>
  * @param {number} people
  * @param {Across} across
  * @param {Part | undefined} negative
+ * @param {Map<string, string[]>} words
  * @param {(by: number) => number | null} beside the person that many places on
  * @param {Actions} actions
  */
-function chip(part, people, across, negative, beside, actions) {
+function chip(part, people, across, negative, words, beside, actions) {
   const person = part.number
   const key = person ? `person-${person}` : part.role
   const name = person ? t('people.person', { number: person }) : t(`people.${part.role}`)
@@ -123,7 +126,7 @@ function chip(part, people, across, negative, beside, actions) {
     'li',
     { class: 'ensemble-chip', style: person ? { '--ensemble-tint': tint(person) } : {}, 'data-part': key },
     el('div', { class: 'ensemble-chip-line' }, head, ...(person ? handles(person, across, beside, actions) : [])),
-    ...part.loras.map((tag, index) => lora(tag, `${key}-${index}`, actions)),
+    ...part.loras.map((tag, index) => lora(tag, `${key}-${index}`, unsaid(words.get(tag.file), part), actions)),
     ...(negative?.text ? [el('span', { class: 'ensemble-hint ensemble-minus', title: negative.text }, `− ${negative.text}`)] : []),
   )
 }
@@ -153,8 +156,12 @@ function handles(person, across, beside, actions) {
   return [...moves, remove]
 }
 
-/** @param {Tag} tag @param {string} key @param {Actions} actions */
-function lora(tag, key, actions) {
+/** The trigger words that a part does not have yet. */
+/** @param {string[] | undefined} words @param {Part} part */
+const unsaid = (words, { text }) => (words ?? []).filter((word) => !text.toLowerCase().includes(word.toLowerCase())).join(', ')
+
+/** @param {Tag} tag @param {string} key @param {string} words to be offered @param {Actions} actions */
+function lora(tag, key, words, actions) {
   const bad = isBad(tag)
   const both = tag.weight === tag.clip_weight
   const label = (/** @type {number} */ weight) => `${tag.name} ${weight}${both ? '' : ` / ${tag.clip_weight}`}`
@@ -169,6 +176,10 @@ function lora(tag, key, actions) {
     { class: `ensemble-lora${bad ? ' ensemble-bad' : ''}`, title: bad ? tag.message : tag.file },
     number,
   )
+  if (words) {
+    const title = t('people.say', { words })
+    pill.append(button({ 'data-key': `say-${key}`, title, 'aria-label': title, onclick: () => actions.say(tag, words) }, '+'))
+  }
   if (!bad) return pill
   const fixes = nearestButtons(tag, key, (name) => actions.rename(tag, name))
   pill.append(el('em', {}, t(`people.${tag.status}`)), ...fixes)

@@ -94,6 +94,7 @@ function option(id, choice, index, accept) {
         accept(choice)
       },
     },
+    ...(choice.preview ? [el('img', { class: 'ensemble-thumbnail', src: choice.preview, alt: '', loading: 'lazy' })] : []),
     el('b', {}, choice.name),
     el('span', {}, about.filter(Boolean).join(' · ')),
   )

@@ -1,6 +1,6 @@
 /** BreakRegionalPrompt in the editor: its text read live, and its people's boxes. */
 
-import { asOneStep, linesOf, picturesOf, readPrompt, widgetOf, writeWidget } from './api.js'
+import { asOneStep, linesOf, loraList, picturesOf, readPrompt, widgetOf, writeWidget } from './api.js'
 import { createBoxes, readBoxes } from './boxes.js'
 import { createAsker, createListener, titleOf } from './panel.js'
 import { exchanged, piecesOf, withPerson, withoutPerson } from './people_edit.js'
@@ -40,6 +40,7 @@ function attach(node, root, gone) {
       text = next
       show()
     },
+    say: (tag, words) => write(`${text.slice(0, tag.end)} ${words}${text.slice(tag.end)}`),
     mend: ({ at, insert }) => write(text.slice(0, at) + insert + text.slice(at)),
     add: () => edit((inputs, pieces) => withPerson(inputs, pieces, t('people.new'))),
     remove: (person) => edit((inputs, pieces, negatives) => withoutPerson(inputs, pieces, negatives, person)),
@@ -112,11 +113,12 @@ function attach(node, root, gone) {
     const said = placed && !stand ? t('people.addedLater') : ''
     asker.ask(
       [whole, body, said, across(node, body.boxes)],
-      () => readPrompt(body),
-      (reading) => {
+      // A LoRA's trigger words are asked for where there is one.
+      () => Promise.all([readPrompt(body), sent.text.includes('<lora:') ? loraList() : null]),
+      ([reading, list]) => {
         text = whole
         known = reading
-        show = () => panel.show(reading, sent.drawn, across(node, body.boxes), said)
+        show = () => panel.show(reading, sent.drawn, across(node, body.boxes), said, wordsOf(list))
         show()
         // The boxes as they are by now, not as they were when the question went out.
         const drawn = sourceOf(node, 'boxes').widget
@@ -128,6 +130,13 @@ function attach(node, root, gone) {
   }
   return refresh
 }
+
+/**
+ * Trigger words by file.
+ * @param {import('./types.js').LoraList | null} list
+ * @returns {Map<string, string[]>}
+ */
+const wordsOf = (list) => new Map((list?.loras ?? []).map(({ file, triggers }) => [file, triggers]))
 
 /**
  * Moves what stands behind the end of a tag that grows.

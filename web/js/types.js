@@ -39,11 +39,11 @@
  *   fix?: { at: number, insert: string } }} Problem
  * @typedef {{ negative_parts: Part[], has_break: boolean, parts: Part[], problems: Problem[], warnings: Problem[],
  *   added: string }} Reading
- * @typedef {Match & { strength: number }} Row
+ * @typedef {Match & { strength: number, clip_strength: number }} Row
  * @typedef {{ rows: Row[], tags: Tag[], problems: Problem[], warnings: Problem[] }} StackReading
  *
  * @typedef {{ file: string, name: string, base_model: string, triggers: string[], title: string,
- *   damaged: string }} Lora
+ *   damaged: string, preview: string }} Lora
  * @typedef {{ loras: Lora[], aliases: Record<string, string>, problem: string }} LoraList
  *
  * @typedef {[number, number, number, number]} Box

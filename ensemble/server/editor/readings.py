@@ -101,7 +101,13 @@ def tell_stack(loras: str, strengths: str = "", prompt: str = "") -> dict[str, A
     reading = read_stack(loras, strengths, prompt)
     tell = _Teller(names, _units(prompt))
     rows = [
-        {"name": row.name, "strength": row.weight, **tell.match(row.name)} for row in reading.rows
+        {
+            "name": row.name,
+            "strength": row.weight,
+            "clip_strength": row.clip_weight,
+            **tell.match(row.name),
+        }
+        for row in reading.rows
     ]
     tags = [tell.tag(tag) for tag in reading.tags]
     return {
