@@ -16,6 +16,7 @@ import { PEOPLE_PANEL } from './js/prompt_node.js'
 import { listenForDrops, recipeCommand, recipeTab } from './js/recipe.js'
 import { loadStyle } from './js/dom.js'
 import { offerSample } from './js/samples.js'
+import { loadRecent } from './js/recent.js'
 import { loadTexts } from './js/texts.js'
 
 /** @typedef {import('./js/types.js').ComfyNode} ComfyNode */
@@ -27,7 +28,7 @@ const PANELS = {
   PoseControlInput: JOINTS_PANEL,
 }
 
-await loadTexts()
+await Promise.all([loadTexts(), loadRecent()])
 loadStyle()
 
 app.registerExtension({

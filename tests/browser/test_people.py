@@ -302,7 +302,7 @@ def test_people_are_added_exchanged_and_removed_without_writing_break(both):
     both.set(node, "negative", "bad BREAK BREAK hat")
     both.set(node, "order", "3,1,2")
     both.set(node, "boxes", "[[0,0,0.3,1],[0.3,0,0.3,1],[0.6,0,0.3,1]]")
-    expect(both.chip("person-1"), "− hat")
+    expect(both.chip("person-1"), "\u2212 hat")
     expect(both.chip("person-3"), "right")
     both.page.get_by_role("button", name="Exchange places with person 2").first.click()
     expect(both.chip("person-2"), "a woman")
@@ -310,12 +310,12 @@ def test_people_are_added_exchanged_and_removed_without_writing_break(both):
     assert both.value(node, "text") == (
         "a park BREAK photo BREAK a man // he\nBREAK a woman <lora:zed>\nBREAK a child"
     )
-    assert both.value(node, "negative").split() == "bad BREAK BREAK bad BREAK hat".split()
+    assert both.value(node, "negative").split() == ["bad", "BREAK", "BREAK", "bad", "BREAK", "hat"]
     assert both.value(node, "order") == "3,1,2"
     both.page.get_by_role("button", name="Remove person 1").click()
     expect(both.chip("person-2"), "a child")
     assert both.value(node, "text") == "a park BREAK photo BREAK a woman <lora:zed>\nBREAK a child"
-    assert both.value(node, "negative").split() == "bad BREAK BREAK hat".split()
+    assert both.value(node, "negative").split() == ["bad", "BREAK", "BREAK", "hat"]
     assert both.value(node, "order") == "2,1"
     assert both.value(node, "boxes") == "[[0.3,0,0.3,1],[0.6,0,0.3,1]]"
 

@@ -4,6 +4,7 @@ from ensemble_portraits.ensemble.lora.choose import (
     check,
     choose,
     read_names,
+    read_stack,
     read_strengths,
 )
 from ensemble_portraits.ensemble.lora.names import AmbiguousNameError, UnknownNameError

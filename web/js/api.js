@@ -9,9 +9,6 @@ import { app } from '/scripts/app.js'
 export { app }
 
 const ROUTES = '/ensemble/v1'
-/** Where the names used last are kept, and how many. */
-const RECENT = 'ensemble.recent'
-const MOST_RECENT = 20
 /** A folder is asked about again after so long, in milliseconds. */
 const FRESH = 5000
 
@@ -88,21 +85,11 @@ function withAddresses(list) {
   return list
 }
 
-/** The names of LoRAs written last, the latest first. */
-/** @returns {string[]} */
-export function recentNames() {
-  try {
-    return JSON.parse(localStorage.getItem(RECENT) ?? '[]')
-  } catch {
-    return []
-  }
-}
+/** @param {string} id of one of our settings @returns {Promise<any>} null where it was never stored */
+export const loadSetting = (id) => api.getSetting(id)
 
-/** @param {string} name that was chosen */
-export function remember(name) {
-  const names = [name, ...recentNames().filter((each) => each !== name)]
-  localStorage.setItem(RECENT, JSON.stringify(names.slice(0, MOST_RECENT)))
-}
+/** @param {string} id @param {any} value */
+export const storeSetting = (id, value) => api.storeSetting(id, value)
 
 /** @returns {Promise<string[]>} */
 export async function checkpoints() {

@@ -1,8 +1,9 @@
 /** Completes LoRA names while `<lora:` is typed into a node's text box. */
 
-import { app, loraList, recentNames, remember } from './api.js'
+import { app, loraList } from './api.js'
 import { choose } from './choices.js'
 import { createPopup } from './popup.js'
+import { recentNames, remember } from './recent.js'
 import { followers } from './source.js'
 
 /** The tag being typed before the caret: `<lora:` and the beginning of a name. */

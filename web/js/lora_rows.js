@@ -1,10 +1,10 @@
 /** Rows of LoRAs: on or off, strength, order; searched for by name. */
 
-import { recentNames, remember } from './api.js'
 import { choose } from './choices.js'
 import { button, el, replace } from './dom.js'
 import { isBad, nearestButtons } from './matches.js'
 import { createPopup } from './popup.js'
+import { recentNames, remember } from './recent.js'
 import { steer } from './steer.js'
 import { t } from './texts.js'
 

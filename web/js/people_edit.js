@@ -104,7 +104,7 @@ const without = (pieces, index) => pieces.filter((_, i) => i !== index)
  * @param {number} other
  */
 function swapped(pieces, one, other) {
-  const [a, b] = [pieces[one], pieces[other]].map((piece) => /** @type {string[]} */ (/^(\s*)([^]*?)(\s*)$/.exec(piece)))
+  const [a, b] = [pieces[one], pieces[other]].map((piece) => /** @type {string[]} */ (piece.match(/^(\s*)([^]*?)(\s*)$/)))
   const result = pieces.slice()
   result[one] = a[1] + b[2] + a[3]
   result[other] = b[1] + a[2] + b[3]
