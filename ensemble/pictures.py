@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -34,7 +35,7 @@ def from_bytes(pixels: np.ndarray) -> torch.Tensor:
 
 def eight_bit(picture: Image) -> Image:
     """A grey PIL picture of 16 or 32 bits or floats with 8, which Pillow itself would clip to white;
-    any other as it is.
+    any other as it is. Where its file calls one level transparent, an alpha channel says so.
 
     Floats run to 1, or where one is greater to 255; integers to 65535, or where one is greater to
     2^32 - 1.
@@ -43,9 +44,35 @@ def eight_bit(picture: Image) -> Image:
 
     if not picture.mode.startswith(("I", "F")):
         return picture
-    levels = np.nan_to_num(np.asarray(picture, dtype=np.float64))
+    greatest = max((levels.max(initial=0) for _, levels in _strips(picture)), default=0)
     if picture.mode == "F":
-        most = 1 if levels.max(initial=0) <= 1 else 255
+        most = 1 if greatest <= 1 else 255
     else:
-        most = 65535 if levels.max(initial=0) <= 65535 else 2**32 - 1
-    return Image.fromarray(np.clip(np.round(levels * (255 / most)), 0, 255).astype(np.uint8))
+        most = 65535 if greatest <= 65535 else 2**32 - 1
+    pixels = np.empty((picture.height, picture.width), np.uint8)
+    for top, levels in _strips(picture):
+        pixels[top : top + len(levels)] = np.clip(np.round(levels * (255 / most)), 0, 255)
+    return _with_transparency(Image.fromarray(pixels), picture)
+
+
+def _strips(picture: Image) -> Iterator[tuple[int, np.ndarray]]:
+    """First row and float64 levels `[rows,W]` of each strip: whole, a large picture would take eight
+    bytes a pixel several times over."""
+    rows = max(1, 1_000_000 // max(1, picture.width))
+    for top in range(0, picture.height, rows):
+        strip = picture.crop((0, top, picture.width, min(top + rows, picture.height)))
+        yield top, np.nan_to_num(np.asarray(strip, dtype=np.float64))
+
+
+def _with_transparency(grey: Image, picture: Image) -> Image:
+    """`grey` with alpha 0 where `picture` has the one level that its file calls transparent: of the
+    levels that become one of 8 bits the others stay opaque."""
+    from PIL import Image
+
+    level = picture.info.get("transparency")
+    if not isinstance(level, int):
+        return grey
+    alpha = np.empty((picture.height, picture.width), np.uint8)
+    for top, levels in _strips(picture):
+        alpha[top : top + len(levels)] = np.where(levels == level, 0, 255)
+    return Image.merge("LA", (grey, Image.fromarray(alpha)))

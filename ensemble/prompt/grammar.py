@@ -14,8 +14,7 @@ from .tags import TAG, LoraTag, read_tag, without_tags
 
 # Not inside a longer word, nor COFFEE-BREAK. A tag is tried first, so a file named BREAK stays in
 # its tag.
-BREAK_WORD = re.compile(r"(?<![\w'-])BREAK(?![\w'-])")
-_TOKEN = re.compile(rf"(?:{TAG.pattern})|(?P<split>{BREAK_WORD.pattern})", re.IGNORECASE)
+_TOKEN = re.compile(rf"(?:{TAG.pattern})|(?P<split>(?<![\w'-])BREAK(?![\w'-]))", re.IGNORECASE)
 # Around a BREAK commas only separate, as in `scene, BREAK common`. A plain prompt keeps its own.
 _SEPARATORS = ", \t\r\n"
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from ..prompt.errors import PromptError
 from ..prompt.flags import Flag, FlagKind, take_flags
-from ..prompt.grammar import BREAK_WORD, OneBreakError
+from ..prompt.grammar import OneBreakError
 from ..prompt.reading import read_prompt
 from . import readers
 from .checking import Checker, control_character, is_unset, nearest
@@ -37,7 +37,8 @@ def read_astria(text: str, *, strict: bool = False) -> Reading:
         checker.error("text", f"has a control character, {text[control]!a}; delete it", control)
     keys = _keys(text)
     key = next(keys, None)
-    prompt, flags = _take_flags(text[: key.start()] if key else text, checker)
+    written = text[: key.start()] if key else text
+    prompt, flags = _take_flags(written, checker)
     for flag in flags:
         _put(_FLAGS[flag.name], _flag_value(flag), flag.start, checker)
     seen: set[str] = set()
@@ -47,7 +48,7 @@ def read_astria(text: str, *, strict: bool = False) -> Reading:
         _read_setting(key, raw.strip(), seen, checker)
         key = following
     recipe = replace(Recipe(Service.ASTRIA, prompt=prompt.strip()), **checker.values)
-    _check_prompt(recipe, checker)
+    _check_prompt(recipe, checker, written, flags)
     return checker.reading(recipe)
 
 
@@ -82,6 +83,8 @@ def _take_flags(prompt: str, checker: Checker) -> tuple[str, tuple[Flag, ...]]:
 def _flag_value(flag: Flag) -> str:
     if _SPEC[flag.name] is FlagKind.SWITCH:
         return "true" if flag.on else "false"
+    if _FLAGS[flag.name].read is not readers.phrases:
+        return flag.value
     return " ".join(f'"{word}"' if re.search(r"[\s,]", word) else word for word in flag.words)
 
 
@@ -108,16 +111,37 @@ def _put(setting: Setting, raw: str, offset: int, checker: Checker) -> None:
         checker.error(setting.key, "disagrees with the same setting above; keep one", offset)
 
 
-def _mended(text: str) -> dict[str, str]:
-    """`mended`: the text with an empty common part. Its first BREAK is the prompt's, whichever flags
-    stand before it."""
-    first = BREAK_WORD.search(text)
-    return {"mended": f"{text[: first.end()]} BREAK{text[first.end() :]}"} if first else {}
+def _place(offset: int, prompt: str, written: str, flags: tuple[Flag, ...]) -> int | None:
+    """Where the prompt's `offset` is in the text that the flags were taken out of; None where the
+    prompt is not what lies between them."""
+    starts, ends = (
+        [0, *(flag.end for flag in flags)],
+        [*(flag.start for flag in flags), len(written)],
+    )
+    at, place = 0, None
+    pieces: list[str] = []
+    for start, end in zip(starts, ends, strict=True):
+        piece = written[start:end].strip()
+        if not piece:
+            continue
+        if place is None and offset <= at + len(piece):
+            place = written.index(piece, start) + offset - at
+        pieces.append(piece)
+        at += len(piece) + 1
+    return place if " ".join(pieces) == prompt else None
 
 
-def _check_prompt(recipe: Recipe, checker: Checker) -> None:
+def _check_prompt(recipe: Recipe, checker: Checker, written: str, flags: tuple[Flag, ...]) -> None:
     """Check the grammar of prompt and negative. Where flags were taken out, the offset is unknown."""
     reading = read_prompt(recipe.prompt, recipe.negative)
+
+    def mended(error: Exception) -> dict[str, str]:
+        if not isinstance(error, OneBreakError):
+            return {}
+        place = _place(error.insert_at, recipe.prompt, written, flags)
+        text = checker.text
+        return {} if place is None else {"mended": text[:place] + error.insert + text[place:]}
+
     texts = {"text": ("prompt", recipe.prompt), "negative": ("negative_prompt", recipe.negative)}
     for problem in reading.problems:
         setting, part = texts[problem.input]
@@ -125,12 +149,11 @@ def _check_prompt(recipe: Recipe, checker: Checker) -> None:
         error = problem.error
         message = str(error).rpartition(" (line ")[0]
         offset = getattr(error, "offset", 0)
-        mended = _mended(checker.text) if isinstance(error, OneBreakError) else {}
-        checker.error(setting, message, start + offset if start >= 0 else None, **mended)
+        checker.error(setting, message, start + offset if start >= 0 else None, **mended(error))
     if reading.doubt:
         start = checker.text.find(recipe.prompt)
         message = str(reading.doubt).rpartition(" (line ")[0]
         offset = start + reading.doubt.offset if start >= 0 else None
-        checker.warning("prompt", message, offset, **_mended(checker.text))
+        checker.warning("prompt", message, offset, **mended(reading.doubt))
     if not recipe.prompt and not recipe.input_image:
         checker.error("prompt", "is empty; write what the picture shows, or name an input picture")

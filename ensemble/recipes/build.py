@@ -27,7 +27,7 @@ class Options:
     checkpoint: str | None = None
     allow_approximate: bool = False
     output_size: OutputSize = OutputSize.RECIPE
-    # For recipes that say nothing of it: the input of PoseControlInput, and its own default.
+    # Taken where the recipe does not say; None leaves PoseControlInput's own default.
     on_mismatch: str | None = None
     estimator: str | None = None
     # Whether to leave out what the machine lacks; the report says what.

@@ -13,7 +13,7 @@ from .library import Library, Missing, MissingError
 from .problems import RecipeError
 from .recipe import Recipe, Service
 from .stage_control import add_control
-from .stage_finish import add_faces, add_finish
+from .stage_finish import add_before_outpaint, add_finish
 from .stage_models import add_models
 from .stage_outpaint import add_outpaint, read_canvas
 from .stage_picture import add_mask, add_pose, add_source
@@ -93,8 +93,7 @@ def _add_stages(build: Build) -> None:
     if build.recipe.service is Service.ASTRIA:
         add_second_passes(build, flow)
     if build.recipe.outpaint:
-        # Before the people's regions no longer are where they stand.
-        add_faces(build, flow)
+        add_before_outpaint(build, flow)
         add_outpaint(build, flow, plain)
     add_finish(build, flow)
 

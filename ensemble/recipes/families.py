@@ -13,7 +13,8 @@ from .recipe import Recipe
 
 @dataclass(frozen=True, kw_only=True)
 class ModelFamily:
-    """word: pattern in a file's name or in its metadata's architecture. encoders and vae: patterns at
+    """word: pattern in a file's name or in its metadata's architecture, in small letters; no part of a
+    longer word, as `klein` is of calvinklein. encoders and vae: patterns at
     the start of the names of files that belong to it. clip_type: of CLIPLoader or DualCLIPLoader.
     latent: node id of the empty latent. shift: of ModelSamplingAuraFlow, where core's own is not the
     template's. guidance: of FluxGuidance. own_steps: a node that spaces the steps by the picture's size.
@@ -37,6 +38,7 @@ class ModelFamily:
     side: int = 1024
 
 
+_KLEIN = r"(?<![a-z])flux.*(?<![a-z])klein(?![a-z])"
 _QWEN_3_4B = r"qwen_?3_?4b"
 _FLUX_1: dict[str, Any] = {
     "encoders": (r"clip_l", r"t5xxl"), "clip_type": "flux", "vae": r"ae\.|flux_?1?[-_](ae|vae)",
@@ -49,36 +51,31 @@ _FLUX_2: dict[str, Any] = {
 _Z_IMAGE: dict[str, Any] = {"encoders": (_QWEN_3_4B,), "clip_type": "lumina2", "vae": r"ae\."}
 # fmt: off
 FAMILIES = (
-    ModelFamily(name="Z-Image Turbo", word=r"z[-_ ]?image[-_ ]?turbo", steps=8, cfg=1.0, sampler="res_multistep",
+    ModelFamily(name="Z-Image Turbo", word=r"(?<![a-z])z[-_ ]?image[-_ ]?turbo", steps=8, cfg=1.0, sampler="res_multistep",
         **_Z_IMAGE),
-    ModelFamily(name="Z-Image", word=r"z[-_ ]?image", steps=25, cfg=4.0, sampler="res_multistep", **_Z_IMAGE),
-    ModelFamily(name="Krea 2", word=r"krea[-_ ]?2", encoders=(r"qwen_?3_?vl_?4b",), clip_type="krea2",
+    ModelFamily(name="Z-Image", word=r"(?<![a-z])z[-_ ]?image(?![a-z])", steps=25, cfg=4.0, sampler="res_multistep", **_Z_IMAGE),
+    ModelFamily(name="Krea 2", word=r"(?<![a-z])krea[-_ ]?2(?!\d)", encoders=(r"qwen_?3_?vl_?4b",), clip_type="krea2",
         vae=r"qwen_image_vae", latent="EmptyLatentImage", steps=8, cfg=1.0),
-    ModelFamily(name="Flux.2 Klein 9B base", word=r"klein.*base.*9b|klein.*9b.*base", encoders=(r"qwen_?3_?8b",),
+    ModelFamily(name="Flux.2 Klein 9B base", word=_KLEIN + r".*(base.*9b|9b.*base)", encoders=(r"qwen_?3_?8b",),
         steps=20, cfg=5.0, **_FLUX_2),
-    ModelFamily(name="Flux.2 Klein 9B", word=r"klein.*9b", encoders=(r"qwen_?3_?8b",), steps=4, cfg=1.0, **_FLUX_2),
-    ModelFamily(name="Flux.2 Klein base", word=r"klein.*base", encoders=(_QWEN_3_4B,), steps=20, cfg=5.0, **_FLUX_2),
-    ModelFamily(name="Flux.2 Klein", word=r"klein", encoders=(_QWEN_3_4B,), steps=4, cfg=1.0, **_FLUX_2),
-    ModelFamily(name="Flux.2 dev", word=r"flux[-_. ]?2", encoders=(r"mistral",), steps=20, cfg=1.0, guidance=4.0,
+    ModelFamily(name="Flux.2 Klein 9B", word=_KLEIN + r".*9b", encoders=(r"qwen_?3_?8b",), steps=4, cfg=1.0, **_FLUX_2),
+    ModelFamily(name="Flux.2 Klein base", word=_KLEIN + r".*base", encoders=(_QWEN_3_4B,), steps=20, cfg=5.0, **_FLUX_2),
+    ModelFamily(name="Flux.2 Klein", word=_KLEIN, encoders=(_QWEN_3_4B,), steps=4, cfg=1.0, **_FLUX_2),
+    ModelFamily(name="Flux.2 dev", word=r"(?<![a-z])flux[-_. ]?2(?!\d)", encoders=(r"mistral",), steps=20, cfg=1.0, guidance=4.0,
         **_FLUX_2),
-    ModelFamily(name="Flux.1 schnell", word=r"flux.*schnell", steps=4, **_FLUX_1),
-    ModelFamily(name="Flux.1", word=r"\bflux", steps=20, **_FLUX_1),
-    ModelFamily(name="Qwen-Image", word=r"qwen[-_ ]?image", encoders=(r"qwen_?2\.?5_?vl_?7b",), clip_type="qwen_image",
+    ModelFamily(name="Flux.1 schnell", word=r"(?<![a-z])flux(?![a-z]).*(?<![a-z])schnell|(?<![a-z])fluxschnell", steps=4, **_FLUX_1),
+    ModelFamily(name="Flux.1", word=r"(?<![a-z])flux(dev)?(?![a-z])", steps=20, **_FLUX_1),
+    ModelFamily(name="Qwen-Image", word=r"(?<![a-z])qwen[-_ ]?image(?![a-z])", encoders=(r"qwen_?2\.?5_?vl_?7b",), clip_type="qwen_image",
         vae=r"qwen_image_vae", steps=20, cfg=4.0, shift=3.1),
 )
 # fmt: on
 
 
 def recognise(file: str, architecture: str) -> ModelFamily | None:
-    """The family of a model by what its metadata calls it, else by the name of its file."""
-    said = architecture.lower()
-    if "stable-diffusion" in said:
-        return None
-    for text in (said, file.replace("\\", "/").rpartition("/")[2].lower()):
-        for family in FAMILIES:
-            if text and re.search(family.word, text):
-                return family
-    return None
+    """The family of a model by what its metadata calls it; by the name of its file where that says
+    nothing."""
+    text = architecture.strip() or file.replace("\\", "/").rpartition("/")[2]
+    return next((each for each in FAMILIES if re.search(each.word, text.lower())), None)
 
 
 def fitting(pattern: str, files: tuple[str, ...]) -> tuple[str, ...]:

@@ -27,6 +27,11 @@ def text(value: Scalar) -> str:
     return value.strip()
 
 
+def phrases(value: Scalar) -> str:
+    """Words, and phrases in double quotes, as MaskFromPrompt splits them."""
+    return text(value)
+
+
 def switch(value: Scalar) -> bool:
     word = str(value).strip().lower()
     if word in _TRUE or word in _FALSE:

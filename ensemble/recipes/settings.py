@@ -111,9 +111,9 @@ ASTRIA_SETTINGS = (
 )
 
 ASTRIA_FLAGS = (
-    Setting("mask_prompt", "mask_prompt", readers.text, "MaskFromPrompt: words", "no mask",
+    Setting("mask_prompt", "mask_prompt", readers.phrases, "MaskFromPrompt: words", "no mask",
         works=_NEAR),
-    Setting("mask_negative", "mask_negative", readers.text, "MaskFromPrompt: negative", "none",
+    Setting("mask_negative", "mask_negative", readers.phrases, "MaskFromPrompt: negative", "none",
         works=_NEAR),
     Setting("mask_invert", "mask_invert", _SWITCH, "MaskFromPrompt: invert"),
     Setting("mask_dilate", "mask_dilate", readers.dilate, "MaskFromPrompt: dilate", "0",

@@ -1,5 +1,6 @@
 """ControlNets over the conditioning: which file, and what makes its map."""
 
+import re
 from dataclasses import dataclass
 
 from .build import Build, Flow
@@ -20,6 +21,7 @@ class Control:
     refused: str = ""
 
 
+_DEPTH_ANYTHING_3 = re.compile(r"(?<![a-z])(da|depth[-_ ]?anything)[-_ ]?v?3(?!\d)")
 _AUX = "comfyui_controlnet_aux"
 _POSE = Control("openpose")
 # fmt: off
@@ -52,13 +54,16 @@ def add_control(build: Build, flow: Flow, pose: Link | None) -> None:
             f"Diffusion, so none is applied.{held}"
         )
         return
+    maps: dict[str, Link | None] = {}
     for index, name in enumerate(names):
         control = CONTROLS.get(name)
         if control is None or control.refused:
             why = control.refused if control else f"known are {', '.join(CONTROLS)}"
             build.refuse("controlnet", f"{name} cannot be had: {why}")
             continue
-        picture = pose if control is _POSE else _map(build, flow, name, control)
+        if name not in maps:
+            maps[name] = pose if control is _POSE else _map(build, flow, name, control)
+        picture = maps[name]
         hint = f"put an SD1.5 ControlNet with {control.word!r} in its name into models/controlnet"
         file = build.first("controlnet", "controlnet", hint, control.word)
         if picture is None or file is None:
@@ -104,7 +109,12 @@ def _map(build: Build, flow: Flow, name: str, control: Control) -> Link | None:
 
 def _depth(build: Build, picture: Link) -> Link | None:
     """Core's Depth Anything 3, if a model of it is here."""
-    models = build.library.files.get("geometry_estimation", ())
+    # The folder is also that of models which LoadDA3Model cannot read.
+    models = [
+        file
+        for file in build.library.files.get("geometry_estimation", ())
+        if _DEPTH_ANYTHING_3.search(file.lower())
+    ]
     if not models or not build.library.has("DA3Render"):
         return None
     file = build.use("geometry_estimation", "controlnet", models[0])

@@ -15,7 +15,7 @@ CHECKERS = "put Stable Diffusion's safety checker folder into models/safety_chec
 def add_finish(build: Build, flow: Flow) -> None:
     """The finishing chain over `flow.image`, ending in a saved PNG."""
     recipe = build.recipe
-    _add_hires(build, flow)
+    _add_hires(build, flow, repaint=not recipe.outpaint)
     if not recipe.outpaint:
         add_faces(build, flow)
     _add_paste_back(build, flow)
@@ -28,6 +28,12 @@ def add_finish(build: Build, flow: Flow) -> None:
     build.graph.add(
         "SaveImage", "save", "Save", images=flow.image, filename_prefix=build.options.prefix
     )
+
+
+def add_before_outpaint(build: Build, flow: Flow) -> None:
+    """What paints people again, before their regions no longer are where they stand."""
+    _add_hires(build, flow, enlarge=False)
+    add_faces(build, flow)
 
 
 def add_faces(build: Build, flow: Flow) -> None:
@@ -99,7 +105,9 @@ def _painter(build: Build, flow: Flow) -> dict[str, object]:
     }
 
 
-def _add_hires(build: Build, flow: Flow) -> None:
+def _add_hires(build: Build, flow: Flow, *, repaint: bool = True, enlarge: bool = True) -> None:
+    """Around an outpainting in two parts: the people are painted again before it, in their regions,
+    and the whole canvas is enlarged after it."""
     recipe, astria = build.recipe, build.recipe.service is Service.ASTRIA
     again = bool(recipe.hires_fix or recipe.highres_fix or recipe.tiled_upscale)
     four = recipe.super_resolution or recipe.tiled_upscale
@@ -113,10 +121,14 @@ def _add_hires(build: Build, flow: Flow) -> None:
         denoise, cfg = recipe.denoise, recipe.cfg
     if recipe.highres_fix and factor == 1:
         factor = 2.0
+    if not repaint:
+        again, denoise = False, 0.0
+    elif not enlarge:
+        again, factor = again and bool(denoise), 1.0
     if factor == 1 and not again:
         return
     setting = "super_resolution" if astria else "upscale"
-    if recipe.hires_fix and factor == 1:
+    if recipe.hires_fix and factor == 1 and enlarge:
         build.notes.append("hires_fix without super_resolution: the picture keeps its size")
     upscaler = None
     models = build.library.files.get("upscale_models", ())
@@ -134,7 +146,8 @@ def _add_hires(build: Build, flow: Flow) -> None:
         "denoise": denoise,
         "cfg": cfg,
     }
-    _over(build, flow, "EnsembleHires", "hires", "Hires", **inputs, **_painter(build, flow))
+    key, title = ("hires", "Hires") if enlarge else ("hires_people", "Hires before Outpainting")
+    _over(build, flow, "EnsembleHires", key, title, **inputs, **_painter(build, flow))
 
 
 def _add_paste_back(build: Build, flow: Flow) -> None:

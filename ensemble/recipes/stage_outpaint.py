@@ -8,6 +8,8 @@ from .build import Build, Flow
 from .stage_sample import sample
 from .stage_text import encode
 
+_LARGEST = 16384  # ComfyUI's MAX_RESOLUTION
+
 
 def read_canvas(build: Build) -> None:
     """Before anything is built: the size of an input picture that is only outpainted, and whether
@@ -24,6 +26,16 @@ def read_canvas(build: Build) -> None:
         build.refuse("--outpaint", "needs w and h: the size of the input picture is not known here")
         return
     width, height = size
+    if recipe.width or recipe.height:
+        # add_outpaint makes it smaller where the canvas wants it.
+        known = (
+            _eighth((recipe.height or 0) * width / height),
+            _eighth((recipe.width or 0) * height / width),
+        )
+        build.recipe = replace(
+            recipe, width=recipe.width or known[0], height=recipe.height or known[1]
+        )
+        return
     shrink = min(
         1.0, (recipe.outpaint_width or width) / width, (recipe.outpaint_height or height) / height
     )
@@ -42,11 +54,19 @@ def add_outpaint(build: Build, flow: Flow, plain: Flow) -> None:
         width, height = _eighth(width * shrink), _eighth(height * shrink)
         size = {"width": width, "height": height, "upscale_method": "lanczos", "crop": "disabled"}
         picture = graph.add("ImageScale", "outpaint_fit", "Fit", image=picture, **size)[0]
+        flow.people, flow.mask = None, None
     left, top = (
         _offset(wide - width, recipe.outpaint, "left", "right"),
         _offset(high - height, recipe.outpaint, "top", "bottom"),
     )
     sides = {"left": left, "top": top, "right": wide - width - left, "bottom": high - height - top}
+    if not any(sides.values()):
+        build.notes.append(
+            f"--outpaint: the picture fills its canvas of {wide}x{high}, so nothing is painted around "
+            "it; a larger --outpaint_width or --outpaint_height leaves room"
+        )
+        flow.image = picture
+        return
     padded = graph.add("ImagePadForOutpaint", "outpaint", "Outpaint", image=picture, **sides)
     texts = (recipe.outpaint_prompt or recipe.parts.base_text, _negative(build))
     weights = Weights.A1111 if recipe.use_lpw else Weights.OFF
@@ -95,4 +115,5 @@ def _offset(room: int, anchor: str | None, first: str, last: str) -> int:
 
 
 def _eighth(pixels: float) -> int:
-    return max(16, int(pixels / 8) * 8)
+    """The side of a picture, of those that ComfyUI scales to."""
+    return min(_LARGEST, max(16, int(pixels / 8) * 8))

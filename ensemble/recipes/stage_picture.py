@@ -13,6 +13,7 @@ from .defaults import (
     is_image_to_image,
     is_lora_multi_text,
     keeps_background,
+    only_the_input,
 )
 from .definitions import inputs_of
 from .graph import Link
@@ -34,7 +35,8 @@ def add_source(build: Build, flow: Flow) -> None:
         return
     flow.original = build.graph.add("LoadImage", "input", "Input Picture", image=name)[0]
     only_pose = all(control.startswith("pose") for control in asked_controls(build.recipe))
-    if is_image_to_image(recipe) or recipe.mask_prompt or not only_pose:
+    painted = is_image_to_image(recipe) or only_the_input(recipe)
+    if painted or recipe.mask_prompt or not only_pose:
         flow.source = _working_size(build, flow.original)
 
 

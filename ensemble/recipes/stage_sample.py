@@ -25,7 +25,9 @@ def add_sampling(build: Build, flow: Flow, size: tuple[Link, Link] | None) -> No
     upscales or outpaints it. `size` is the pose's."""
     recipe = build.recipe
     if only_the_input(recipe) and flow.source:
-        flow.image = flow.original if recipe.only_upscale else flow.source
+        # Outpainting counts on the working size.
+        whole = recipe.only_upscale and not recipe.outpaint
+        flow.image = flow.original if whole else flow.source
         if (count := recipe.pictures or 1) > 1:
             repeated = {"image": flow.image, "amount": count}
             flow.image = build.graph.add("RepeatImageBatch", "batch", "Batch", **repeated)[0]

@@ -39,8 +39,8 @@ def _add_plain_text(build: Build, flow: Flow) -> None:
         node = build.graph.add(class_type, key, title, prompt=texts[0], negative=texts[1], **inputs)
         return node[0], node[1]
 
-    if recipe.translate and (how := _translation(build)):
-        texts = rewrite("EnsembleTranslate", "translate", "Translate", **how)
+    if recipe.translate:
+        texts = _translated(build, texts)
     if recipe.enhance:
         how = {"style": "hosted", "seed": recipe.seed}
         texts = rewrite("EnsembleEnhancePrompt", "enhance", "Enhance Prompt", **how)
@@ -76,22 +76,50 @@ def _weights(build: Build, *texts: str) -> str:
     return "a1111"
 
 
-def _translation(build: Build) -> dict[str, str] | None:
-    """Model and language of the translation; None where there is nothing to translate, or no way."""
-    try:
-        language = build.library.language(build.recipe.prompt)
-    except ValueError as error:
-        build.missing.append(Missing("multi_lingual", "translation", "", str(error)))
-        return None
-    if language == ENGLISH:
-        build.notes.append("multi_lingual: the prompt is English, nothing is translated")
-        return None
-    hint = (
-        f"the prompt's language is {language!r} and no translator is here: put an mBART-50 folder into "
-        "models/translation, or write the prompt in English"
+def _translated(
+    build: Build, texts: tuple[str | Link, str | Link]
+) -> tuple[str | Link, str | Link]:
+    """Prompt and negative in English, each from its own language: many write the negative in English
+    beside a prompt that is not, or the other way round."""
+    return (
+        _english(build, "prompt", build.recipe.prompt, texts[0]),
+        _english(build, "negative", build.recipe.negative, texts[1]),
     )
+
+
+def _english(build: Build, name: str, said: str, text: str | Link) -> str | Link:
+    """`text`, which says `said`, in English. Of a negative's few words the language is a guess: where
+    it cannot be translated this is noted, and no reason to refuse the recipe."""
+    prompt = name == "prompt"
+    try:
+        language = build.library.language(said) if said or prompt else ENGLISH
+    except ValueError as error:
+        if prompt:
+            build.missing.append(Missing("multi_lingual", "translation", "", str(error)))
+        else:
+            build.notes.append(
+                "multi_lingual: the negative stays as it is, its language is not known"
+            )
+        return text
+    if language == ENGLISH:
+        if prompt:
+            build.notes.append("multi_lingual: the prompt is English, it is not translated")
+        return text
+    hint = (
+        f"the {name}'s language is {language!r} and no translator is here: put an mBART-50 folder into "
+        f"models/translation, or write the {name} in English"
+    )
+    if not prompt and not build.library.files.get("translation"):
+        build.notes.append(f"multi_lingual: {hint}; it stays as it is")
+        return text
     model = build.first("translation", "multi_lingual", hint)
-    return {"model": model, "language": language} if model else None
+    if model is None:
+        return text
+    key, title = "translate", "Translate"
+    if not prompt:
+        key, title = "translate_negative", "Translate Negative"
+    how = {"prompt": text, "model": model, "language": language}
+    return build.graph.add("EnsembleTranslate", key, title, **how)[0]
 
 
 def encode(

@@ -60,6 +60,9 @@ def this_machine() -> Library:
         return names.resolve(name)
 
     def size(name: str) -> tuple[int, int] | None:
+        # No name to look for among the files, but the picture itself, of megabytes.
+        if name.startswith("data:"):
+            return None
         if name.startswith(("http://", "https://")):
             name = last_part(name)
         try:
@@ -189,15 +192,19 @@ class _Definitions(dict[str, Any]):
         }
 
 
-def hashes_of(files: list[dict[str, str]]) -> dict[str, dict[str, str]]:
-    """AutoV2 and AutoV3 of the first MOST_HASHED checkpoints and LoRAs of a report, by file name."""
+def hashes_of(files: list[dict[str, str]]) -> tuple[dict[str, dict[str, str]], list[str]]:
+    """AutoV2 and AutoV3 of the first MOST_HASHED checkpoints and LoRAs of a report, by file name; and
+    a note of the others, if there are any."""
     wanted = {entry["file"]: entry["folder"] for entry in files if entry["folder"] in HASHED}
     found: dict[str, dict[str, str]] = {}
     for file, folder in islice(wanted.items(), MOST_HASHED):
         with _HASHING:
             hashes = _hashes(open_file(file, folder))
         found[file] = {"autov2": hashes.autov2, "autov3": hashes.autov3}
-    return found
+    others = [file for file in wanted if file not in found]
+    if not others:
+        return found, []
+    return found, [f"hashes: of {MOST_HASHED} files at most; not of {', '.join(others)}"]
 
 
 _hashes = lru_cache(maxsize=256)(read_hashes)

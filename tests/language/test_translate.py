@@ -113,6 +113,11 @@ def test_another_models_folder_is_refused(folder):
         ("eine Frau in der Stadt", False),
         ("une femme dans un jardin <lora:of:1>", False),
         ("the café", False),
+        ("een man of een vrouw in de tuin", False),
+        ("ein Mann kommt her, Sonne", False),
+        ("her gece bir kadin", False),
+        ("en and og en and", False),
+        ("the, the, the", False),
         ("", False),
     ],
 )

@@ -267,28 +267,3 @@ def test_reading_takes_linear_time(unit):
     """One long text against as much in ten pieces: linear is 1, quadratic 10."""
     piece = (unit * 40_000)[:40_000]
     assert _seconds([piece * 10]) < 4 * _seconds([piece] * 10)
-
-
-@pytest.mark.parametrize("flags", ["", " --mask_prompt hat", ' --mask_prompt "red BREAKS"'])
-def test_a_person_in_the_common_slot_is_doubted_and_mended(flags):
-    text = f"scene{flags} BREAK woman <lora:a:1> BREAK man <lora:b:1>\nsteps=5\ninput_image=x.png"
-    reading = read_astria(text)
-    (warning,) = reading.warnings
-    assert reading.require().people == 1
-    assert (
-        warning.setting == "prompt" and "move the LoRA's tag into the first part" in warning.message
-    )
-    mended = read_astria(warning.mended)
-    assert not mended.problems
-    assert [part.text for part in mended.require().parts.people] == ["woman", "man"]
-    assert mended.require().steps == 5
-
-
-def test_one_break_too_few_comes_with_the_text_mended():
-    (error,) = read_astria("scene BREAK woman <lora:a:1>").errors
-    assert [p.text for p in read_astria(error.mended).require().parts.people] == ["woman"]
-
-
-def test_a_tag_behind_the_words_of_a_flag_is_the_prompts():
-    recipe = read_astria("a park --mask_prompt foreground <lora:x:1>\ninput_image=x.png").require()
-    assert (recipe.prompt, recipe.mask_prompt) == ("a park <lora:x:1>", "foreground")

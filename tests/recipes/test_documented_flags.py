@@ -1,4 +1,5 @@
-"""Flags that the service documents beside its prompt masking: outpainting, upscaling alone, ControlNets."""
+"""Flags that the service documents beside its prompt masking: upscaling alone, ControlNets, and what
+else its pages name."""
 
 from dataclasses import replace
 
@@ -8,89 +9,6 @@ from ensemble_portraits.ensemble.recipes.library import MissingError
 from ensemble_portraits.ensemble.recipes.problems import RecipeError
 
 from .compiling import SEEDED, classes, compiled, inputs
-
-# As the service's page on outpainting prints it.
-ONLY_OUTPAINT = (
-    "--outpaint top-center --outpaint_width 864 --outpaint_height 1296\n"
-    "input_image_url=https://h/d6ff3soq5pok5tlbcanf599vkw06\ndenoising_strength=0\nw=576\nh=864\n"
-    "scheduler=euler_a\n"
-)
-BOTH = (
-    "ohwx woman in a sweater --outpaint left-center --outpaint_width 1792 --outpaint_height 1024 "
-    '--outpaint_prompt "fields"\nw=1024\nh=1024\nscheduler=euler_a\n'
-)
-
-
-def sides(graph) -> tuple[int, ...]:
-    return tuple(inputs(graph, "outpaint")[side] for side in ("left", "top", "right", "bottom"))
-
-
-def test_the_documented_outpainting_of_an_input_picture(machine, validate):
-    found = compiled(ONLY_OUTPAINT, machine)
-    validate(found.graph)
-    assert sides(found.graph) == (144, 0, 144, 432)
-    assert "sampler" not in found.graph and "outpaint_sampler" in found.graph
-
-
-def test_the_documented_outpainting_of_a_new_picture(machine, validate):
-    found = compiled(BOTH, machine)
-    validate(found.graph)
-    assert sides(found.graph) == (0, 0, 768, 0)
-    assert "sampler" in found.graph
-    assert inputs(found.graph, "outpaint_prompt")["text"] == "fields"
-    assert inputs(found.graph, "outpaint_sampler")["model"] == ["outpaint_soft", 0]
-
-
-@pytest.mark.parametrize(
-    ("anchor", "expected"),
-    [
-        ("top-left", (0, 0, 256, 128)),
-        ("top-right", (256, 0, 0, 128)),
-        ("bottom-left", (0, 128, 256, 0)),
-        ("bottom-right", (256, 128, 0, 0)),
-        ("center", (128, 64, 128, 64)),
-        ("top-center", (128, 0, 128, 128)),
-        ("bottom-center", (128, 128, 128, 0)),
-        ("left-center", (0, 64, 256, 64)),
-        ("right-center", (256, 64, 0, 64)),
-    ],
-)
-def test_anchors_say_where_the_picture_stands(machine, anchor, expected):
-    text = f"a --outpaint {anchor} --outpaint_width 768 --outpaint_height 640\nw=512\nh=512"
-    assert sides(compiled(text, machine).graph) == expected
-
-
-def test_without_a_size_the_pictures_own_is_read(machine):
-    text = "--outpaint center --outpaint_width 160\ninput_image=portrait.png\ndenoising_strength=0"
-    # The tests' picture is 96x64.
-    assert sides(compiled(text, machine).graph) == (32, 0, 32, 0)
-    with pytest.raises(RecipeError, match="needs w and h"):
-        compiled(text, replace(machine, size=lambda _: None))
-    with pytest.raises(RecipeError, match="needs --outpaint_width or"):
-        compiled("a --outpaint center", machine)
-
-
-def test_a_smaller_canvas_shrinks_the_picture(machine):
-    text = "a --outpaint top-center --outpaint_width 256 --outpaint_height 512\nw=512\nh=512"
-    graph = compiled(text, machine).graph
-    assert (inputs(graph, "outpaint_fit")["width"], inputs(graph, "outpaint_fit")["height"]) == (
-        256,
-        256,
-    )
-    assert sides(graph) == (0, 0, 0, 256)
-
-
-def test_faces_are_redrawn_before_people_leave_their_places(machine, validate):
-    text = (
-        "s BREAK c BREAK a <lora:849330:1> BREAK b --outpaint center --outpaint_width 768\n"
-        "w=512\nh=512\ninpaint_faces=true\nsuper_resolution=true"
-    )
-    graph = compiled(text, machine).graph
-    validate(graph)
-    assert inputs(graph, "faces")["people"] == ["people", 3]
-    order = list(graph)
-    assert order.index("faces") < order.index("outpaint") < order.index("hires")
-    assert "people" not in inputs(graph, "hires")
 
 
 def test_only_upscale_samples_nothing_before(machine, validate):
@@ -107,6 +25,20 @@ def test_only_upscale_samples_nothing_before(machine, validate):
     assert inputs(compiled(text + "\nsuper_resolution=true", machine).graph, "hires")["factor"] == 4
     batch = compiled(text + "\nnum_images=2", machine).graph
     assert inputs(batch, "hires")["image"] == ["batch", 0]
+
+
+@pytest.mark.parametrize(
+    ("flags", "denoise"),
+    [("--only_upscale", "0.3"), ("--outpaint center --outpaint_width 768", "0")],
+)
+def test_a_controlnet_does_not_turn_the_input_picture_into_noise(machine, validate, flags, denoise):
+    text = (
+        f"a {flags}\ninput_image=portrait.png\nw=512\nh=512\ndenoising_strength={denoise}\n"
+        "controlnet=pose\ncontrolnet_txt2img=yes"
+    )
+    graph = compiled(text, machine).graph
+    validate(graph)
+    assert "sampler" not in graph and "canvas" not in graph
 
 
 def test_only_upscale_without_a_picture_says_that_it_does_nothing(machine):
@@ -165,6 +97,38 @@ def test_depth_by_cores_own_model(machine):
     graph = compiled(CONTROLLED + "depth", replace(machine, files=files)).graph
     assert graph["control"]["inputs"]["image"] == ["depth_map", 0]
     assert inputs(graph, "depth_map")["output"] == "depth"
+
+
+@pytest.mark.parametrize(
+    ("models", "node"),
+    [
+        (("moge_2.safetensors", "Depth-Anything-3-large.safetensors"), "DA3Render"),
+        (("moge_2.safetensors",), "DepthAnythingV2Preprocessor"),
+    ],
+)
+def test_depth_takes_no_other_models_file(machine, models, node):
+    files = {
+        **machine.files,
+        "controlnet": ("control_depth.safetensors",),
+        "geometry_estimation": models,
+    }
+    mine = replace(with_nodes(machine, "DepthAnythingV2Preprocessor"), files=files)
+    graph = compiled(CONTROLLED + "depth", mine).graph
+    assert node in classes(graph)
+    if node == "DA3Render":
+        assert inputs(graph, "depth_model")["model_name"] == models[1]
+
+
+@pytest.mark.parametrize("kind", ["depth", "canny"])
+def test_a_controlnet_named_twice_has_one_map(machine, kind):
+    files = {
+        **machine.files,
+        "controlnet": (f"control_{kind}.safetensors",),
+        "geometry_estimation": ("da3.safetensors",),
+    }
+    text = f"a --controlnets {kind} {kind}\ninput_image=portrait.png"
+    graph = compiled(text, replace(machine, files=files)).graph
+    assert inputs(graph, "control_1")["image"] == inputs(graph, "control_2")["image"]
 
 
 @pytest.mark.parametrize("kind", ["reference", "relight", "ipadapter", "composition"])

@@ -132,6 +132,12 @@ def test_a_part_that_is_missing_or_ambiguous_is_named_and_the_alias_file_decides
         ("flux-2-klein-base-9b.sft", "", "Flux.2 Klein 9B base"), ("flux1-schnell-fp8.sft", "", "Flux.1 schnell"),
         ("flux1-krea-dev_fp8.sft", "", "Flux.1"), ("flux2_dev_fp8mixed.sft", "", "Flux.2 dev"),
         ("fluxmix.safetensors", "stable-diffusion-xl-v1-base", None), ("sd15.safetensors", "", None),
+        ("calvinklein_v2.safetensors", "", None), ("kleinerFuchs.safetensors", "", None),
+        ("fluxmix_sd15.safetensors", "", None), ("notz_image.safetensors", "", None),
+        ("klein_9b_portraits.safetensors", "", None), ("conflux2.safetensors", "", None),
+        ("my_flux_dev.safetensors", "", "Flux.1"), ("fluxdev.safetensors", "", "Flux.1"),
+        ("flux1-dev.safetensors", "sd_v1-5", None), ("x.safetensors", "flux-2-klein-9b", "Flux.2 Klein 9B"),
+        ("my_flux2klein.safetensors", "", "Flux.2 Klein"), ("my_flux_2024.safetensors", "", "Flux.1"),
     ],
 )  # fmt: skip
 def test_models_are_told_by_metadata_or_name(file, architecture, name):

@@ -168,6 +168,28 @@ def test_a_missing_language_guesser_is_listed_before_the_job_is_taken(machine, m
     translate._identifier.cache_clear()
 
 
+def test_each_text_is_asked_for_its_own_language(machine, validate):
+    prompt = "a woman with the dog in a garden full of light"
+    negative = "une image floue, des mains mal dessinées et laides"
+    body = {"prompt": prompt, "negative_prompt": negative, "multi_lingual": "yes"}
+    found = compiled(json.dumps(body), machine)
+    validate(found.graph)
+    assert "translate" not in found.graph
+    asked = inputs(found.graph, "translate_negative")
+    assert (asked["prompt"], asked["language"]) == (negative, "fr")
+    assert inputs(found.graph, "enhance")["negative"] == ["translate_negative", 0]
+    bare = replace(machine, files={**machine.files, "translation": ()})
+    notes = compiled(json.dumps(body), bare, Options()).report["notes"]
+    assert any("the negative's language is 'fr'" in note for note in notes)
+
+
+def test_an_english_negative_is_left_alone_beside_another_prompt(machine):
+    body = {**json.loads(GERMAN), "negative_prompt": "blurry hands, the worst quality with noise"}
+    graph = compiled(json.dumps(body), machine).graph
+    assert "translate_negative" not in graph
+    assert inputs(graph, "enhance")["negative"] == body["negative_prompt"]
+
+
 def test_english_needs_no_translator(machine):
     bare = replace(machine, files={**machine.files, "translation": ()})
     english = GERMAN.replace("Eine Frau steht im Garten und lacht", "a cat and the dog")

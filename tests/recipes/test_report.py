@@ -112,3 +112,34 @@ def test_the_editor_form_keeps_values_in_the_editors_order_and_links_run_right(m
     # Loaders stand beside what they feed, not all at the start.
     assert column["mask"] == column["mask_size"] - column["people"]
     assert len({(node["pos"][0], node["pos"][1]) for node in nodes.values()}) == len(nodes)
+
+
+def test_files_beyond_the_most_that_are_hashed_are_named(machine, monkeypatch):
+    from ensemble_portraits.ensemble.server import library
+    from ensemble_portraits.ensemble.server.editor.compile import compile_body
+
+    monkeypatch.setattr(library, "MOST_HASHED", 2)
+    text = "a <lora:849330:1> <lora:more_details:1>"
+    body = {"text": text, "skip_missing": True}
+    status, answer = compile_body(body | {"hashes": True})
+    assert status == 200
+    hashed = answer["report"]["hashes"]
+    assert len(hashed) == 2
+    (note,) = [note for note in answer["report"]["notes"] if note.startswith("hashes:")]
+    assert "2 files at most" in note
+    used = {each["file"] for each in answer["report"]["files"] if each["folder"] in library.HASHED}
+    (left,) = used - set(hashed)
+    assert left in note
+    for fewer in (body, {**body, "text": "a <lora:849330:1>", "hashes": True}):
+        notes = compile_body(fewer)[1]["report"]["notes"]
+        assert not any(note.startswith("hashes:") for note in notes)
+
+
+def test_a_picture_within_the_recipe_is_looked_for_among_no_files(machine, monkeypatch):
+    from ensemble_portraits.ensemble.server import library
+
+    def never(folder, *_):
+        raise AssertionError(folder)
+
+    monkeypatch.setattr(library, "names_among", never)
+    assert library.this_machine().size("data:image/png;base64,AAAA") is None

@@ -3,6 +3,7 @@
 import asyncio
 import io
 import threading
+import time
 
 import pytest
 from aiohttp import web
@@ -46,6 +47,14 @@ async def moved(request):
     raise web.HTTPFound(request.query["to"])
 
 
+async def late(request):
+    await asyncio.sleep(0.3)
+    left = int(request.query["left"])
+    if not left:
+        return web.Response(body=png(), content_type="image/png")
+    raise web.HTTPFound(f"/late?left={left - 1}")
+
+
 async def again(_):
     raise web.HTTPFound("/again")
 
@@ -55,7 +64,7 @@ def host():
     """The address of a server on a thread of its own."""
     loop, ready = asyncio.new_event_loop(), threading.Event()
     app = web.Application()
-    for each in (picture, page, large, slow, moved, again):
+    for each in (picture, page, large, slow, moved, late, again):
         app.router.add_get(f"/{each.__name__}", each)
     server = TestServer(app)
 
@@ -96,6 +105,14 @@ def test_a_picture_is_kept_by_its_content(host):
 def test_what_is_no_picture_of_a_listed_host_is_told(host, path, reason):
     with pytest.raises(PictureError, match=reason):
         PictureFetcher(HERE, 10**6, timeout=0.5)(host + path)
+
+
+def test_redirects_have_one_time_together(host):
+    """Each of the four answers alone is in time."""
+    started = time.monotonic()
+    with pytest.raises(PictureError, match=r"within 0\.5 seconds"):
+        PictureFetcher(HERE, 10**6, timeout=0.5)(f"{host}/late?left=3")
+    assert time.monotonic() - started < 1.0
 
 
 def test_redirects_end(host):

@@ -72,10 +72,19 @@ def test_with_a_key_every_route_needs_it(path):
 @pytest.mark.parametrize("path", ROUTES)
 def test_the_editors_own_page_needs_no_key(path):
     gate = Gate(KEY, local=True)
-    for header in ({"Origin": "{own}"}, {"Referer": "{own}/"}, {EDITOR_HEADER: gate.editor}):
-        assert let_in(asked(gate, path, header)), header
+    assert let_in(asked(gate, path, {EDITOR_HEADER: gate.editor}))
+    assert let_in(asked(gate, path, {EDITOR_HEADER: gate.editor, "Origin": "{own}"}))
     assert asked(gate, path, {"Origin": "https://evil.example"}) == 403
     assert asked(gate, path, {"Referer": "https://evil.example/{own}"}) == 401
+
+
+@pytest.mark.parametrize("path", ROUTES)
+@pytest.mark.parametrize("host", [{}, {"Host": "myhost:8188"}])
+def test_what_anybody_can_write_is_no_key(path, host):
+    gate = Gate(KEY, local=True)
+    own = f"http://{host.get('Host', '')}" if host else "{own}"
+    for header in ({"Origin": own}, {"Referer": f"{own}/"}, {EDITOR_HEADER: "guessed"}):
+        assert asked(gate, path, {**host, **header}) == 401, header
 
 
 @pytest.mark.parametrize("path", ROUTES)

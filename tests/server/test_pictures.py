@@ -4,6 +4,7 @@ import base64
 import contextlib
 import io
 import struct
+import tracemalloc
 import zlib
 
 import numpy as np
@@ -181,6 +182,27 @@ def test_a_ramp_of_any_depth_has_8_bits_in_the_end(levels, dtype):
     found = np.asarray(eight_bit(picture), dtype=float)
     most = 2**32 - 1 if dtype is np.int32 else levels
     assert np.abs(found - ramp / most * 255).max() <= 0.5001
+
+
+def test_a_large_picture_of_16_bits_takes_little_more_than_its_pixels():
+    picture = Image.new("I;16", (4000, 4000), 40_000)
+    tracemalloc.start()
+    found = eight_bit(picture)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert found.getextrema() == (156, 156)
+    assert peak < 5 * 4000 * 4000
+
+
+def test_the_transparent_level_of_16_bits_is_kept():
+    levels = np.array([[0, 1000, 1001, 65535]])
+    ihdr, rest = png16(levels).split(b"IHDR", 1)
+    trns = b"tRNS" + struct.pack(">H", 1000)
+    chunk = struct.pack(">I", 2) + trns + struct.pack(">I", zlib.crc32(trns))
+    data = ihdr + b"IHDR" + rest[:17] + chunk + rest[17:]
+    found = Image.open(io.BytesIO(read_picture(data).png))
+    assert found.mode == "RGBA"
+    assert np.asarray(found)[0, :, 3].tolist() == [255, 0, 255, 255]
 
 
 def test_a_picture_of_floats_in_the_input_folder_is_copied_for_load_image(home):

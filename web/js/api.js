@@ -16,22 +16,39 @@ const FRESH = 5000
 let features = null
 
 /**
- * What tells our routes, behind a proxy too, that the editor asks.
+ * What tells our routes that the editor asks.
  * @returns {Promise<Record<string, string>>}
  */
 async function proof() {
-  features ??= api.fetchApi('/features').then((response) => response.json()).catch(() => ({}))
-  const { ensemble_editor: word } = await features
-  return word ? { 'X-Ensemble-Editor': word } : {}
+  features ??= api.fetchApi('/features').then((response) => response.json())
+  try {
+    const { ensemble_editor: word } = await features
+    return word ? { 'X-Ensemble-Editor': word } : {}
+  } catch {
+    features = null
+    return {}
+  }
+}
+
+/**
+ * Asks one of our routes. After a restart of ComfyUI its word is a new one, and is asked for once more.
+ * @param {string} path
+ * @param {object} [options]
+ * @param {Record<string, string>} [headers]
+ * @returns {Promise<Response>}
+ */
+async function ask(path, options = {}, headers = {}) {
+  const send = async () => api.fetchApi(ROUTES + path, { ...options, headers: { ...headers, ...(await proof()) } })
+  const response = await send()
+  if (response.status !== 401) return response
+  features = null
+  return send()
 }
 
 /** @param {string} path @param {object} body @returns {Promise<{ status: number, answer: any }>} */
 async function post(path, body) {
-  const response = await api.fetchApi(ROUTES + path, {
-    method: 'POST',
-    headers: { 'Content-Type': 'application/json', ...(await proof()) },
-    body: JSON.stringify(body),
-  })
+  const options = { method: 'POST', body: JSON.stringify(body) }
+  const response = await ask(path, options, { 'Content-Type': 'application/json' })
   return { status: response.status, answer: await response.json() }
 }
 
@@ -69,8 +86,7 @@ let known = null
  */
 export function loraList() {
   if (!known || performance.now() - known.time > FRESH) {
-    const list = proof()
-      .then((headers) => api.fetchApi(`${ROUTES}/loras`, { headers }))
+    const list = ask('/loras')
       .then((response) => (response.ok ? response.json() : Promise.reject(new Error(`HTTP ${response.status}`))))
       .then((list) => withAddresses(list))
     known = { time: performance.now(), list }

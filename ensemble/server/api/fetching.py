@@ -15,7 +15,7 @@ from .config import PICTURE_HOSTS
 from .outside import TargetError, check_target, connector
 from .pictures import PictureError, Upload, read_picture
 
-TIMEOUT = 20.0  # seconds for all of it
+TIMEOUT = 20.0  # seconds for a picture with all its redirects
 MOST_REDIRECTS = 3
 _TYPES = (
     "image/png",
@@ -46,13 +46,19 @@ class PictureFetcher:
 
     def __call__(self, address: str) -> Upload:
         """The picture; to be called on a thread. Raises PictureError."""
-        return read_picture(asyncio.run(self._get(address)))
+        return read_picture(asyncio.run(self._get_in_time(address)))
+
+    async def _get_in_time(self, address: str) -> bytes:
+        try:
+            return await asyncio.wait_for(self._get(address), self.timeout)
+        except asyncio.TimeoutError as error:
+            raise PictureError(f"cannot be fetched within {self.timeout:g} seconds") from error
 
     async def _get(self, address: str) -> bytes:
-        limit = aiohttp.ClientTimeout(total=self.timeout)
         session = aiohttp.ClientSession(
             connector=connector(self.resolver),
-            timeout=limit,
+            # The one deadline is around all redirects.
+            timeout=aiohttp.ClientTimeout(total=None),
             # Ten thousand zeros travel as ten bytes.
             auto_decompress=False,
             headers={"Accept-Encoding": "identity", "Accept": "image/*"},
@@ -69,8 +75,8 @@ class PictureFetcher:
             raise
         except TargetError as error:
             raise PictureError(f"cannot be fetched: it {error}") from error
-        except asyncio.TimeoutError as error:
-            raise PictureError(f"cannot be fetched within {self.timeout:g} seconds") from error
+        except asyncio.TimeoutError:
+            raise  # an OSError too, but whoever set the deadline tells of it
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise PictureError(f"cannot be fetched: {type(error).__name__}") from error
         raise PictureError(f"cannot be fetched: more than {MOST_REDIRECTS} redirects")

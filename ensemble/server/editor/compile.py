@@ -74,7 +74,8 @@ def compile_body(body: object) -> tuple[int, dict[str, Any]]:
         return refusal(error)
     report: dict[str, Any] = compiled.report | {"shrink": changes}
     if asked.hashes:
-        report["hashes"] = hashes_of(report["files"])
+        report["hashes"], notes = hashes_of(report["files"])
+        report["notes"] = [*report["notes"], *notes]
     answer: dict[str, Any] = {
         "graph": compiled.graph,
         "report": report,
