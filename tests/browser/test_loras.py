@@ -180,9 +180,9 @@ def test_a_row_has_its_picture_trigger_words_and_a_clip_strength(both):
     assert both.page.locator(".ensemble-thumbnail").count() == 1
     both.page.get_by_role("button", name="Put into the prompt: zed person").click()
     assert both.value(node, "prompt") == "zed person"
-    both.page.get_by_label("Strength of zed on the text encoder").fill("")
+    both.page.get_by_label("zed in the text encoder").fill("")
     both.page.keyboard.press("Tab")
-    both.page.get_by_label("Strength of more_details on the text encoder").fill("0.3")
+    both.page.get_by_label("more_details in the text encoder").fill("0.3")
     both.page.keyboard.press("Tab")
     both.page.wait_for_timeout(300)
     assert both.value(node, "strengths") == "1,0.6:0.3"

@@ -1,9 +1,10 @@
 /** Completes LoRA names while `<lora:` is typed into a node's text box. */
 
-import { app, loraList } from './api.js'
+import { app } from './api.js'
 import { choose } from './choices.js'
 import { createPopup } from './popup.js'
 import { recentNames, remember } from './recent.js'
+import { loraList } from './routes.js'
 import { followers } from './source.js'
 
 /** The tag being typed before the caret: `<lora:` and the beginning of a name. */

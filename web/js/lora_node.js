@@ -1,8 +1,9 @@
 /** MultiLoraLoader as rows over its strings `loras` and `strengths`, which stay what is saved. */
 
-import { asOneStep, loraList, readStack, widgetOf, writeWidget } from './api.js'
+import { asOneStep, widgetOf, writeWidget } from './api.js'
 import { createLoraRows } from './lora_rows.js'
 import { createAsker, createListener, titleOf } from './panel.js'
+import { loraList, readStack } from './routes.js'
 import { sentText, sourceOf } from './source.js'
 import { t } from './texts.js'
 

@@ -1,10 +1,11 @@
 /** BreakRegionalPrompt in the editor: its text read live, and its people's boxes. */
 
-import { asOneStep, linesOf, loraList, picturesOf, readPrompt, widgetOf, writeWidget } from './api.js'
+import { asOneStep, linesOf, picturesOf, widgetOf, writeWidget } from './api.js'
 import { createBoxes, readBoxes } from './boxes.js'
 import { createAsker, createListener, titleOf } from './panel.js'
 import { exchanged, piecesOf, withPerson, withoutPerson } from './people_edit.js'
 import { createPeoplePanel } from './people_panel.js'
+import { loraList, readPrompt } from './routes.js'
 import { followers, originOf, sentText, sourceOf } from './source.js'
 import { t } from './texts.js'
 
