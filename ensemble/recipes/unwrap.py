@@ -9,7 +9,8 @@ import re
 from typing import Any
 
 _CODE = re.compile(
-    r"^\s*(?:curl\b|import\s|from\s+\w+\s+import\b|const\s|let\s|var\s|await\s|fetch\(|<\?php)", re.M
+    r"^\s*(?:curl\b|import\s|from\s+\w+\s+import\b|const\s|let\s|var\s|await\s|fetch\(|<\?php)",
+    re.M,
 )
 _BODY_KEYS = {"prompt", "model_id", "init_image"}
 _MOST_TRIES = 50
@@ -41,6 +42,8 @@ def unwrapped(text: str) -> str:
         return text
     body = _first_body(text)
     if body is None:
+        if "BREAK" in text:
+            return text
         raise NoBodyError(
             "this looks like a command or a program, and no JSON object with a prompt stands in it: "
             "paste the body alone, from its { to its }"
@@ -53,7 +56,11 @@ def _body_of_answer(text: str) -> str | None:
         answer = json.loads(text)
     except (ValueError, RecursionError):
         return None  # the reader of bodies says what is wrong
-    if not isinstance(answer, dict) or not isinstance(answer.get("meta"), dict) or "prompt" in answer:
+    if (
+        not isinstance(answer, dict)
+        or not isinstance(answer.get("meta"), dict)
+        or "prompt" in answer
+    ):
         return None
     body = {
         name: value

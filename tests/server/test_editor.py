@@ -1,71 +1,23 @@
 """The editor's routes through a real aiohttp application."""
 
-import asyncio
 import json
-import os
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import folder_paths
 import pytest
-import torch
-from aiohttp import web
-from aiohttp.test_utils import TestClient, TestServer
 from ensemble_portraits.ensemble.lora import names
 from ensemble_portraits.ensemble.lora.names import ModelNames
-from ensemble_portraits.ensemble.server.access import Gate
 from ensemble_portraits.ensemble.server.editor import routes as editor
 from ensemble_portraits.ensemble.server.editor.loras import short_names
 from hypothesis import given
 from hypothesis import strategies as st
-from safetensors.torch import save_file
+
+from tests.server.asking import call, read
 
 PROMPT = "a park BREAK photo BREAK a woman <lora:ann:0.8> BREAK a man <lora:ben>"
 JSON = {"Content-Type": "application/json"}
-
-
-@pytest.fixture(autouse=True)
-def machine(tmp_path: Path) -> Iterator[Callable[..., Path]]:
-    """Only the LoRAs that the test saves, and no aliases but its own."""
-    folder, user = tmp_path / "loras", tmp_path / "user"
-    (user / "default" / "ensemble").mkdir(parents=True)
-    folder.mkdir()
-    before = folder_paths.folder_names_and_paths["loras"]
-    home = folder_paths.get_user_directory()
-    folder_paths.folder_names_and_paths["loras"] = ([str(folder)], before[1])
-    folder_paths.set_user_directory(str(user))
-
-    def save(name: str, **metadata: str) -> Path:
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_file({"layer.lora_down.weight": torch.ones(2, 3)}, path, metadata)
-        # ComfyUI lists a folder again when its time changes; file systems count in milliseconds.
-        os.utime(path.parent, ns=(1, len(list(path.parent.iterdir())) * 10**9))
-        return path
-
-    yield save
-    folder_paths.folder_names_and_paths["loras"] = before
-    folder_paths.set_user_directory(home)
-
-
-def call(method: str, path: str, **options: Any) -> tuple[int, Any]:
-    async def once() -> tuple[int, Any]:
-        routes = web.RouteTableDef()
-        editor.register_editor(routes, Gate())
-        app = web.Application()
-        app.add_routes(routes)
-        async with TestClient(TestServer(app)) as client:
-            answer = await client.request(method, path, **options)
-            return answer.status, await answer.json()
-
-    return asyncio.run(once())
-
-
-def read(**body: str) -> dict[str, Any]:
-    status, answer = call("POST", editor.PROMPT_PATH, json=body)
-    assert status == 200, answer
-    return answer
+pytestmark = pytest.mark.usefixtures("machine")
 
 
 def test_a_prompt_is_told_part_by_part(machine):

@@ -18,7 +18,7 @@ const UNKNOWN = { name: '', strength: 1, clip_strength: 1, status: 'unknown', fi
 /**
  * @param {object} actions
  * @param {(entries: Entry[]) => void} actions.write
- * @param {typeof import('./api.js').loraList} actions.list
+ * @param {typeof import('./routes.js').loraList} actions.list
  * @param {(words: string) => void} actions.say trigger words
  */
 export function createLoraRows(actions) {

@@ -89,7 +89,7 @@ export function createRecipePanel() {
     const { status, answer } = await compileRecipe(body)
     if (mine !== asked) return
     const good = status === 200
-    const reason = good ? '' : t(answer.missing ? 'recipe.lacks' : 'recipe.wrong')
+    const reason = good ? '' : answer.missing ? t('recipe.lacks') : t('recipe.wrong')
     const lines = [...told(answer), ...missingList(answer.missing ?? [], choose), ...repairs(answer)]
     show(good ? answer : null, lines, reason)
   }
