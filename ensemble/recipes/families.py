@@ -11,6 +11,20 @@ from typing import Any
 from .recipe import Recipe
 
 
+@dataclass(frozen=True)
+class Union:
+    """The family's ControlNet for several kinds of maps. word: pattern in its file's path. file: the
+    public one. folder: `model_patches` where core loads it as a change of the model."""
+
+    word: str
+    file: str
+    folder: str = "controlnet"
+
+
+UNION_KINDS = ("openpose", "canny", "depth")
+"""What each of them is trained for; core tells none of them which map it is given."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ModelFamily:
     """word: pattern in a file's name or in its metadata's architecture, in small letters; no part of a
@@ -19,6 +33,7 @@ class ModelFamily:
     latent: node id of the empty latent. shift: of ModelSamplingAuraFlow, where core's own is not the
     template's. guidance: of FluxGuidance. own_steps: a node that spaces the steps by the picture's size.
     emphasis: whether the text encoder knows `(word:1.2)`. side: px of the pictures it was trained on.
+    union: where core loads one that needs no word of which map it is given.
     """
 
     name: str
@@ -36,6 +51,7 @@ class ModelFamily:
     own_steps: str | None = None
     emphasis: bool = False
     side: int = 1024
+    union: Union | None = None
 
 
 _KLEIN = r"(?<![a-z])flux.*(?<![a-z])klein(?![a-z])"
@@ -43,17 +59,31 @@ _QWEN_3_4B = r"qwen_?3_?4b"
 _FLUX_1: dict[str, Any] = {
     "encoders": (r"clip_l", r"t5xxl"), "clip_type": "flux", "vae": r"ae\.|flux_?1?[-_](ae|vae)",
     "cfg": 1.0, "emphasis": True,
+    # Those before 2.0 want the number of the map's kind, which core cannot give them.
+    "union": Union(r"flux.*union.*pro.*2", "FLUX.1-dev-ControlNet-Union-Pro-2.0.safetensors"),
 }  # fmt: skip
 _FLUX_2: dict[str, Any] = {
     "clip_type": "flux2", "vae": r"flux[-_]?2[-_]vae|full_encoder_small_decoder",
     "latent": "EmptyFlux2LatentImage", "own_steps": "Flux2Scheduler",
 }  # fmt: skip
 _Z_IMAGE: dict[str, Any] = {"encoders": (_QWEN_3_4B,), "clip_type": "lumina2", "vae": r"ae\."}
+_TURBO = Union(
+    r"z[-_ ]?image[-_ ]?turbo.*union",
+    "Z-Image-Turbo-Fun-Controlnet-Union.safetensors",
+    "model_patches",
+)
+_BASE = Union(
+    r"z[-_ ]?image(?![-_ ]?turbo).*union",
+    "Z-Image-Fun-Controlnet-Union.safetensors",
+    "model_patches",
+)
+_QWEN_IMAGE = Union(r"qwen.*union", "Qwen-Image-InstantX-ControlNet-Union.safetensors")
 # fmt: off
 FAMILIES = (
     ModelFamily(name="Z-Image Turbo", word=r"(?<![a-z])z[-_ ]?image[-_ ]?turbo", steps=8, cfg=1.0, sampler="res_multistep",
+        union=_TURBO, **_Z_IMAGE),
+    ModelFamily(name="Z-Image", word=r"(?<![a-z])z[-_ ]?image(?![a-z])", steps=25, cfg=4.0, sampler="res_multistep", union=_BASE,
         **_Z_IMAGE),
-    ModelFamily(name="Z-Image", word=r"(?<![a-z])z[-_ ]?image(?![a-z])", steps=25, cfg=4.0, sampler="res_multistep", **_Z_IMAGE),
     ModelFamily(name="Krea 2", word=r"(?<![a-z])krea[-_ ]?2(?!\d)", encoders=(r"qwen_?3_?vl_?4b",), clip_type="krea2",
         vae=r"qwen_image_vae", latent="EmptyLatentImage", steps=8, cfg=1.0),
     ModelFamily(name="Flux.2 Klein 9B base", word=_KLEIN + r".*(base.*9b|9b.*base)", encoders=(r"qwen_?3_?8b",),
@@ -66,7 +96,7 @@ FAMILIES = (
     ModelFamily(name="Flux.1 schnell", word=r"(?<![a-z])flux(?![a-z]).*(?<![a-z])schnell|(?<![a-z])fluxschnell", steps=4, **_FLUX_1),
     ModelFamily(name="Flux.1", word=r"(?<![a-z])flux(dev)?(?![a-z])", steps=20, **_FLUX_1),
     ModelFamily(name="Qwen-Image", word=r"(?<![a-z])qwen[-_ ]?image(?![a-z])", encoders=(r"qwen_?2\.?5_?vl_?7b",), clip_type="qwen_image",
-        vae=r"qwen_image_vae", steps=20, cfg=4.0, shift=3.1),
+        vae=r"qwen_image_vae", steps=20, cfg=4.0, shift=3.1, union=_QWEN_IMAGE),
 )
 # fmt: on
 

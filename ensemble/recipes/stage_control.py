@@ -5,7 +5,11 @@ from dataclasses import dataclass
 
 from .build import Build, Flow
 from .defaults import asked_controls
+from .families import UNION_KINDS
 from .graph import Link
+from .library import Missing
+
+PATCHES = "model_patches"
 
 
 @dataclass(frozen=True)
@@ -44,46 +48,107 @@ CONTROLS = {
 
 
 def add_control(build: Build, flow: Flow, pose: Link | None) -> None:
-    """ControlNets over the conditioning, in the order they were named."""
-    recipe, names = build.recipe, asked_controls(build.recipe)
+    """ControlNets over the conditioning or the model, in the order they were named."""
+    recipe, family = build.recipe, build.model.family
+    names = asked_controls(recipe)
     weights = recipe.controlnet_weights or (recipe.controlnet_scale,)
-    if names and build.model.family:
-        held = " The pose says where people stand, and no more." if pose else ""
-        build.notes.append(
-            f"controlnet {', '.join(names)}: {build.model.family.name} takes no ControlNet of Stable "
-            f"Diffusion, so none is applied.{held}"
-        )
-        return
     maps: dict[str, Link | None] = {}
     for index, name in enumerate(names):
-        control = CONTROLS.get(name)
-        if control is None or control.refused:
-            why = control.refused if control else f"known are {', '.join(CONTROLS)}"
-            build.refuse("controlnet", f"{name} cannot be had: {why}")
+        if not _is_there(build, name, pose):
             continue
+        control = CONTROLS[name]
         if name not in maps:
             maps[name] = pose if control is _POSE else _map(build, flow, name, control)
         picture = maps[name]
-        hint = f"put an SD1.5 ControlNet with {control.word!r} in its name into models/controlnet"
-        file = build.first("controlnet", "controlnet", hint, control.word)
+        file = _file(build, control)
         if picture is None or file is None:
             continue
         tail = f"_{index + 1}" if len(names) > 1 else ""
-        net = build.graph.add(
-            "ControlNetLoader", f"controlnet{tail}", f"ControlNet {name}", control_net_name=file
+        strength = weights[min(index, len(weights) - 1)]
+        if family and family.union and family.union.folder == PATCHES:
+            _patch_model(build, flow, name, tail, file, picture, strength)
+        else:
+            _apply(build, flow, name, tail, file, picture, strength)
+
+
+def _is_there(build: Build, name: str, pose: Link | None) -> bool:
+    """Whether such a ControlNet can be had for this model at all; else refused or told."""
+    control, family = CONTROLS.get(name), build.model.family
+    held = " The pose says where people stand, and no more." if pose else ""
+    if control is None or control.refused:
+        why = control.refused if control else f"known are {', '.join(CONTROLS)}"
+        build.refuse("controlnet", f"{name} cannot be had: {why}")
+    elif family and family.union is None:
+        build.notes.append(
+            f"controlnet {name}: {family.name} takes no ControlNet of Stable Diffusion, and core has "
+            f"none for it, so none is applied.{held}"
         )
-        applied = build.graph.add(
-            "ControlNetApplyAdvanced",
-            f"control{tail}",
-            f"Apply {name}",
-            **flow.conditioning,
-            control_net=net[0],
-            image=picture,
-            strength=weights[min(index, len(weights) - 1)],
-            end_percent=recipe.guidance_end,
-            vae=flow.vae,
+    elif family and control.word not in UNION_KINDS:
+        build.notes.append(
+            f"controlnet {name}: {family.name}'s union ControlNet is for {', '.join(UNION_KINDS)}, so "
+            f"none is applied.{held}"
         )
-        flow.positive, flow.negative = applied[0], applied[1]
+    else:
+        return True
+    return False
+
+
+def _file(build: Build, control: Control) -> str | None:
+    """The ControlNet's file, of the kind or the union of the model's family; None after noting that
+    there is none."""
+    union = build.model.family.union if build.model.family else None
+    if union is None:
+        hint = f"put an SD1.5 ControlNet with {control.word!r} in its name into models/controlnet"
+        return build.first("controlnet", "controlnet", hint, control.word)
+    for file in build.library.files.get(union.folder, ()):
+        if re.search(union.word, file.lower()):
+            return build.use(union.folder, "controlnet", file)
+    name = build.model.family.name if build.model.family else ""
+    hint = (
+        f"{name} follows a map by its union ControlNet: put {union.file} into models/{union.folder}"
+    )
+    build.missing.append(Missing("controlnet", union.folder, union.file, hint))
+    return None
+
+
+def _apply(
+    build: Build, flow: Flow, name: str, tail: str, file: str, picture: Link, strength: float | None
+) -> None:
+    net = build.graph.add(
+        "ControlNetLoader", f"controlnet{tail}", f"ControlNet {name}", control_net_name=file
+    )
+    applied = build.graph.add(
+        "ControlNetApplyAdvanced",
+        f"control{tail}",
+        f"Apply {name}",
+        **flow.conditioning,
+        control_net=net[0],
+        image=picture,
+        strength=strength,
+        end_percent=build.recipe.guidance_end,
+        vae=flow.vae,
+    )
+    flow.positive, flow.negative = applied[0], applied[1]
+
+
+def _patch_model(
+    build: Build, flow: Flow, name: str, tail: str, file: str, picture: Link, strength: float | None
+) -> None:
+    """Z-Image's, which core applies to the model."""
+    end = build.recipe.guidance_end
+    if end is not None and end < 1:
+        build.notes.append(f"control_guidance_end: {file} acts in every step, so {end:g} is 1 here")
+    net = build.graph.add("ModelPatchLoader", f"controlnet{tail}", f"ControlNet {name}", name=file)
+    flow.model = build.graph.add(
+        "ZImageFunControlnet",
+        f"control{tail}",
+        f"Apply {name}",
+        model=flow.model,
+        model_patch=net[0],
+        vae=flow.vae,
+        strength=strength,
+        image=picture,
+    )[0]
 
 
 def _map(build: Build, flow: Flow, name: str, control: Control) -> Link | None:

@@ -21,7 +21,14 @@ TILED_MARGIN = 16
 
 
 def panorama_model(model: ModelPatcher) -> ModelPatcher:
-    """A clone of a ModelPatcher whose UNet wraps around in x."""
+    """A clone of a ModelPatcher whose UNet wraps around in x. ValueError for a transformer, whose
+    tokens know their place by position alone."""
+    if not any(module.padding[1] for module in _convolutions(model.model.diffusion_model)):
+        raise ValueError(
+            f"Input 'model' of Panorama is a {type(model.model).__name__}, a transformer without "
+            f"convolutions, in which nothing can wrap around. Take a model of SD1.5 or SDXL, or leave "
+            f"Panorama out."
+        )
     clone = model.clone()
     clone.add_wrapper_with_key(WrappersMP.DIFFUSION_MODEL, KEY, _wrapped_forward)
     return clone
@@ -61,11 +68,7 @@ def _wrapped_forward(executor, *args, **kwargs):
 @contextmanager
 def circular_in_x(net: torch.nn.Module) -> Iterator[None]:
     """All 2D convolutions of `net` wrap around in x inside the block; in y it stays zeros."""
-    convolutions = [
-        module
-        for module in net.modules()
-        if isinstance(module, torch.nn.Conv2d) and module.kernel_size[1] > 1
-    ]
+    convolutions = _convolutions(net)
     try:
         for module in convolutions:
             module._conv_forward = partial(_ring_convolution, module)
@@ -73,6 +76,14 @@ def circular_in_x(net: torch.nn.Module) -> Iterator[None]:
     finally:
         for module in convolutions:
             module.__dict__.pop("_conv_forward", None)
+
+
+def _convolutions(net: torch.nn.Module) -> list[torch.nn.Conv2d]:
+    return [
+        module
+        for module in net.modules()
+        if isinstance(module, torch.nn.Conv2d) and module.kernel_size[1] > 1
+    ]
 
 
 def _ring_convolution(

@@ -29,6 +29,7 @@ FOLDERS_OF_FILES = (
     "diffusion_models",
     "text_encoders",
     "controlnet",
+    "model_patches",
     "upscale_models",
     "facerestore_models",
     "geometry_estimation",

@@ -1,12 +1,14 @@
-"""Small files of DiT families that ComfyUI detects by itself, and LoRA files for them. Z-Image exists at
-full width only."""
+"""Small files of DiT families that ComfyUI detects by itself, and LoRA files for them. Z-Image and
+Qwen-Image are detected at full width only; the small ones are known by `small_shapes.py`."""
 
 import math
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
+
+from .small_shapes import QWEN_IMAGE, Z_IMAGE
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,26 @@ def z_image(**shape):
                    **shape)  # fmt: skip
 
 
+def qwen_image(**shape):
+    from comfy.ldm.qwen_image.model import QwenImageTransformer2DModel
+
+    return QwenImageTransformer2DModel(image_model=None, num_layers=1, **shape)
+
+
+def small_z_image(**shape):
+    from comfy.ldm.lumina.model import NextDiT
+
+    return NextDiT(**Z_IMAGE, **shape)
+
+
+def small_qwen_image(**shape):
+    from comfy.ldm.qwen_image.model import QwenImageTransformer2DModel
+
+    return QwenImageTransformer2DModel(**QWEN_IMAGE, **shape)
+
+
+FULL_WIDTH = ("z_image", "qwen_image")
+"""Of those below: for the slow tier."""
 FAMILIES = {
     "flux": Family(flux, "Flux", 768, 16),
     "flux2": Family(flux2, "Flux2", 96, 128, tokens=40),
@@ -92,7 +114,10 @@ FAMILIES = {
         left_out=r"llm_adapter\.(?!blocks\.0\.cross_attn\.q_proj)",
     ),
     "sd3": Family(sd3, "SD3", 768, 16),
+    "small_z_image": Family(small_z_image, "ZImage", 768, 16, tokens=40),
+    "small_qwen_image": Family(small_qwen_image, "QwenImage", 3584, 16, tokens=40),
     "z_image": Family(z_image, "ZImage", 768, 16, tokens=40, dtype=torch.bfloat16),
+    "qwen_image": Family(qwen_image, "QwenImage", 3584, 16, tokens=40, dtype=torch.bfloat16),
 }
 
 
@@ -115,6 +140,18 @@ def weights_of(family: Family) -> dict[str, torch.Tensor]:
             noise = 0.1 * noise
         weights[name] = noise.to(tensor.dtype).contiguous()
     return weights
+
+
+def qwen_union() -> dict[str, torch.Tensor]:
+    """A union ControlNet for the small Qwen-Image."""
+    from comfy.ldm.qwen_image.controlnet import QwenImageControlNetModel
+
+    shape = {key: value for key, value in QWEN_IMAGE.items() if key != "image_model"}
+
+    def make(**more):
+        return QwenImageControlNetModel(**shape, **more)
+
+    return weights_of(replace(FAMILIES["small_qwen_image"], make=make))
 
 
 def lora_of(weights: dict, seed: int, rank: int = 4) -> dict[str, torch.Tensor]:

@@ -3,6 +3,7 @@ and run where ComfyUI detects a small model. Files of the public names are small
 
 import json
 import os
+import re
 import shutil
 import tempfile
 from io import BytesIO
@@ -17,24 +18,28 @@ from dev.client import Client, read_graph
 from dev.server import Server
 from dev.templates import api_file, extras
 
-from .test_dits import FAMILIES, lora_of, weights_of
+from .dit_files import FAMILIES, lora_of, qwen_union, weights_of
 from .test_templates import OPEN, SET, editor_file, needs_browser
 
-NODE = Path(__file__).resolve().parent / "small_loaders.py"
+NODES = [Path(__file__).resolve().parent / name for name in ("small_loaders.py", "small_shapes.py")]
 NAMES = tuple(name for name, about in extras().items() if "model" in about["models"])
-RUN = {"multi_person_krea2": "krea2", "multi_person_flux2_klein": "flux2"}
-RUNS = [*RUN, pytest.param("multi_person_z_image", marks=pytest.mark.slow)]
+RUN = {
+    "multi_person_krea2": "krea2", "multi_person_flux2_klein": "flux2",
+    "multi_person_z_image": "small_z_image", "multi_person_qwen_image": "small_qwen_image",
+}  # fmt: skip
+FULL = {"multi_person_z_image": "z_image", "multi_person_qwen_image": "qwen_image"}
+RUNS = [*RUN.items(), *(pytest.param(*each, marks=pytest.mark.slow) for each in FULL.items())]
 TEXT = "a hall BREAK photo BREAK a woman <lora:{0}_first:1> BREAK a man <lora:{0}_second:1>"
 WIDTH, HEIGHT = 384, 256
 
 
 class WithLoaders(Server):
-    """A server that loads the test's loaders beside the pack."""
+    """A server that loads the tests' loaders beside the pack."""
 
     def command(self) -> list[str]:
         command = super().command()
         at = command.index(PACK_FOLDER) + 1
-        return [*command[:at], NODE.name, *command[at:]]
+        return [*command[:at], *(node.name for node in NODES), *command[at:]]
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +57,8 @@ def dits():
         (models / "loras").mkdir()
         small = Path(os.environ["ENSEMBLE_BASE"]) / "models"
         base = make_base(Path(folder) / "base", small.resolve())
-        shutil.copy(NODE, base / "custom_nodes" / NODE.name)
+        for node in NODES:
+            shutil.copy(node, base / "custom_nodes" / node.name)
         settings = base / "user" / "default" / "comfy.settings.json"
         settings.write_text('{"Comfy.TutorialCompleted": true}')
         more = {kind: [models / kind] for kind in sorted(kinds)}
@@ -60,20 +66,17 @@ def dits():
             yield running, Client(running.url), models
 
 
-def family_of(name: str) -> str:
-    return RUN.get(name, name.removeprefix("multi_person_"))
-
-
-def prepare(models: Path, name: str) -> None:
-    """A small diffusion model under the public name, and two LoRAs for it."""
-    family = family_of(name)
+def prepare(models: Path, name: str, family: str) -> str:
+    """The name of a diffusion model's file, and two LoRAs for it. A small one has the public name."""
     (file,) = extras()[name]["models"]["model"]
-    place = models / file["directory"] / file["name"]
-    if not place.stat().st_size:
+    file_name = file["name"] if RUN.get(name) == family else f"{family}.safetensors"
+    place = models / file["directory"] / file_name
+    if not place.exists() or not place.stat().st_size:
         weights = weights_of(FAMILIES[family])
         save_file(weights, place)
         for seed, lora in enumerate(("first", "second")):
             save_file(lora_of(weights, seed), models / "loras" / f"{family}_{lora}.safetensors")
+    return file_name
 
 
 def with_optional(name: str) -> dict:
@@ -105,15 +108,73 @@ def test_core_takes_it_as_shipped(dits, name, optional):
     assert status == 200 and not answer["node_errors"], answer
 
 
-@pytest.mark.parametrize("name", RUNS)
-def test_it_paints_its_people_through_post_prompt(dits, name):
+@pytest.mark.parametrize(("name", "family"), RUNS)
+def test_it_paints_its_people_through_post_prompt(dits, name, family):
     _, client, models = dits
-    prepare(models, name)
     graph = read_graph(api_file(name))
+    graph["model"]["inputs"]["unet_name"] = prepare(models, name, family)
     plain = painted(client, graph, graph["text"]["inputs"]["value"])
     assert plain.size == (WIDTH, HEIGHT)
-    with_loras = painted(client, graph, TEXT.format(family_of(name)))
+    with_loras = painted(client, graph, TEXT.format(family))
     assert plain.tobytes() != with_loras.tobytes()
+
+
+def recipe(client: Client, text: str, model: str) -> tuple[dict, dict]:
+    """A hosted service's text on this model: its graph and the report."""
+    body = {"text": text, "seed": 7, "checkpoint": model}
+    status, answer = client.post_json("/ensemble/v1/recipes/compile", body)
+    assert status == 200, answer
+    return answer["graph"], answer["report"]
+
+
+@pytest.mark.parametrize("name", RUN)
+def test_a_recipe_on_the_model_paints_its_people_through_post_prompt(dits, name):
+    """As the service's text names them; two steps of the family's own sampler."""
+    _, client, models = dits
+    model = prepare(models, name, RUN[name]).removesuffix(".safetensors")
+    size = f"\nw={WIDTH}\nh={HEIGHT}\nsteps=2"
+    pictures = [
+        run_recipe(client, text + size, model)
+        for text in (TEXT.format(RUN[name]), re.sub(r" <lora:[^>]*>", "", TEXT))
+    ]
+    assert pictures[0].size == (WIDTH, HEIGHT)
+    assert pictures[0].tobytes() != pictures[1].tobytes()
+
+
+def run_recipe(client: Client, text: str, model: str) -> Image.Image:
+    graph, report = recipe(client, text, model)
+    assert report["left_out"] == []
+    run = client.run(graph)
+    assert run.status == "success", run.error
+    said = " ".join(run.outputs["people"]["text"])
+    assert "exact" not in said and "Warning" not in said, said
+    (picture,) = (picture for picture in client.pictures(run) if picture.saved)
+    return Image.open(BytesIO(picture.data)).convert("RGB")
+
+
+def test_a_recipes_pose_is_followed_by_the_union_controlnet(dits):
+    """Qwen-Image's, small: its strength changes the picture, and 0 is the picture without it."""
+    _, client, models = dits
+    name = "multi_person_qwen_image"
+    model = prepare(models, name, RUN[name]).removesuffix(".safetensors")
+    (file,) = extras()[name]["models"]["controlnet"]
+    save_file(qwen_union(), models / file["directory"] / file["name"])
+    text = TEXT.format(RUN[name]) + f"\nw={WIDTH}\nh={HEIGHT}\nsteps=2\ncontrolnet=pose"
+    graph, report = recipe(client, text, model)
+    assert file["name"] in [each["file"] for each in report["files"]]
+    latents = []
+    for strength in (0.0, 1.0):
+        graph["control"]["inputs"]["strength"] = strength
+        run = client.run(graph)
+        assert run.status == "success", run.error
+        (picture,) = (picture for picture in client.pictures(run) if picture.saved)
+        latents.append(Image.open(BytesIO(picture.data)).convert("RGB").tobytes())
+    del graph["control"], graph["controlnet"]
+    graph["sampler"]["inputs"].update(positive=["people", 1], negative=["people", 2])
+    run = client.run(graph)
+    (picture,) = (picture for picture in client.pictures(run) if picture.saved)
+    without = Image.open(BytesIO(picture.data)).convert("RGB").tobytes()
+    assert latents[0] == without != latents[1]
 
 
 def painted(client: Client, graph: dict, text: str) -> Image.Image:
@@ -139,11 +200,11 @@ def _png() -> bytes:
 
 @pytest.mark.browser
 @needs_browser
-@pytest.mark.parametrize("name", list(RUN))
+@pytest.mark.parametrize("name", ["multi_person_krea2", "multi_person_flux2_klein"])
 def test_the_editor_opens_and_queues_it(dits, name):
     sync_api = pytest.importorskip("playwright.sync_api")
     server, client, models = dits
-    prepare(models, name)
+    prepare(models, name, RUN[name])
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=shutil.which("chromium"),

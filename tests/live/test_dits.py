@@ -15,22 +15,24 @@ from dev.base import PACK_FOLDER, engine_of_this_python, make_base
 from dev.client import Client
 from dev.server import Server
 
-from .dit_files import FAMILIES, lora_of, weights_of
+from .dit_files import FAMILIES, FULL_WIDTH, lora_of, weights_of
 
-NODE = Path(__file__).resolve().parent / "small_texts.py"
+NODES = [Path(__file__).resolve().parent / name for name in ("small_texts.py", "small_shapes.py")]
 LORAS = ("first", "second")
 
 
-NAMES = [*list(FAMILIES)[:-1], pytest.param("z_image", marks=pytest.mark.slow)]
+NAMES = [
+    pytest.param(name, marks=pytest.mark.slow) if name in FULL_WIDTH else name for name in FAMILIES
+]
 
 
 class WithTexts(Server):
-    """A server that loads the test's node beside the pack."""
+    """A server that loads the tests' nodes beside the pack."""
 
     def command(self) -> list[str]:
         command = super().command()
         at = command.index(PACK_FOLDER) + 1
-        return [*command[:at], NODE.name, *command[at:]]
+        return [*command[:at], *(node.name for node in NODES), *command[at:]]
 
 
 @dataclass
@@ -68,7 +70,8 @@ def server():
             (models / kind).mkdir(parents=True)
         small = Path(os.environ["ENSEMBLE_BASE"]) / "models"
         base = make_base(Path(folder) / "base", small.resolve())
-        shutil.copy(NODE, base / "custom_nodes" / NODE.name)
+        for node in NODES:
+            shutil.copy(node, base / "custom_nodes" / node.name)
         more = {kind: [models / kind] for kind in ("diffusion_models", "loras")}
         with WithTexts(engine_of_this_python(), base, models=more) as running:
             yield Runner(Client(running.url), base, models)
@@ -78,11 +81,7 @@ def graph_of(name: str, painted: dict, source: str, cfg: float) -> dict:
     """The family's model and texts, `painted` in between, two steps, and the latent as a file."""
     family = FAMILIES[name]
     px = 16 if family.channels == 128 else 8
-    latent = {
-        "flux": "EmptySD3LatentImage", "flux2": "EmptyFlux2LatentImage",
-        "krea2": "EmptySD3LatentImage", "z_image": "EmptySD3LatentImage",
-        "anima": "EmptySD3LatentImage", "sd3": "EmptySD3LatentImage",
-    }[name]  # fmt: skip
+    latent = "EmptyFlux2LatentImage" if name == "flux2" else "EmptySD3LatentImage"
     return {
         "checkpoint": {
             "class_type": "CheckpointLoaderSimple",
@@ -158,9 +157,9 @@ def relative(a: torch.Tensor, b: torch.Tensor) -> float:
 @pytest.mark.parametrize("cfg", [1.0, 4.0])
 @pytest.mark.parametrize("name", NAMES)
 def test_one_person_everywhere_is_cores_lora_loader(server, name, cfg):
-    """Z-Image's weights are bfloat16: core rounds what it merges, we round nothing."""
+    """Weights at full width are bfloat16: core rounds what it merges, we round nothing."""
     server.prepare(name)
-    tolerance = 0.02 if name == "z_image" else 1e-5
+    tolerance = 0.02 if name in FULL_WIDTH else 1e-5
     text = f"a hall BREAK BREAK a woman <lora:{name}_first:1>"
     boxes = "[[0, 0, 1, 1]]"
     wanted = server.latent(merged(name, "a woman", "first", cfg))
@@ -181,3 +180,28 @@ def test_two_people_differ_from_one_and_from_exact(server, name):
     assert torch.isfinite(fused).all()
     assert relative(fused, alone) > 0.05
     assert 0.001 < relative(fused, exact) < 1.0
+
+
+@pytest.mark.parametrize("name", NAMES[-4:])
+def test_each_person_has_their_own_negative_at_cfg_4(server, name):
+    """One step of euler is linear in both sides of CFG: the picture at 4 is negative + 4 (positive -
+    negative) of two runs at 1, one of them with the negatives as its text."""
+    server.prepare(name)
+    tags = [f"<lora:{name}_{lora}:1>" for lora in LORAS]
+    text = f"a hall BREAK BREAK a woman {tags[0]} BREAK a man {tags[1]}"
+    negative = "blurry BREAK BREAK ugly teeth BREAK a bad hat"
+    as_text = f"blurry BREAK BREAK ugly teeth {tags[0]} BREAK a bad hat {tags[1]}"
+    together, same, positive, other = (
+        server.latent(one_step(regional(name, words, "fused", cfg, negative=against)))
+        for words, against, cfg in (
+            (text, negative, 4.0), (text, "blurry", 4.0), (text, "", 1.0), (as_text, "", 1.0),
+        )
+    )  # fmt: skip
+    tolerance = 0.03 if name in FULL_WIDTH else 1e-4
+    assert relative(together, other + 4.0 * (positive - other)) < tolerance
+    assert relative(same, together) > 2 * tolerance
+
+
+def one_step(graph: dict) -> dict:
+    graph["sample"]["inputs"]["steps"] = 1
+    return graph

@@ -23,6 +23,7 @@ FILES = {
         "t5xxl_fp16.safetensors", "qwen_2.5_vl_7b_fp8_scaled.safetensors",
     ),
     "vae": ("ae.safetensors", "qwen_image_vae.safetensors", "flux2-vae.safetensors"),
+    "controlnet": (), "model_patches": (),
 }  # fmt: skip
 PEOPLE = "a park BREAK photo BREAK a (tall:1.2) woman <lora:849330:1> BREAK a man <lora:861629:1>"
 
@@ -57,6 +58,7 @@ class Machine:
     def add(self, kind: str, name: str) -> None:
         import folder_paths
 
+        (self.folder / kind / name).parent.mkdir(exist_ok=True)
         (self.folder / kind / name).touch()
         folder_paths.filename_list_cache.pop(kind, None)
 
@@ -101,6 +103,55 @@ def test_what_a_family_cannot_do_is_told_or_refused(dits, validate):
         dits.compiled("s BREAK c BREAK ann <lora:small_sd15:1>", "krea2_turbo_fp8_scaled")
     with pytest.raises(RecipeError, match="is of no model that recipes know"):
         dits.compiled("a", "mystery")
+
+
+UNIONS = {
+    "z_image_turbo_bf16": ("model_patches", "Z-Image-Turbo-Fun-Controlnet-Union-2.1.safetensors"),
+    "flux1-dev": ("controlnet", "flux/FLUX.1-dev-ControlNet-Union-Pro-2.0.safetensors"),
+    "qwen_image_fp8_e4m3fn": ("controlnet", "Qwen-Image-InstantX-ControlNet-Union.safetensors"),
+}
+
+
+@pytest.mark.parametrize("model", UNIONS)
+def test_a_pose_is_followed_by_the_familys_union_controlnet(dits, validate, model):
+    """That one and no other, by core's nodes, with the weight that the recipe gives; without its file
+    the recipe is refused by name."""
+    folder, file = UNIONS[model]
+    with pytest.raises(
+        MissingError, match=rf"union ControlNet: put .*[Uu]nion.* into models/{folder}"
+    ):
+        dits.compiled(PEOPLE + "\ncontrolnet=pose", model)
+    for other in UNIONS.values():
+        dits.add(*other)
+    dits.add("controlnet", "flux1-union-pro.safetensors")
+    dits.add("model_patches", "Z-Image-Fun-Controlnet-Union.safetensors")
+    found = dits.compiled(PEOPLE + "\ncontrolnet=pose\ncontrolnet_conditioning_scale=0.7", model)
+    validate(found.graph)
+    pose, net, control, sampler = (
+        inputs(found.graph, key) for key in ("pose", "controlnet", "control", "sampler")
+    )
+    assert pose["people"] == 2 and control["image"] == ["pose", 0] and control["strength"] == 0.7
+    assert file in net.values()
+    if folder == "controlnet":
+        assert control["positive"] == ["people", 1] and control["vae"] == ["model_vae", 0]
+        assert sampler["positive"] == ["control", 0] and sampler["model"][0] != "control"
+    else:
+        assert control["model"] == ["people", 0] and control["model_patch"] == ["controlnet", 0]
+        assert sampler["model"] == ["control", 0] and sampler["positive"] == ["people", 1]
+    assert {"folder": folder, "name": "controlnet", "file": file} in found.report["files"]
+
+
+def test_what_a_union_is_not_for_is_told(dits, validate):
+    dits.add(*UNIONS["qwen_image_fp8_e4m3fn"])
+    text = PEOPLE + "\n--controlnets qr pose --controlnet_weights 0.7 0.4"
+    found = dits.compiled(text, "qwen_image_fp8_e4m3fn")
+    validate(found.graph)
+    assert inputs(found.graph, "control_2")["strength"] == 0.4
+    assert "controlnet qr: Qwen-Image's union ControlNet is for" in " ".join(found.report["notes"])
+    dits.add(*UNIONS["z_image_turbo_bf16"])
+    text = PEOPLE + "\n--controlnets pose --control_guidance_end 0.6"
+    found = dits.compiled(text, "z_image_turbo_bf16")
+    assert "acts in every step, so 0.6 is 1 here" in " ".join(found.report["notes"])
 
 
 def test_a_recipes_own_numbers_win(dits):

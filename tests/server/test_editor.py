@@ -82,28 +82,6 @@ def test_boxes_tell_who_stands_where():
     assert [part["place"] for part in answer["parts"][2:]] == [1, 0]
 
 
-def test_what_place_words_adds_is_told():
-    added = {
-        "columns": read(text=PROMPT, places="columns", order="2,1"),
-        "rows": read(text=PROMPT, places="rows"),
-        "boxes": read(text=PROMPT, places="columns", boxes="[[0.1,0.5,0.8,0.5],[0.1,0,0.8,0.5]]"),
-        "off": read(text=PROMPT),
-        "broken": read(text=PROMPT, places="columns", order="2,2"),
-        "plain": read(text="a park", places="columns"),
-        "emphasis": read(text="a BREAK BREAK a (b:1.2) BREAK [c]", places="columns"),
-    }
-    assert {name: answer["added"] for name, answer in added.items()} == {
-        "columns": "On the right: a woman. On the left: a man.",
-        "rows": "At the top: a woman. At the bottom: a man.",
-        "boxes": "At the bottom: a woman. At the top: a man.",
-        "off": "",
-        "broken": "",
-        "plain": "",
-        "emphasis": "On the left: a b. On the right: c.",
-    }
-    assert [p["input"] for p in read(text=PROMPT, places="here")["problems"]] == ["layout"]
-
-
 def test_one_break_is_explained_with_what_mends_it(machine):
     machine("ann.safetensors")
     text = "a park BREAK a woman <lora:ann:1>"

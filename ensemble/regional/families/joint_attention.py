@@ -32,6 +32,11 @@ class JointAttentionFamily(TransformerFamily):
         """Every block with an attention, and over what."""
         raise NotImplementedError
 
+    def text_modules(self, unet: nn.Module) -> Iterable[nn.Module]:
+        """Modules whose output for a text follows from that text alone, whatever the step and the
+        picture; tokens on the second axis of every tensor."""
+        return ()
+
     def text_positions(self, unet: nn.Module, ids: torch.Tensor, texts: Texts) -> torch.Tensor:
         """The texts' position ids `[B,S,axes]` so that each text stands where it stands alone."""
         return ids

@@ -22,6 +22,9 @@ class Krea2Family(JointAttentionFamily):
         yield from ((block, Stage.TEXTS) for block in unet.txtfusion.refiner_blocks)
         yield from ((block, Stage.JOINT) for block in unet.blocks)
 
+    def text_modules(self, unet: nn.Module) -> Iterable[nn.Module]:
+        return (unet.txtfusion, unet.txtmlp)
+
     def grid(self, unet: nn.Module, height: int, width: int) -> Grid:
         return Grid(-(-height // unet.patch), -(-width // unet.patch))
 

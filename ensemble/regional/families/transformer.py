@@ -88,7 +88,7 @@ class TextSpan(NamedTuple):
 class Texts:
     """The texts of a sequence, in its order.
 
-    running: index of the text that runs alone just now, where a family embeds them one by one.
+    running: index of the text that runs alone just now, where they are embedded one by one.
     """
 
     spans: tuple[TextSpan, ...]
@@ -97,6 +97,11 @@ class Texts:
     @property
     def lengths(self) -> list[int]:
         return [span.tokens for span in self.spans]
+
+    @property
+    def attending(self) -> list[int]:
+        """Of those that a block on texts runs on just now."""
+        return self.lengths if self.running is None else [self.lengths[self.running]]
 
     @property
     def raw_lengths(self) -> list[int]:

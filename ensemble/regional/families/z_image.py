@@ -35,6 +35,9 @@ class NextDiTFamily(JointAttentionFamily):
         yield from ((block, Stage.PICTURE) for block in unet.noise_refiner)
         yield from ((block, Stage.JOINT) for block in unet.layers)
 
+    def text_modules(self, unet: nn.Module) -> Iterable[nn.Module]:
+        return unet.context_refiner
+
     def text_tokens(self, unet: nn.Module, raw: int) -> int:
         multiple = unet.pad_tokens_multiple or 1
         return -(-raw // multiple) * multiple

@@ -82,7 +82,7 @@ class JointAttention:
 
     def _check(self, stage: Stage, q: torch.Tensor, args: tuple, options: dict) -> None:
         wanted = {
-            Stage.TEXTS: self.tokens.texts.tokens,
+            Stage.TEXTS: sum(self.tokens.texts.attending),
             Stage.PICTURE: self.tokens.grid.tokens,
             Stage.JOINT: self.tokens.tokens,
         }[stage]
@@ -101,7 +101,7 @@ class JointAttention:
 
     def _texts_alone(self, q, k, v, plain: Callable) -> torch.Tensor:
         """Every text to itself."""
-        parts = (t.split(self.tokens.texts.lengths, 2) for t in (q, k, v))
+        parts = (t.split(self.tokens.texts.attending, 2) for t in (q, k, v))
         return torch.cat([plain(*part) for part in zip(*parts, strict=True)], 2)
 
     def _picture_alone(self, q, k, v, plain: Callable) -> torch.Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import ClassVar
 
 import torch
@@ -18,6 +19,7 @@ from ..people import TextSees
 from ..rows import BatchRow, isolate_of
 from ..texts import Texts as Told
 from .attention import JointAttention, UnexpectedAttentionError
+from .kept_texts import KeptTexts
 from .token_run import CONTEXT, TokenRun
 from .tokens import TokenMap
 
@@ -39,12 +41,17 @@ class JointFused(TokenRun[JointAttentionFamily]):
     ):
         tokens, told = self.sequence(unet, rows, args)
         context = _context(args[CONTEXT], told, tokens.texts)
+        keeps = self._keeps(rows, options)
         attention = JointAttention(
             tokens, self.text_sees, options.get(OVERRIDE), isolate_of(rows), places=tokens.cache
         )
         options[OVERRIDE] = attention.override
         self._place_texts(unet, tokens, options)
-        with replaced_methods(self._replacements(unet, tokens, attention)):
+        texts = KeptTexts(tokens.texts, told, self.cache.setdefault("texts", {}))
+        replacements = self._replacements(unet, tokens, attention)
+        if keeps:
+            replacements = chain(replacements, texts.replacements(self.family.text_modules(unet)))
+        with replaced_methods(replacements):
             out = call((*args[:CONTEXT], context, *args[CONTEXT + 1 :]))
         blocks = sum(stage is Stage.JOINT for _, stage in self.family.stages(unet))
         # A cache of others (EasyCache) may leave out the whole forward, which is its own business.
@@ -55,6 +62,11 @@ class JointFused(TokenRun[JointAttentionFamily]):
                 f"blocks); remove it, or choose method = exact."
             )
         return out
+
+    def _keeps(self, rows: Sequence[BatchRow | None], options: dict) -> bool:
+        """Whether nobody else changes from step to step what the model makes of a text: neither by
+        keyframes nor in attention."""
+        return options.get(OVERRIDE) is None and not any(row.hooked for row in rows if row)
 
     def _place_texts(self, unet: nn.Module, tokens: TokenMap, options: dict) -> None:
         """Texts' positions by core's `post_input` patch, after those of others."""

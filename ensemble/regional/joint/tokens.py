@@ -44,10 +44,10 @@ class TokenMap:
         texts, image = self.texts, self.gates[owners].T
         if stream is Stream.IMAGE:
             return image
+        if stream in (Stream.TEXT, Stream.TEXT_ROWS) and texts.running is not None:
+            return (owners == texts.spans[texts.running].person).float()[None]
         if stream is Stream.TEXT_ROWS:
             return self._own_text(owners, texts.raw_lengths)
-        if stream is Stream.TEXT and texts.running is not None:
-            return (owners == texts.spans[texts.running].person).float()[None]
         text = self._own_text(owners, texts.lengths)
         return text if stream is Stream.TEXT else torch.cat([text, image])
 

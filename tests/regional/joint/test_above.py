@@ -1,6 +1,10 @@
 """What stands above the engine, on DiT families: the hires fix in tiles and faces, against the same
 with core's merged LoRA."""
 
+import dataclasses
+
+import comfy.sample
+import comfy.utils
 import pytest
 import small
 import tiny
@@ -9,6 +13,7 @@ from ensemble_portraits.ensemble.faces.boxes import Face
 from ensemble_portraits.ensemble.faces.crop import square
 from ensemble_portraits.ensemble.faces.painters import PeoplePainter, PlainPainter, Target
 from ensemble_portraits.ensemble.faces.redraw import RedrawSettings, redraw
+from ensemble_portraits.ensemble.regional.build import build
 from ensemble_portraits.ensemble.regional.crops import from_model, from_people
 from ensemble_portraits.ensemble.regional.families import family_of
 from ensemble_portraits.ensemble.regional.hires import HiresSettings, hires
@@ -115,3 +120,88 @@ def test_crops_of_faces_are_of_the_size_that_the_family_knows(case):
     family = family_of(model)
     assert family.picture_side == 1024
     assert not family.takes_masked_picture(model.model)
+
+
+def test_a_panorama_of_a_transformer_is_refused_by_name(case):
+    """Nothing in it can wrap around; SD3's patches would even lose their last column."""
+    from ensemble_portraits.ensemble.sampling.panorama import panorama_model
+
+    _, model, _, _ = case
+    with pytest.raises(ValueError, match=rf"'model' of Panorama is a {type(model.model).__name__}"):
+        panorama_model(model)
+
+
+PASSES = ("z_image", "flux", "krea2", "anima")
+
+
+def two_passes(family, size, model, positive, negative):
+    """A whole run, its latent enlarged, and the last half of another over it, as in a workflow of two
+    KSamplers."""
+    first = small.sample(model, positive, negative, family=family, size=size)
+    larger = comfy.utils.common_upscale(
+        first.flatten(0, first.ndim - 4), size[1] * 3 // 2, size[0] * 3 // 2, "bislerp", "disabled"
+    ).reshape(*first.shape[:-2], size[0] * 3 // 2, size[1] * 3 // 2)
+    return comfy.sample.sample(
+        model, comfy.sample.prepare_noise(larger, 5), 2, 1.0, "euler", "simple", positive, negative,
+        larger, denoise=0.6, seed=5, disable_pbar=True,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PASSES)
+def test_a_second_pass_at_another_size_is_the_merged_loras(name):
+    family, size = small.FAMILIES[name], (8, 12)
+    model = family.make()
+    state = small.lora(model, 1)
+    people = small.people(
+        model, family, [state], torch.ones(1, *size), base_strength=0.0, tokens=(20, 13)
+    )
+    person = people.people[0]
+    sides = person.positive.conditioning, person.negative.conditioning
+    wanted = two_passes(family, size, small.merged(model, state), *sides)
+    ours = two_passes(family, size, *build(people)[:3])
+    assert wanted.shape[-2:] == (12, 18)
+    assert tiny.relative(ours, wanted) < TOLERANCE
+    assert tiny.relative(two_passes(family, size, model.clone(), *sides), wanted) > 1e-3
+
+
+@pytest.mark.parametrize("name", PASSES)
+def test_one_run_split_over_two_samplers_is_that_run(name):
+    """Of two people, with people's texts kept for each sampler anew (KSamplerAdvanced twice)."""
+    family, size = small.FAMILIES[name], (8, 12)
+    model = family.make()
+    states = [small.lora(model, 1 + i) for i in range(2)]
+    run = build(small.people(model, family, states, small.halves(size, 0.2)))
+    empty = comfy.sample.fix_empty_latent_channels(
+        run.model, torch.zeros(1, family.channels, *size), 8, None
+    )
+    noise = comfy.sample.prepare_noise(empty, 3)
+
+    def part(noise, latent, **steps):
+        return comfy.sample.sample(
+            run.model, noise, 4, 1.0, "euler", "simple", run.positive, run.negative, latent,
+            seed=3, disable_pbar=True, **steps,
+        )  # fmt: skip
+
+    whole = part(noise, empty)
+    half = part(noise, empty, start_step=0, last_step=2)
+    rest = part(torch.zeros_like(noise), half, start_step=2, last_step=4, disable_noise=True)
+    assert tiny.relative(half, whole) > 1e-3
+    assert tiny.relative(rest, whole) < TOLERANCE
+
+
+@pytest.mark.parametrize("name", PASSES)
+def test_a_tile_with_two_people_is_the_model_built_for_the_crop(name):
+    """The painter of a tile paints what people with cut regions paint on a canvas of their own."""
+    family = small.FAMILIES[name]
+    model = family.make()
+    states = [small.lora(model, 1 + i) for i in range(2)]
+    people = small.people(model, family, states, small.halves((12, 16), 0.2))
+    part = Rect.fractions(0.25, 0.0, 0.75, 1.0)
+    there = from_people(people)(part)
+    cut = [dataclasses.replace(p, region=p.region[:, 4:12]) for p in people.people]
+    alone = build(dataclasses.replace(people, people=tuple(cut)))
+    size = (12, 8)
+    ours = small.sample(*there, family=family, size=size)
+    assert tiny.relative(ours, small.sample(*alone[:3], family=family, size=size)) < TOLERANCE
+    whole = build(people)
+    assert tiny.relative(ours, small.sample(*whole[:3], family=family, size=size)) > 1e-3
