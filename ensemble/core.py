@@ -73,14 +73,40 @@ class LokrFactors(NamedTuple):
     dora_scale: torch.Tensor | None
 
 
-AdapterFactors = LoraFactors | LohaFactors | LokrFactors
+class GloraFactors(NamedTuple):
+    """`GLoRAAdapter.weights`; its change is `W @ a1 @ a2 + b1 @ b2`, or in old files
+    `W @ a2 @ a1 + b2 @ b1`."""
+
+    a1: torch.Tensor
+    a2: torch.Tensor
+    b1: torch.Tensor
+    b2: torch.Tensor
+    alpha: float | None
+    dora_scale: torch.Tensor | None
+
+
+class OftFactors(NamedTuple):
+    """`OFTAdapter.weights`, blocks `[n,b,b]`, or `BOFTAdapter.weights`, blocks `[stages,n,b,b]`: it turns
+    what the layer makes. alpha bounds the turn."""
+
+    blocks: torch.Tensor
+    rescale: torch.Tensor | None
+    alpha: float | None
+    dora_scale: torch.Tensor | None
+
+
+AdapterFactors = LoraFactors | LohaFactors | LokrFactors | GloraFactors | OftFactors
 
 
 def factors_of(adapter: object) -> AdapterFactors | None:
     """The named factors of one of core's adapters; None for kinds that have none here."""
-    from comfy.weight_adapter import LoHaAdapter, LoKrAdapter, LoRAAdapter
+    from comfy import weight_adapter as core
 
-    kinds = {LoRAAdapter: LoraFactors, LoHaAdapter: LohaFactors, LoKrAdapter: LokrFactors}
+    kinds = {
+        core.LoRAAdapter: LoraFactors, core.LoHaAdapter: LohaFactors,
+        core.LoKrAdapter: LokrFactors, core.GLoRAAdapter: GloraFactors,
+        core.OFTAdapter: OftFactors, core.BOFTAdapter: OftFactors,
+    }  # fmt: skip
     kind = kinds.get(type(adapter))
     return None if kind is None else kind(*adapter.weights)  # type: ignore[attr-defined]
 
@@ -111,3 +137,26 @@ def merged_weight(weight: torch.Tensor, patches: Sequence[WeightPatch], key: str
         key,
         original_weights={key: [(weight, lambda w, **_: w)]},
     )
+
+
+def is_linear(layer: torch.nn.Module) -> bool:
+    """Whether it is `y = Wx + b`. Core's layer for quantised weights (fp8 scaled, int8, nvfp4, …) is
+    no `nn.Linear`, and says its widths as one does."""
+    return (
+        isinstance(layer, torch.nn.Linear) or {"in_features", "out_features"} <= vars(layer).keys()
+    )
+
+
+def plain_tensor(layer: torch.nn.Module, tensor: torch.Tensor) -> torch.Tensor:
+    """A layer's weight or bias as numbers, without patches, whatever it is stored as: by core's own
+    way for quantised weights, or by that of ComfyUI-GGUF's layers."""
+    if hasattr(tensor, "tensor_type") and hasattr(layer, "get_weight"):
+        patches, tensor.patches = tensor.patches, []  # type: ignore[attr-defined]
+        try:
+            return layer.get_weight(tensor, torch.float32).detach()  # type: ignore[operator]
+        finally:
+            tensor.patches = patches  # type: ignore[attr-defined]
+    convert = getattr(layer, "convert_weight", None)
+    if convert is not None:
+        tensor = convert(tensor, inplace=False)
+    return tensor.detach()

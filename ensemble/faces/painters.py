@@ -151,7 +151,7 @@ class PeoplePainter:
     @cached_property
     def _adapters(self) -> AdapterStack:
         """The same for every run of a node."""
-        return adapters_of(self.people, exact=True)
+        return adapters_of(self.people)
 
     @cached_property
     def _patcher(self) -> ModelPatcher:

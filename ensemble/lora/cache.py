@@ -13,6 +13,7 @@ from collections.abc import Mapping
 import torch
 
 from .files import LoraFile, load_tensors
+from .health import check_numbers
 
 MAX_BYTES = 4 << 30
 RAM_SHARE = 8  # at most an eighth of the machine's memory
@@ -49,6 +50,7 @@ class TensorCache:
         from comfy.lora_convert import convert_lora
 
         tensors = convert_lora(load_tensors(file))
+        check_numbers(file, tensors)
         for stale in [known for known in self._entries if known.path == file.path]:
             del self._entries[stale]
         self._entries[file] = tensors, sum(t.nbytes for t in tensors.values())

@@ -1,15 +1,17 @@
 """Several LoRAs into the weights of one clone of a model and one of its CLIP."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..prompt.errors import shown
-from .adapters import clip_key_map, match, model_key_map
+from .adapters import IncompleteLayerError, KeyMap, Matched, clip_key_map, match, model_key_map
 from .cache import TENSORS
-from .files import Hashes, LoraFile, read_hashes, read_metadata
+from .files import Hashes, LoraFile, LoraFileError, read_hashes, read_metadata
+from .health import doubts
+from .origin import looks_made_for
 
 if TYPE_CHECKING:
     from comfy.model_patcher import ModelPatcher
@@ -92,9 +94,8 @@ def _patch(
     model = model.clone()
     fits = []
     for choice in choices:
-        matched = match(TENSORS.load(choice.file), keys)
-        warning = check_match(choice, len(matched.keys), matched.total, kind)
-        fits.append(_Fit(len(matched.keys), matched.total, warning))
+        (matched,), lines = read(choice, [keys], kind)
+        fits.append(_Fit(len(matched.keys), matched.total, ". ".join(lines)))
         # Each patcher takes the adapters of its own weights.
         if choice.weight:
             model.add_patches(matched.adapters, choice.weight)
@@ -108,27 +109,55 @@ def model_kind(model: "ModelPatcher") -> str:
     return f"{type(model.model.model_config).__name__} model"
 
 
-def check_match(choice: LoraChoice, matched: int, total: int, model: str) -> str:
-    """A warning, also logged, where under half of a file fits; "" where enough does;
-    LoraMismatchError where nothing does.
+def read(
+    choice: LoraChoice, key_maps: Sequence[KeyMap], model: str
+) -> tuple[list[Matched], list[str]]:
+    """What of a choice fits each of the key maps, and warnings, which are logged too. Raises
+    LoraFileError for a damaged file, LoraMismatchError where nothing fits."""
+    tensors = TENSORS.load(choice.file)
+    try:
+        found = [match(tensors, keys) for keys in key_maps]
+    except IncompleteLayerError as error:
+        raise LoraFileError(
+            f"LoRA file {shown(choice.file.name)} is incomplete or not a LoRA: {error}. "
+            "Download or copy it again"
+        ) from error
+    matched = frozenset[str]().union(*(each.keys for each in found))
+    misfits = [name for each in found for name in each.misfits]
+    lines = [_poor_match(choice, len(matched), tensors, model)]
+    lines += doubts(choice.file, tensors, misfits)
+    lines = [line for line in lines if line]
+    for line in lines:
+        log.warning(line)
+    return found, lines
+
+
+def _poor_match(choice: LoraChoice, matched: int, tensors: Mapping, model: str) -> str:
+    """A warning where under half of a file fits; "" where enough does; LoraMismatchError where
+    nothing does.
     """
+    total = len(tensors)
     if matched >= POOR_MATCH * total and matched:
         return ""
-    base = read_metadata(choice.file).base_model
-    made_for = (
-        f"its metadata says it was made for {shown(base)}" if base else "it does not say what for"
-    )
+    made_for = _made_for(choice.file, tensors)
     if not matched:
         raise LoraMismatchError(
             f"Input {choice.source!r}: none of the {total} keys in LoRA {shown(choice.file.name)} "
             f"fits this {model}; {made_for}. Choose a LoRA of the model's own kind"
         )
-    warning = (
+    return (
         f"Input {choice.source!r}: only {matched} of {total} keys in LoRA "
         f"{shown(choice.file.name)} fit this {model}; {made_for}"
     )
-    log.warning(warning)
-    return warning
+
+
+def _made_for(file: LoraFile, tensors: Mapping) -> str:
+    """By what the trainer wrote, and by the keys."""
+    said = read_metadata(file).base_model
+    seen = " and ".join(looks_made_for(tensors))
+    told = f"its metadata says it was made for {shown(said)}" if said else ""
+    looks = f"its keys look like those of {seen}" if seen else ""
+    return ", and ".join(filter(None, (told, looks))) or "it does not say what for"
 
 
 def _report(choice: LoraChoice, fit: _Fit, hashes: Future[Hashes]) -> LoraReport:

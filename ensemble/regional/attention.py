@@ -180,7 +180,9 @@ def _project(layer: nn.Module, stack: LayerStack | None, person: int, context: t
     out = layer(context)
     if stack is None:
         return out
+    plain = out
     out = stack.with_gain_and_bias(layer, out, lambda table: table[person])
+    out = out + stack.of_person(person, layer, context, plain)
     mine = [i for i, owner in enumerate(stack.owners) if owner == person]
     if mine:
         out = out + F.linear(context, stack.down[mine].to(out)) @ stack.up[mine].to(out)

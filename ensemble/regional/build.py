@@ -51,7 +51,7 @@ class Ready:
 
 def build(people: People, ready: Ready | None = None) -> Regional:
     """The regional run; without people, the plain one. `ready` is `prepare` of these people. Raises
-    NotLowRankError where fused cannot hold a LoRA."""
+    ValueError where one person cannot have what a LoRA changes."""
     if not people.people:
         return Regional(people.model, people.base.conditioning, people.negative.conditioning)
     ready = ready or prepare(people)
@@ -71,20 +71,34 @@ def prepare(people: People) -> Ready:
     if method is Method.FUSED and reason:
         method, notes = Method.EXACT, (f"{reason}, so method = exact is used.",)
         log.info("BreakRegionalPrompt: %s", *notes)
-    adapters = adapters_of(people, exact=method is Method.EXACT)
-    if adapters.error and method is Method.FUSED:
-        notes = (f"LoRA changes held as low-rank products, mean error {adapters.error:.2%}.",)
+    adapters = adapters_of(people)
+    if method is Method.FUSED and isinstance(family, TransformerFamily):
+        _check_layers(people, family, adapters)
+    if adapters.whole_bytes:
+        size = adapters.whole_bytes / 1e9
+        notes = (*notes, f"Some of people's LoRAs have no small form; held whole: {size:.2g} GB.")
     if people.isolation.strength and method is Method.EXACT:
         notes = (*notes, "isolate changes nothing with method = exact, where people share nothing.")
     return Ready(method, adapters, as_patcher(adapters), notes)
 
 
-def adapters_of(people: People, *, exact: bool) -> AdapterStack:
+def _check_layers(people: People, family: TransformerFamily, adapters: AdapterStack) -> None:
+    """A norm's tokens are not where a family's entry says that a layer's are."""
+    for name in adapters.names:
+        if not family.rules_of(name):
+            layer = people.model.model.diffusion_model.get_submodule(name)
+            raise ValueError(
+                f"{name}: a person's LoRA changes a {type(layer).__name__} layer, which method = "
+                f"fused cannot give to one person here. Choose method = exact."
+            )
+
+
+def adapters_of(people: People) -> AdapterStack:
     """Everybody's LoRAs, stacked: see `stack_adapters`."""
     patches = [person.patches for person in people.people]
-    adapters = stack_adapters(people.model, patches, compute_dtype(people.model), exact=exact)
+    adapters = stack_adapters(people.model, patches, compute_dtype(people.model))
     unreached = family_of(people.model).unreached
-    lost = [n for n in (*adapters.names, *adapters.dense.layers) if re.match(unreached, n)]
+    lost = [n for n in adapters.names if re.match(unreached, n)]
     if lost:
         raise ValueError(
             f"{lost[0]}: a person's LoRA changes a layer that works before sampling starts, where "

@@ -11,9 +11,10 @@ import torch
 from comfy.model_patcher import ModelPatcher
 from torch import nn
 
-from ..core import WeightPatch, merged_weight
-from .dense import CHANGEABLE
-from .factors import Factors, NotLowRankError, factorise
+from ..core import WeightPatch, is_linear, merged_weight, plain_tensor
+from .kinds import changes_of
+from .kinds.forms import Form, Whole, changeable
+from .kinds.product import Factors
 
 PREFIX = "diffusion_model."
 
@@ -41,47 +42,54 @@ class LayerChange:
     files: dict[str, None] = field(default_factory=dict)
     tensors: dict[str, None] = field(default_factory=dict)
     depends: bool = False
-    """Whether a product was made from the weight as other LoRAs leave it (DoRA)."""
+    """Whether a change was made from the weight as other LoRAs leave it (DoRA, whole weights)."""
 
     @property
     def layer(self) -> nn.Module:
         return comfy.utils.get_attr(self.model.model, f"{PREFIX}{self.name}".rstrip("."))
 
-    def factors(self, max_error: float) -> Factors:
-        """As a product. NotLowRankError where there is none within `max_error`."""
+    def forms(self) -> tuple[Factors, list[Form]]:
+        """As a product, and what is none: see kinds/. All of it is exact. ValueError for a layer of
+        which one person cannot have another than the rest."""
         layer = self.layer
-        if not isinstance(layer, (nn.Linear, nn.Conv2d)):
-            raise NotLowRankError(
-                f"{self.name or ' and '.join(self.tensors)}: this LoRA changes a "
-                f"{type(layer).__name__} layer, which has no "
-                f"product form. Choose method = exact."
-            )
-        shape, key = layer.weight.shape, f"{PREFIX}{self.name}.weight"
-        whole = Factors.nothing(shape, self._difference("bias", self.bias))
-        for index, patch in enumerate(self.weight):
-
-            def running(before: int = index) -> torch.Tensor:
-                self.depends = True
-                return self._running("weight", self.weight[:before])
-
-            whole = whole.then(factorise(patch, shape, running, key=key, max_error=max_error))
-        return whole
-
-    def whole(self) -> tuple[torch.Tensor | None, torch.Tensor | None]:
-        """The differences of weight and bias as they are, float32; None for one that stays.
-        ValueError for a layer of which one person cannot have another than the rest."""
-        layer = self.layer
-        if not isinstance(layer, CHANGEABLE):
+        if not changeable(layer):
             raise ValueError(
                 f"{self.name or ' and '.join(self.tensors)}: this LoRA changes a "
                 f"{type(layer).__name__}, which one person cannot have for themselves. Load the "
                 f"file for everybody with MultiLoraLoader, or take it out of the prompt."
             )
-        return self._difference("weight", self.weight), self._difference("bias", self.bias)
+        if not (is_linear(layer) or isinstance(layer, nn.Conv2d)):
+            differences = (self._difference(kind, self.of(kind)) for kind in ("weight", "bias"))
+            return Factors.nothing(torch.Size((0, 0))), [Whole(*differences)]
+        product = Factors.nothing(layer.weight.shape, self._difference("bias", self.bias))
+        forms: list[Form] = []
+        for index, patch in enumerate(self.weight):
+            more = self._of_patch(patch, index)
+            if more is not None and _can_follow(more, product, forms):
+                for change in more:
+                    if isinstance(change, Factors):
+                        product = product.then(change)
+                    else:
+                        forms.append(change)
+            else:  # this and all before it, as core merges them
+                product = Factors.nothing(layer.weight.shape, product.bias)
+                forms = [Whole(self._difference("weight", self.weight[: index + 1]))]
+        return _smallest(product, forms, layer)
+
+    def of(self, kind: str) -> list[WeightPatch]:
+        return self.weight if kind == "weight" else self.bias
+
+    def _of_patch(self, patch: WeightPatch, index: int):
+        def running() -> torch.Tensor:
+            self.depends = True
+            return self._running("weight", self.weight[:index])
+
+        return changes_of(patch, self.layer.weight.shape, running)  # type: ignore[arg-type]
 
     def _difference(self, kind: str, patches: list[WeightPatch]) -> torch.Tensor | None:
         if not patches:
             return None
+        self.depends = True
         before = self._running(kind, [])
         return merged_weight(before, patches, f"{PREFIX}{self.name}.{kind}") - before.float()
 
@@ -91,6 +99,27 @@ class LayerChange:
         shared = [WeightPatch(*patch) for patch in self.model.patches.get(key, ())]
         weight = plain_weight(self.model, key).cpu()
         return merged_weight(weight, [*shared, *patches], key) if shared or patches else weight
+
+
+def _can_follow(more: Sequence, product: Factors, forms: Sequence[Form]) -> bool:
+    """Whether these changes may be added to the earlier ones. A change of what the layer makes
+    changes what earlier ones add to it too: a gain can do that to a product, a turn to nothing."""
+    for change in more:
+        if isinstance(change, Factors):
+            if change.gain is not None and forms:
+                return False
+        elif change.turns and (forms or product.rank or product.gain is not None):
+            return False
+    return True
+
+
+def _smallest(product: Factors, forms: list[Form], layer: nn.Module) -> tuple[Factors, list[Form]]:
+    """A product that is larger than the difference itself is held as that."""
+    if not product.wasteful:
+        return product, forms
+    whole = (product.up @ product.down.flatten(1)).view(layer.weight.shape)  # type: ignore[arg-type]
+    rest = Factors.nothing(whole.shape, product.bias)
+    return Factors(rest.up, rest.down, product.gain, product.bias), [*forms, Whole(whole)]
 
 
 def layer_changes(model: ModelPatcher, patches: Patches) -> Iterator[LayerChange]:
@@ -104,8 +133,7 @@ def layer_changes(model: ModelPatcher, patches: Patches) -> Iterator[LayerChange
             if not strength:
                 continue
             change = changes.setdefault(name, LayerChange(model, name))
-            into = change.weight if kind == "weight" else change.bias
-            into.append(WeightPatch(strength, patch, offset=offset, function=function))
+            change.of(kind).append(WeightPatch(strength, patch, offset=offset, function=function))
             change.files[file] = None
             change.tensors[kind] = None
     yield from changes.values()
@@ -115,9 +143,7 @@ def plain_weight(model: ModelPatcher, key: str) -> torch.Tensor:
     """The weight without any patch, where it lies: from the backup if the model is loaded patched."""
     backup = model.backup.get(key)
     weight = backup.weight if backup is not None else comfy.utils.get_attr(model.model, key)
-    if hasattr(weight, "dequantize"):
-        weight = weight.dequantize() if weight.is_quantized else weight
-    return weight.detach()
+    return plain_tensor(comfy.utils.get_attr(model.model, key.rpartition(".")[0]), weight)
 
 
 def scaled_since(model: ModelPatcher, names: Sequence[str], known: Mapping[str, int]) -> bool:

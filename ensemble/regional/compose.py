@@ -11,9 +11,8 @@ import torch
 from comfy.model_patcher import ModelPatcher
 from comfy.sd import CLIP
 
-from ..lora.adapters import KeyMap, clip_key_map, match, model_key_map
-from ..lora.cache import TENSORS
-from ..lora.merge import LoraChoice, check_match, merge, model_kind
+from ..lora.adapters import KeyMap, clip_key_map, model_key_map
+from ..lora.merge import LoraChoice, merge, model_kind, read
 from ..prompt.emphasis import as_text
 from ..prompt.grammar import BreakPrompt
 from ..prompt.places import completed, place_sentences
@@ -168,13 +167,9 @@ class _Encoder:
         for choice in choices:
             if self.keys is None:
                 self.keys = model_key_map(self.model), clip_key_map(self.clip)
-            tensors = TENSORS.load(choice.file)
-            own, texts = (match(tensors, keys) for keys in self.keys)
-            warning = check_match(
-                choice, len(own.keys | texts.keys), own.total, model_kind(self.model)
-            )
-            if warning:
-                self.notes.lines.append(f"Warning: {warning}")
+            (own, texts), warnings = read(choice, self.keys, model_kind(self.model))
+            for warning in warnings:
+                self.notes.say_once(f"Warning: {warning}")
             for key, adapter in own.adapters.items():
                 patch = LoraPatch(adapter, choice.weight, choice.file.name)
                 patches[key] = (*patches.get(key, ()), patch)

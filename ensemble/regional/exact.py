@@ -36,8 +36,6 @@ class Exact:
             return call()
 
     def _replacements(self, unet: nn.Module, rows: RowPeople):
-        """One after the other, since a layer may get both and the second wraps the first."""
         for name, stack in self.adapters.items():
             layer = unet.get_submodule(name)
             yield layer, with_adapters_by_row(layer, stack, rows)
-        yield from self.adapters.dense.replacements(unet, rows.people)

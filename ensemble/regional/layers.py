@@ -27,8 +27,8 @@ def with_adapters(
 
     def forward(x: torch.Tensor, *args, **kwargs) -> torch.Tensor:
         y = original(x, *args, **kwargs)
-        if isinstance(layer, nn.Conv2d):
-            return _add_convolution(layer, stack, gate, x, y)
+        if isinstance(layer, nn.Conv2d | nn.GroupNorm):
+            return _add_to_places(layer, stack, gate, x, y)
         return _add_linear(layer, stack, gates, x, y)
 
     return forward
@@ -39,25 +39,30 @@ def _add_linear(layer: nn.Module, stack: LayerStack, gates: Callable, x, y) -> t
     if stack.owners:
         z = F.linear(x, stack.down.to(x))
         z *= gates(stack.owners, x)
+    plain = y
     if stack.gain is not None or stack.bias is not None:
         people = gates(tuple(range(stack.people)), x)
         y = stack.with_gain_and_bias(layer, y, lambda table: people @ table)
+    if stack.forms:
+        y = stack.with_forms(layer, x, plain, y, gates(stack.form_owners, x))
     if stack.owners:
         y.view(-1, y.shape[-1]).addmm_(z.view(-1, z.shape[-1]), stack.up.to(x))
     return y
 
 
-def _add_convolution(layer: nn.Conv2d, stack: LayerStack, gate: RegionGate, x, y) -> torch.Tensor:
+def _add_to_places(layer: nn.Module, stack: LayerStack, gate: RegionGate, x, y) -> torch.Tensor:
     """x `[B,in,H,W]`, y `[B,out,h,w]`, changed in place."""
-    owners, grid = stack.owners, (y.shape[2], y.shape[3])
+    owners, grid, plain = stack.owners, (y.shape[2], y.shape[3]), y
     if stack.gain is not None or stack.bias is not None:
         people = gate.pixels(grid, tuple(range(stack.people)), x).permute(0, 2, 3, 1)
         last = y.permute(0, 2, 3, 1)
         y = stack.with_gain_and_bias(layer, last, lambda table: people @ table).permute(0, 3, 1, 2)
+    if stack.forms:
+        y = stack.with_forms(layer, x, plain, y, gate.pixels(grid, stack.form_owners, x), 1)
     if not owners:
         return y
     down, up = stack.down.to(x), stack.up.to(x)
     # As the layer pads, which other nodes change: a seamless picture is a ring.
-    z = layer._conv_forward(x, down, None)
+    z = layer._conv_forward(x, down, None)  # type: ignore[operator]
     z = z * gate.pixels(grid, owners, x)
     return y.add_(F.conv2d(z, up.T[:, :, None, None]))

@@ -39,8 +39,8 @@ class RowPeople:
 
     def shares(
         self, owners: tuple[int, ...], x: torch.Tensor
-    ) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        """For each person here with rows in a LayerStack: the items of x that are theirs, and those
+    ) -> list[tuple[int, torch.Tensor, torch.Tensor]]:
+        """Each person here with rows in a LayerStack: the items of x that are theirs, and those
         rows. Several items in succession may be one batch row (frames)."""
         key = ("shares", owners, len(x), x.device)
         if key not in self.cache:
@@ -50,7 +50,7 @@ class RowPeople:
                 mine = [i for i, owner in enumerate(owners) if owner == who]
                 items = [i for i in range(len(x)) if self.people[i // frames] == who]
                 if mine:
-                    found.append(tuple(torch.tensor(t, device=x.device) for t in (items, mine)))
+                    found.append((who, *(torch.tensor(t, device=x.device) for t in (items, mine))))
             self.cache[key] = found
         return self.cache[key]
 
@@ -68,12 +68,24 @@ class RowPeople:
 def with_adapters_by_row(layer: nn.Module, stack: LayerStack, rows: RowPeople) -> Callable:
     """A replacement for `layer.forward`; the wrapped one is the one found at install time."""
     original = layer.forward
-    add = _add_convolution if isinstance(layer, nn.Conv2d) else _add_linear
+    places = isinstance(layer, nn.Conv2d | nn.GroupNorm)
+    add = _add_to_places if places else _add_linear
 
     def forward(x: torch.Tensor, *args, **kwargs) -> torch.Tensor:
-        return add(layer, stack, rows, x, original(x, *args, **kwargs))
+        y = original(x, *args, **kwargs)
+        more = _of_forms(layer, stack, rows, x, y)
+        y = add(layer, stack, rows, x, y)
+        for items, part in more:
+            y[items] += part
+        return y
 
     return forward
+
+
+def _of_forms(layer: nn.Module, stack: LayerStack, rows: RowPeople, x, y) -> list:
+    """(items of the batch, what their person's forms add there), y as the layer itself made it."""
+    shares = rows.shares(stack.form_owners, x) if stack.forms else ()
+    return [(items, stack.of_person(who, layer, x[items], y[items])) for who, items, _ in shares]
 
 
 def _add_linear(layer: nn.Module, stack: LayerStack, rows: RowPeople, x, y) -> torch.Tensor:
@@ -94,14 +106,16 @@ def _add_linear(layer: nn.Module, stack: LayerStack, rows: RowPeople, x, y) -> t
     return out.view_as(y)
 
 
-def _add_convolution(layer: nn.Conv2d, stack: LayerStack, rows: RowPeople, x, y) -> torch.Tensor:
+def _add_to_places(layer: nn.Module, stack: LayerStack, rows: RowPeople, x, y) -> torch.Tensor:
     """x `[B,in,H,W]`, y `[B,out,h,w]`, changed in place. Person by person, since only the layer's
     own convolution knows how its input is padded, which other nodes change."""
     if stack.gain is not None or stack.bias is not None:
         last = stack.with_gain_and_bias(layer, y.flatten(2).transpose(1, 2), rows.of)
         y = last.transpose(1, 2).reshape(y.shape)
+    if not stack.owners:
+        return y
     down, up = stack.down.to(x), stack.up.to(x)
-    for index, mine in rows.shares(stack.owners, x):
-        z = layer._conv_forward(x[index], down[mine], None)
+    for _, index, mine in rows.shares(stack.owners, x):
+        z = layer._conv_forward(x[index], down[mine], None)  # type: ignore[operator]
         y[index] += F.conv2d(z, up[mine].T[:, :, None, None])
     return y

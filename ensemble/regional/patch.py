@@ -3,10 +3,13 @@ forward."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import ClassVar, Protocol
 
+import torch
 from comfy.model_base import BaseModel
 from comfy.model_management import unload_model_and_clones
 from comfy.model_patcher import ModelPatcher
@@ -19,6 +22,10 @@ from .rows import KEY, PART, BatchRow
 
 COMPILED = "torch.compile"
 """Core's key of the wrapper by which TorchCompileModel runs a compiled model."""
+UNCOMPILED = (
+    "torch.compile (TorchCompileModel) would freeze who is who, so that the model runs "
+    "uncompiled while people are painted."
+)
 
 
 class RegionalForward(Protocol):
@@ -43,6 +50,8 @@ class RegionalPatch:
     names: RowNames
     known: dict[str, int] = field(default_factory=dict)
     """How many patches each weight had when ours was attached."""
+    compiled: bool = False
+    """Whether parts of the model that runs are compiled, as other packs compile its blocks."""
 
     @property
     def identity(self) -> str:
@@ -60,7 +69,10 @@ class RegionalPatch:
         return model
 
     def _follow(self, model: ModelPatcher) -> None:
-        """Before the run: what other nodes did to the model's weights after us."""
+        """Before the run: what other nodes did to the model and its weights after us."""
+        self.compiled = _has_compiled_parts(model.model)
+        if self.compiled:
+            self.names.once(UNCOMPILED)
         for adapters in model.get_additional_models_with_key(KEY):
             adapters.model.follow(model)
             if scaled_since(model, adapters.model.names, self.known):
@@ -81,10 +93,7 @@ class RegionalPatch:
         sides, rows = self.names.read(model, conds, x_in, timestep)
         options = {**model_options.get("transformer_options", {}), KEY: (rows, x_in.shape[0])}
         if rows and COMPILED in options.get("wrappers", {}).get(WrappersMP.APPLY_MODEL, {}):
-            self.names.once(
-                "torch.compile (TorchCompileModel) would freeze who is who, so that the model runs "
-                "uncompiled while people are painted."
-            )
+            self.names.once(UNCOMPILED)
             kept = dict(options["wrappers"][WrappersMP.APPLY_MODEL])
             del kept[COMPILED]
             options["wrappers"] = {**options["wrappers"], WrappersMP.APPLY_MODEL: kept}
@@ -113,7 +122,22 @@ class RegionalPatch:
         unet = executor.class_obj
         if isinstance(unet, BaseModel):
             unet = unet.diffusion_model
-        return self.forward.run(unet, per_row, call, args, options)
+        with uncompiled() if self.compiled else nullcontext():
+            return self.forward.run(unet, per_row, call, args, options)
+
+
+def _has_compiled_parts(model: BaseModel) -> bool:
+    if "torch._dynamo" not in sys.modules:  # loading it takes seconds
+        return False
+    from torch._dynamo import OptimizedModule
+
+    return any(isinstance(module, OptimizedModule) for module in model.modules())
+
+
+def uncompiled():
+    """Compiled modules run as they were written, for the time of the block: what stands in for their
+    layers' forwards is made anew for every call."""
+    return torch.compiler.set_stance("force_eager")
 
 
 def _find_options(args: tuple, kwargs: dict) -> tuple[int | str, dict]:

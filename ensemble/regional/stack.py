@@ -13,12 +13,8 @@ from comfy.model_patcher import ModelPatcher
 from torch import nn
 
 from .changes import LayerChange, Patches, layer_changes
-from .dense import DenseChanges
-from .factors import MAX_ERROR, Factors, NotLowRankError
-
-EXACT = 1e-5
-"""A product that misses less of a change than this is that change, in float32."""
-
+from .kinds.forms import Form, Whole
+from .kinds.product import Factors
 
 Spread = Callable[[torch.Tensor], torch.Tensor]
 """`[N,out]`, a row per person -> how much of them acts at each place, `[..., out]`."""
@@ -29,12 +25,18 @@ class LayerStack(nn.Module):
 
     down `[R, in(, kh, kw)]` and up `[R, out]` hold the rows of every person's factors one below the
     other; `owners[R]` is the person index of each row. gain and bias `[N, out]` exist where a DoRA
-    or a bias difference needs them.
+    or a bias difference needs them. forms: changes that are no product (LoKr, OFT, whole
+    differences), of the people in `form_owners`.
     """
 
-    def __init__(self, people: int, factors: Sequence[tuple[int, Factors]], dtype: torch.dtype):
+    def __init__(
+        self, people: int, factors: Sequence[tuple[int, Factors]], dtype: torch.dtype,
+        forms: Sequence[tuple[int, Form]] = (),
+    ):  # fmt: skip
         super().__init__()
         self.people = people
+        self.form_owners = tuple(who for who, _ in forms)
+        self.forms = nn.ModuleList(form for _, form in forms).to(dtype)
         self.owners = tuple(who for who, f in factors for _ in range(f.up.shape[1]))
         self.down = _frozen(torch.cat([f.down for _, f in factors]), dtype)
         self.up = _frozen(torch.cat([f.up.T for _, f in factors]), dtype)
@@ -49,6 +51,21 @@ class LayerStack(nn.Module):
         if self.bias is not None:
             y = y + spread(self.bias.to(y))
         return y
+
+    def with_forms(
+        self, layer: nn.Module, x: torch.Tensor, plain: torch.Tensor, y: torch.Tensor,
+        gate: torch.Tensor, channel: int = -1,
+    ) -> torch.Tensor:  # fmt: skip
+        """y with what `forms` add; plain: y as the layer itself made it. gate: how strongly each of
+        `form_owners` acts, along the axis `channel`, broadcasting against y."""
+        for index, form in enumerate(self.forms):
+            y = torch.addcmul(y, form(layer, x, plain), gate.narrow(channel, index, 1))
+        return y
+
+    def of_person(self, person: int, layer: nn.Module, x: torch.Tensor, plain: torch.Tensor):
+        """What this person's forms add to what the layer itself made; 0 where there are none."""
+        mine = [f for who, f in zip(self.form_owners, self.forms, strict=True) if who == person]
+        return sum(form(layer, x, plain) for form in mine)
 
 
 def _frozen(tensor: torch.Tensor, dtype: torch.dtype) -> nn.Parameter:
@@ -71,71 +88,63 @@ class Source(NamedTuple):
     patches: uuid.UUID
     people: Sequence[Patches]
     dtype: torch.dtype
-    exact: bool
 
 
 class AdapterStack(nn.Module):
-    """LayerStacks by the name of the layer inside the diffusion model.
+    """LayerStacks by the name of the layer inside the diffusion model. source: what it was made of,
+    where it depends on the other patches of the model."""
 
-    dense: changes that are no product, which method = exact applies whole. error: the mean relative
-    error of the products that are truncated; 0 where none is. source: what it was made of, where
-    it depends on the other patches of the model.
-    """
-
-    def __init__(
-        self, layers: Mapping[str, LayerStack], dense: DenseChanges, error: float = 0.0,
-        source: Source | None = None,
-    ):  # fmt: skip
+    def __init__(self, layers: Mapping[str, LayerStack], source: Source | None = None):
         super().__init__()
         self.names = tuple(layers)
         self.stacks = nn.ModuleList(layers.values())
-        self.dense = dense
-        self.error = error
         self.source = source
 
     def follow(self, model: ModelPatcher) -> None:
         """Make anew, in place, what depends on the model's other patches, if those are others."""
         source = self.source
         if source is not None and source.patches != model.patches_uuid:
-            fresh = stack_adapters(model, source.people, source.dtype, exact=source.exact)
+            fresh = stack_adapters(model, source.people, source.dtype)
             for mine, new in zip(self.parameters(), fresh.parameters(), strict=True):
                 mine.data.copy_(new)
             self.source = fresh.source
 
     @property
     def changes_anything(self) -> bool:
-        return bool(self.names or self.dense.layers)
+        return bool(self.names)
+
+    @property
+    def whole_bytes(self) -> int:
+        """What the whole differences take."""
+        wholes = (m for m in self.modules() if isinstance(m, Whole))
+        return sum(p.numel() * p.element_size() for m in wholes for p in m.parameters())
 
     def items(self):
         return zip(self.names, self.stacks, strict=True)
 
 
 def stack_adapters(
-    model: ModelPatcher, people: Sequence[Patches], dtype: torch.dtype, *, exact: bool = False
+    model: ModelPatcher, people: Sequence[Patches], dtype: torch.dtype
 ) -> AdapterStack:
-    """Everybody's changes of `model`, each layer factorised once.
-
-    A change that no product expresses is kept whole with `exact`; else NotLowRankError names the
-    person and their files.
-    """
+    """Everybody's changes of `model`. A ValueError for what one person cannot have names the person
+    and their files."""
     products: dict[str, list[tuple[int, Factors]]] = {}
-    dense: dict[str, dict] = {}
+    forms: dict[str, list[tuple[int, Form]]] = {}
     depends = False
     for who, patches in enumerate(people):
         for change in layer_changes(model, patches):
             try:
-                factors = change.factors(EXACT if exact else MAX_ERROR)
-                products.setdefault(change.name, []).append((who, factors))
-            except NotLowRankError as error:
-                if not exact:
-                    raise NotLowRankError(f"{_whose(who, change)}: {error}") from error
-                dense.setdefault(change.name, {})[who] = change.whole()
+                product, more = change.forms()
+            except ValueError as error:
+                raise ValueError(f"{_whose(who, change)}: {error}") from error
+            products.setdefault(change.name, []).append((who, product))
+            # In the compute type at once: whole differences in float32 would be twice the memory.
+            forms.setdefault(change.name, []).extend((who, form.to(dtype)) for form in more)
             depends = depends or change.depends
-    errors = [f.error for parts in products.values() for _, f in parts if f.error > 0]
-    layers = {name: LayerStack(len(people), parts, dtype) for name, parts in products.items()}
-    source = Source(model.patches_uuid, people, dtype, exact) if depends else None
-    error = sum(errors) / len(errors) if errors else 0.0
-    return AdapterStack(layers, DenseChanges(dense, dtype), error, source)
+    layers = {
+        name: LayerStack(len(people), parts, dtype, forms[name]) for name, parts in products.items()
+    }
+    return AdapterStack(layers, Source(model.patches_uuid, people, dtype) if depends else None)
 
 
 def _whose(who: int, change: LayerChange) -> str:

@@ -1,21 +1,24 @@
 """Layer by layer: where a person's mask is 1, the layer is that person's single-LoRA layer."""
 
+import itertools
 import re
 
 import pytest
 import tiny
 import torch
 from ensemble_portraits.ensemble.regional.changes import plain_weight
-from ensemble_portraits.ensemble.regional.factors import Factors
 from ensemble_portraits.ensemble.regional.families.unet import STABLE_DIFFUSION
+from ensemble_portraits.ensemble.regional.kinds.product import Factors
 from ensemble_portraits.ensemble.regional.layers import with_adapters
 from ensemble_portraits.ensemble.regional.layers_by_row import RowPeople, with_adapters_by_row
 from ensemble_portraits.ensemble.regional.lifetime import replaced_forwards
 from ensemble_portraits.ensemble.regional.region_gate import RegionGate
 from ensemble_portraits.ensemble.regional.stack import LayerStack, stack_adapters
+from kinds_of_files import CONVOLUTIONS_ONLY, KINDS, file_of
 
 token_grids = STABLE_DIFFUSION.token_grids
 TOLERANCE = 1e-5  # one layer, float32
+BLOCKS = r"^(?!out\.|input_blocks\.0\.).*" + tiny.EVERYTHING
 stream = STABLE_DIFFUSION.stream
 
 
@@ -25,10 +28,18 @@ def no_grad():
         yield
 
 
-@pytest.fixture(scope="module")
-def scene():
+LEFT_OUT = {*CONVOLUTIONS_ONLY, "glora old", "bias"}
+PAIRS = list(itertools.pairwise([kind for kind in KINDS if kind not in LEFT_OUT]))
+"""Every kind beside another one, on the same layers."""
+
+
+@pytest.fixture(scope="module", params=["lora", *PAIRS], ids=str)
+def scene(request):
     model = tiny.model()
-    states = [tiny.lora(model, 1 + i, rank=3 + i, layers=tiny.EVERYTHING) for i in range(2)]
+    if request.param == "lora":
+        states = [tiny.lora(model, 1 + i, rank=3 + i, layers=tiny.EVERYTHING) for i in range(2)]
+    else:
+        states = [file_of(model, kind, BLOCKS, i) for i, kind in enumerate(request.param)]
     patches = [tiny.person_patches(model, state, 0.7) for state in states]
     return model, states, stack_adapters(model, patches, torch.float32)
 

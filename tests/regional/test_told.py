@@ -6,7 +6,6 @@ import torch
 from comfy_execution.utils import CurrentNodeContext
 from ensemble_portraits.ensemble.regional.build import build
 from ensemble_portraits.ensemble.regional.changes import LoraPatch
-from ensemble_portraits.ensemble.regional.factors import NotLowRankError
 from ensemble_portraits.ensemble.regional.people import Method
 
 import nodes
@@ -116,7 +115,5 @@ def test_a_refusal_names_the_person_and_the_file(model):
     scene = tiny.people(model, [{}, {}], tiny.columns(2))
     patches = {key: (LoraPatch(("diff", (weight,)), 1.0, "ann.safetensors"),)}
     scene.people[1].__dict__["patches"] = patches
-    with pytest.raises(
-        NotLowRankError, match=r"^Person 2, LoRA ann\.safetensors: .*method = exact"
-    ):
+    with pytest.raises(ValueError, match=r"^Person 2, LoRA ann\.safetensors: .*method = exact"):
         build(scene)

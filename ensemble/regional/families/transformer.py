@@ -13,6 +13,7 @@ import torch
 from comfy.model_base import BaseModel
 from torch import nn
 
+from ...core import is_linear
 from ...regions.weights import reduce_to
 from .family import Family, Stream
 
@@ -168,6 +169,6 @@ class TransformerFamily(Family):
             if found != signature.parameters:
                 return f"{owner.__name__}.{name}"
         for name, module in unet.named_modules():
-            if isinstance(module, nn.Linear) and len(self.rules_of(name)) != 1:
+            if is_linear(module) and len(self.rules_of(name)) != 1:
                 return f"the layer {name}"
         return None

@@ -59,9 +59,13 @@ def _add_to_tokens(layer, stack: LayerStack, rule: Rule, tokens: TokenMap, x, y)
     if x.ndim == 5:
         flat = _add_to_tokens(layer, stack, rule, tokens, x.flatten(1, 3), y.flatten(1, 3))
         return flat.view_as(y)
+    plain = y
     if stack.gain is not None or stack.bias is not None:
         people = _shaped(tokens.gate(rule.stream, _everyone(stack), x), rule, x)
         y = stack.with_gain_and_bias(layer, y, lambda table: people @ table)
+    if stack.forms:
+        gate = _shaped(tokens.gate(rule.stream, stack.form_owners, x), rule, x)
+        y = stack.with_forms(layer, x, plain, y, gate)
     if stack.owners:
         z = F.linear(x, stack.down.to(x))
         z *= _shaped(tokens.gate(rule.stream, stack.owners, x), rule, x)
@@ -71,11 +75,15 @@ def _add_to_tokens(layer, stack: LayerStack, rule: Rule, tokens: TokenMap, x, y)
 
 def _add_to_places(layer, stack: LayerStack, rule: Rule, tokens: TokenMap, x, y) -> torch.Tensor:
     """x `[B,in,H,W]`, y `[B,out,rows,columns]`: a convolution that makes the picture's tokens."""
+    plain = y
     if stack.gain is not None or stack.bias is not None:
         people = tokens.gate(rule.stream, _everyone(stack), x)
         flat = y.flatten(2).transpose(1, 2)
         flat = stack.with_gain_and_bias(layer, flat, lambda table: people @ table)
         y = flat.transpose(1, 2).reshape(y.shape)
+    if stack.forms:
+        gate = tokens.gate(rule.stream, stack.form_owners, x).T.reshape(-1, *y.shape[2:])
+        y = stack.with_forms(layer, x, plain, y, gate, -3)
     if stack.owners:
         z = layer._conv_forward(x, stack.down.to(x), None)
         z = z * tokens.gate(rule.stream, stack.owners, x).T.reshape(-1, *z.shape[2:])
@@ -109,6 +117,8 @@ def _add_to_vector(layer, stack: LayerStack, rule: Rule, tokens: TokenMap, x, y)
     if stack.gain is not None or stack.bias is not None:
         people = tokens.gate(rule.reach, _everyone(stack), x)
         out = stack.with_gain_and_bias(layer, y, lambda table: people @ table)
+    if stack.forms:
+        out = stack.with_forms(layer, x, y, out, tokens.gate(rule.reach, stack.form_owners, x))
     if stack.owners:
         gate = tokens.gate(rule.reach, stack.owners, x)
         ups = F.linear(x, stack.down.to(x)).transpose(1, 2) * stack.up.to(x)  # [B,R,out]
@@ -119,9 +129,12 @@ def _add_to_vector(layer, stack: LayerStack, rule: Rule, tokens: TokenMap, x, y)
 
 def _add_share(layer, stack: LayerStack, tokens: TokenMap, x, y) -> torch.Tensor:
     """A vector without a place gets everybody's change, in their share of the picture."""
+    plain = y
     if stack.gain is not None or stack.bias is not None:
         people = tokens.mean(_everyone(stack), x)
         y = stack.with_gain_and_bias(layer, y, lambda table: people @ table)
+    if stack.forms:
+        y = stack.with_forms(layer, x, plain, y, tokens.mean(stack.form_owners, x))
     if stack.owners:
         z = F.linear(x, stack.down.to(x)) * tokens.mean(stack.owners, x)
         y = y + z @ stack.up.to(x)
