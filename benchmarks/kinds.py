@@ -102,8 +102,9 @@ def measure(scene: Contest, layers: dict, kind: str, rounds: int, steps: int) ->
     seconds: dict[str, list[float]] = {name: [] for name in runs}
 
     def run(name: str) -> None:
+        model, positive, negative = runs[name]
         times = engine.timed_sample(
-            *runs[name], scene.noise, steps, cfg=scene.cfg, clock="processor"
+            model, positive, negative, scene.noise, steps, cfg=scene.cfg, clock="processor"
         )
         seconds[name] += times[1:]
 

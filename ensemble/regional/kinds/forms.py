@@ -3,6 +3,8 @@ cheap form of it."""
 
 from __future__ import annotations
 
+from typing import overload
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -17,6 +19,10 @@ def changeable(layer: nn.Module) -> bool:
     return is_linear(layer) or isinstance(layer, _CHANGEABLE)
 
 
+@overload
+def frozen(tensor: torch.Tensor) -> nn.Parameter: ...
+@overload
+def frozen(tensor: None) -> None: ...
 def frozen(tensor: torch.Tensor | None) -> nn.Parameter | None:
     return None if tensor is None else nn.Parameter(tensor.contiguous(), requires_grad=False)
 

@@ -181,9 +181,12 @@ def _read_choices(value: object) -> Choices:
         raise RequestError(f"choices must be a list of at most {_MOST_CHOICES}")
     chosen: dict[tuple[str, str], str | None] = {}
     for each in value:
-        names = [each.get(key) for key in ("kind", "name")] if isinstance(each, dict) else [None]
-        file = each.get("file") if isinstance(each, dict) else None
-        if not all(isinstance(name, str) for name in names) or not isinstance(file, str | None):
+        kind, name, file = (
+            (each.get(key) for key in ("kind", "name", "file"))
+            if isinstance(each, dict)
+            else (None,) * 3
+        )
+        if not (isinstance(kind, str) and isinstance(name, str) and isinstance(file, str | None)):
             raise RequestError("each of choices must be {kind, name, file}, file a name or null")
-        chosen[names[0], names[1]] = file
+        chosen[kind, name] = file
     return chosen
