@@ -114,7 +114,8 @@ def test_linked_boxes_are_drawn_where_they_are_typed(editor):
 
 
 def test_the_stage_has_the_picture_s_shape_and_edges_snap(editor):
-    node = editor.add("BreakRegionalPrompt", text="a BREAK b BREAK c BREAK d", y=-300)
+    editor.js("app.canvas.ds.scale = 0.7")
+    node = editor.add("BreakRegionalPrompt", text="a BREAK b BREAK c BREAK d", y=60)
     latent = editor.add("EmptyLatentImage", x=700, width=512, height=768)
     sampler = editor.add("KSampler", x=1000)
     editor.link(node, 0, sampler, "model")
@@ -149,6 +150,7 @@ def test_the_stage_has_the_picture_s_shape_and_edges_snap(editor):
 
 
 def test_a_small_box_keeps_its_number_and_a_clicked_one_comes_to_the_front(editor):
+    editor.js("app.canvas.ds.scale = 0.7")
     editor.add(
         "BreakRegionalPrompt",
         text="a BREAK b BREAK c BREAK d",
