@@ -164,9 +164,14 @@ def test_a_small_box_keeps_its_number_and_a_clicked_one_comes_to_the_front(edito
         " const top = document.elementFromPoint(r.x + r.width / 2, r.y + r.height / 2);"
         " b.style.pointerEvents = ''; return [top === b, r.width > 8, r.height > 8] }"
     )
-    assert not editor.js(on_top, 0)[0]
-    small.focus()
     assert editor.js(on_top, 0) == [True, True, True]
+    front = (
+        "() => { const box = document.querySelector('.ensemble-box'), r = box.getBoundingClientRect();"
+        " return document.elementFromPoint(r.x + 1, r.y + 1)?.closest('.ensemble-box') === box }"
+    )
+    assert not editor.js(front)  # the large one lies over it
+    small.focus()
+    assert editor.js(front)
     colour = small.locator("b").evaluate(
         "e => [getComputedStyle(e).color, getComputedStyle(e).backgroundColor]"
     )
