@@ -134,8 +134,9 @@ def main(argv: list[str] | None = None) -> None:
     engine.load(pytorch_attention=bool(args.family))
     import torch
 
-    width, height = map(int, (args.size or ("1024x1024" if args.family else "384x256")).split("x"))
-    rows: list[dict] = []
+    usual = "1024x1024" if args.family else "384x256"
+    width, height = (int(side) for side in (args.size or usual).split("x"))
+    rows = []
     with torch.inference_mode():
         name = args.family or args.model
         patcher = dits.model(dits.FAMILIES[name], False) if args.family else engine.full_size(name)
@@ -149,9 +150,6 @@ def main(argv: list[str] | None = None) -> None:
         for kind in args.kinds:
             rows.append({"model": name, **measure(scene, layers, kind, args.rounds, args.steps)})
             print(engine.table(rows[-1:], COLUMNS), flush=True)
-    print(
-        f"\n{torch.get_num_threads()} threads, {'CUDA' if torch.cuda.is_available() else 'CPU'}\n"
-    )
     engine.report(rows, COLUMNS, args.json)
 
 

@@ -3,10 +3,22 @@ what a file changes in a small one of each kind."""
 
 from types import SimpleNamespace
 
+import comfy.lora
+import comfy.ops
 import pytest
 import torch
 from comfy.model_patcher import ModelPatcher
-from comfy.text_encoders import anima, flux, krea2, lumina2, qwen_image, sd3_clip, z_image
+from comfy.text_encoders import (
+    anima,
+    flux,
+    krea2,
+    llama,
+    lumina2,
+    qwen_image,
+    sd3_clip,
+    t5,
+    z_image,
+)
 from ensemble_portraits.ensemble.lora.adapters import clip_key_map, match
 
 HALF = torch.float16
@@ -72,10 +84,6 @@ def test_every_style_reaches_every_layer(encoders, family, style):
 @pytest.mark.parametrize("kind", ["T5", "Qwen3", "Gemma"])
 def test_a_file_changes_the_encoder_as_cores_loader_does(kind):
     """The weights that a small encoder of core's class gets, by a style that core does not know."""
-    import comfy.ops
-    import comfy.text_encoders.llama as llama
-    import comfy.text_encoders.t5 as t5
-
     operations = comfy.ops.disable_weight_init
     if kind == "T5":
         config = {"d_ff": 32, "d_kv": 8, "d_model": 16, "dense_act_fn": "gelu_pytorch_tanh",

@@ -3,8 +3,6 @@ cheap form of it."""
 
 from __future__ import annotations
 
-from typing import overload
-
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -19,12 +17,12 @@ def changeable(layer: nn.Module) -> bool:
     return is_linear(layer) or isinstance(layer, _CHANGEABLE)
 
 
-@overload
-def frozen(tensor: torch.Tensor) -> nn.Parameter: ...
-@overload
-def frozen(tensor: None) -> None: ...
-def frozen(tensor: torch.Tensor | None) -> nn.Parameter | None:
-    return None if tensor is None else nn.Parameter(tensor.contiguous(), requires_grad=False)
+def _frozen(tensor: torch.Tensor) -> nn.Parameter:
+    return nn.Parameter(tensor.contiguous(), requires_grad=False)
+
+
+def _if_any(tensor: torch.Tensor | None) -> nn.Parameter | None:
+    return None if tensor is None else _frozen(tensor)
 
 
 class Form(nn.Module):
@@ -50,8 +48,8 @@ class Kronecker(Form):
 
     def __init__(self, left, right, down=None, scale=None):
         super().__init__()
-        self.left, self.right = frozen(left), frozen(right)
-        self.down, self.scale = frozen(down), frozen(scale)
+        self.left, self.right = _frozen(left), _frozen(right)
+        self.down, self.scale = _if_any(down), _if_any(scale)
 
     def forward(self, layer: nn.Module, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         left, right = self.left.to(x), self.right.to(x)
@@ -94,7 +92,7 @@ class Rotation(Form):
 
     def __init__(self, blocks, *, butterfly: bool, gain: float = 1.0, scale=None):
         super().__init__()
-        self.blocks, self.scale = frozen(blocks), frozen(scale)
+        self.blocks, self.scale = _frozen(blocks), _if_any(scale)
         self.butterfly, self.gain = butterfly, gain
 
     def forward(self, layer: nn.Module, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
@@ -123,7 +121,7 @@ class Whole(Form):
 
     def __init__(self, weight: torch.Tensor | None, bias: torch.Tensor | None = None):
         super().__init__()
-        self.weight, self.bias = frozen(weight), frozen(bias)
+        self.weight, self.bias = _if_any(weight), _if_any(bias)
 
     def forward(self, layer: nn.Module, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         weight, bias = (None if t is None else t.to(x) for t in (self.weight, self.bias))
