@@ -45,7 +45,7 @@ ORIGINS = (
     _of("LTX-Video", r"transformer\.blocks\.\d+\.attn2\.to\.[kv]", 4096),
     _of("PixArt", r"transformer\.blocks\.\d+\.attn2\.to\.[kv]", 1152),
 )
-"""A width of several names the model closest to it: the first that fits."""
+"""The first entry whose pattern and width fit a key gives that key's model."""
 _DOWN = re.compile(r"(lora[._](down|A)|lokr_w2|hada_w1_b|\.lora_A)")
 
 

@@ -45,7 +45,7 @@ class KeptTexts:
         if person == BASE:
             return self._made(index, make, inputs, more)
         contexts = [each.contexts[person] for each in self.told]
-        # Lengths of the others are in the key, since they move a text's positions by rounding.
+        # The spans hold the lengths of the other texts too: these move a text's positions, and rounding.
         key = (id(module), self.texts.spans, index, *map(id, contexts))
         out, _ = self.kept.get(key, (None, None))
         if out is None:
