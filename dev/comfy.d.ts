@@ -3,6 +3,9 @@
 export const api: {
   fetchApi(path: string, options?: RequestInit): Promise<Response>
   apiURL(path: string): string
+  internalURL(path: string): string
+  getSetting(id: string): Promise<any>
+  storeSetting(id: string, value: any): Promise<any>
   addEventListener(name: 'graphChanged' | 'executed', listener: (event: any) => void): void
 }
 

@@ -39,7 +39,8 @@ class MultiLoraLoader(io.ComfyNode):
                     io.String.Input(
                         "strengths",
                         default="",
-                        tooltip="One number for all, or one for each name: 1,0.6. Empty means 1.",
+                        tooltip="One number for all, or one for each name: 1,0.6. With 1:0.5 the text encoder has "
+                        "a strength of its own. Empty means 1.",
                     ),
                     io.String.Input(
                         "prompt",

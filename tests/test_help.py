@@ -1,5 +1,6 @@
 """Help pages: a picture each, small enough to be shipped, none left over."""
 
+import json
 import re
 from pathlib import Path
 
@@ -25,3 +26,11 @@ def test_no_picture_is_left_over():
     }
     there = {path.name for path in PAGES[0].parent.iterdir() if path.suffix in (".png", ".jpg")}
     assert there == shown
+
+
+def test_a_page_names_every_input():
+    locales = PAGES[0].parents[2] / "locales" / "en" / "nodeDefs.json"
+    for node, about in json.loads(locales.read_text(encoding="utf-8")).items():
+        page = (PAGES[0].parent / f"{node}.md").read_text(encoding="utf-8")
+        missing = [key for key in about.get("inputs", {}) if not re.search(rf"\b{key}\b", page)]
+        assert not missing, f"{node}: {missing}"

@@ -9,32 +9,26 @@
 
 import { app, onChange, takePlace } from './js/api.js'
 import { completeTextOf } from './js/complete_text.js'
-import { attachLoraRows } from './js/lora_node.js'
-import { attachJoints } from './js/pose_node.js'
-import { attachPeople } from './js/prompt_node.js'
+import { ROWS_PANEL } from './js/lora_node.js'
+import { addPanel, nodesWithPanels, refreshAll } from './js/panel.js'
+import { JOINTS_PANEL } from './js/pose_node.js'
+import { PEOPLE_PANEL } from './js/prompt_node.js'
 import { listenForDrops, recipeCommand, recipeTab } from './js/recipe.js'
 import { loadStyle } from './js/dom.js'
 import { offerSample } from './js/samples.js'
+import { loadRecent } from './js/recent.js'
 import { loadTexts } from './js/texts.js'
 
 /** @typedef {import('./js/types.js').ComfyNode} ComfyNode */
 
-/** @type {Record<string, (node: ComfyNode) => () => void>} */
-const ATTACH = {
-  BreakRegionalPrompt: attachPeople,
-  MultiLoraLoader: attachLoraRows,
-  PoseControlInput: attachJoints,
+/** @type {Record<string, import('./js/panel.js').Panel>} */
+const PANELS = {
+  BreakRegionalPrompt: PEOPLE_PANEL,
+  MultiLoraLoader: ROWS_PANEL,
+  PoseControlInput: JOINTS_PANEL,
 }
 
-/** What to call when the graph changed, by node; nodes that are gone are not in it. */
-/** @type {Map<ComfyNode, () => void>} */
-const refreshers = new Map()
-
-function refreshAll() {
-  for (const refresh of refreshers.values()) refresh()
-}
-
-await loadTexts()
+await Promise.all([loadTexts(), loadRecent()])
 loadStyle()
 
 app.registerExtension({
@@ -45,37 +39,18 @@ app.registerExtension({
   setup() {
     app.extensionManager.registerSidebarTab(recipeTab())
     listenForDrops(app.canvasContainer)
-    completeTextOf(app.canvasContainer, Object.keys(ATTACH))
+    completeTextOf(app.canvasContainer, Object.keys(PANELS))
     onChange(refreshAll)
   },
 
   /** @param {ComfyNode} node */
   nodeCreated(node) {
-    const attach = ATTACH[node.comfyClass]
-    if (!attach) return
-    const refresh = attach(node)
-    const { onAdded, onRemoved, onConfigure, onConnectionsChange } = node
-    node.onAdded = function (...args) {
-      onAdded?.apply(this, args)
-      refreshers.set(node, refresh)
-      refresh()
-    }
-    node.onConfigure = function (...args) {
-      onConfigure?.apply(this, args)
-      refresh()
-    }
-    node.onConnectionsChange = function (...args) {
-      onConnectionsChange?.apply(this, args)
-      queueMicrotask(refresh)
-    }
-    node.onRemoved = function (...args) {
-      onRemoved?.apply(this, args)
-      refreshers.delete(node)
-    }
+    const panel = PANELS[node.comfyClass]
+    if (panel) addPanel(node, panel)
   },
 
   afterConfigureGraph() {
-    for (const node of refreshers.keys()) takePlace(node)
+    for (const node of nodesWithPanels()) takePlace(node)
     refreshAll()
     app.graph.nodes.forEach(offerSample)
   },

@@ -18,6 +18,8 @@ from .names import UnresolvedNameError
 
 log = logging.getLogger(__name__)
 
+# Of the model, and of its text encoder.
+Strength = tuple[float, float]
 _LINES = re.compile(r"[\r\n]+")
 
 
@@ -93,8 +95,8 @@ def read_stack(loras: str | None, strengths: str | None, prompt: str | None) -> 
     count = None if loras is None else len(names)
     weights = found.attempt("strengths", lambda: read_strengths(strengths or "", count))
     text, tags = found.attempt("prompt", lambda: take_tags(prompt or "")) or (prompt or "", ())
-    pairs = zip(names, weights or [1.0] * len(names), strict=True)
-    rows = tuple(LoraRequest(name, weight, weight, "loras") for name, weight in pairs)
+    pairs = zip(names, weights or [(1.0, 1.0)] * len(names), strict=True)
+    rows = tuple(LoraRequest(name, *strength, "loras") for name, strength in pairs)
     return StackReading(rows, tags, text, tuple(found))
 
 
@@ -166,20 +168,23 @@ def read_names(loras: str) -> list[str]:
     return names
 
 
-def read_strengths(strengths: str, count: int | None) -> list[float]:
-    """One finite number for each of `count` names: none means 1.0, one is used for all. With
-    `count` None the names are not known yet, and any number of strengths will do.
+def read_strengths(strengths: str, count: int | None) -> list[Strength]:
+    """`0.8,1:0.5` -> a pair for each of `count` names, of the model's and the text encoder's strength:
+    none means 1, one is used for all. With `count` None the names are not known yet, and any number of
+    strengths will do.
     """
     if not strengths.strip():
-        return [1.0] * (count or 0)
-    values: list[float] = []
+        return [(1.0, 1.0)] * (count or 0)
+    values: list[Strength] = []
     for index, field in enumerate(strengths.split(","), 1):
-        value = parse_number(field.strip())
-        if value is None:
+        numbers = [parse_number(number.strip()) for number in field.split(":")]
+        model, clip = numbers[0], numbers[-1]
+        if model is None or clip is None or len(numbers) > 2:
             raise ValueError(
-                f"Input 'strengths', entry {index}: {shown(field.strip())} is not a finite number"
+                f"Input 'strengths', entry {index}: {shown(field.strip())} is not a finite number, or "
+                "two as 0.8:0.4 for model and text encoder"
             )
-        values.append(value)
+        values.append((model, clip))
     if count is None:
         return []
     if len(values) == 1:

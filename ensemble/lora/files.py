@@ -51,6 +51,8 @@ class Metadata:
     base_model: str = ""
     triggers: tuple[str, ...] = ()
     title: str = ""
+    # Whether it holds pictures, as core shows them.
+    cover: bool = False
 
 
 @dataclass(frozen=True)
@@ -126,7 +128,11 @@ def parse_metadata(raw: Mapping[str, str]) -> Metadata:
     base = raw.get("ss_base_model_version") or architecture or raw.get("ss_sd_model_name", "")
     title = raw.get("modelspec.title") or raw.get("ss_output_name", "")
     phrase = raw.get("modelspec.trigger_phrase", "").strip()
-    return Metadata(base, (phrase,) if phrase else _frequent_tags(raw), title)
+    return Metadata(base, (phrase,) if phrase else _frequent_tags(raw), title, _has_cover(raw))
+
+
+def _has_cover(raw: Mapping[str, str]) -> bool:
+    return bool(raw.get("ssmd_cover_images", "").strip("[] "))
 
 
 def _frequent_tags(raw: Mapping[str, str]) -> tuple[str, ...]:

@@ -20,6 +20,8 @@ from .aliases import Aliases, read_aliases
 
 MODEL_EXTENSIONS = (".safetensors", ".sft", ".ckpt", ".pt", ".pt2", ".bin", ".pth", ".gguf")
 NEAREST = 3
+_ALIKE = 0.5  # of the letters of two names: with fewer, one was hardly written for the other
+_LETTERS = 3  # of a name that is looked for within others
 MAX_REMEMBERED = 4096  # names looked up in one state of a folder
 
 
@@ -128,7 +130,7 @@ class ModelNames:
             )
         near = _nearest(wanted, self._by_path, self._aliases)
         raise UnknownNameError(
-            f"{shown(name)} is no file in {self._folder!r}. Nearest: {_listed(near)}. {way_out}",
+            f"{shown(name)} is no file in {self._folder!r}. {_listed(near)}. {way_out}",
             name,
             near,
         )
@@ -142,14 +144,14 @@ class ModelNames:
         problem = "which means several files" if candidates else "which is no file"
         raise (AmbiguousNameError if candidates else UnknownNameError)(
             f"{shown(name)} stands for {shown(target)} in section {self._folder!r} of "
-            f"{self._alias_file}, {problem}. Nearest: {_listed(near)}",
+            f"{self._alias_file}, {problem}. {_listed(near)}",
             name,
             near,
         )
 
 
 def _listed(near: tuple[str, ...]) -> str:
-    return ", ".join(map(shown, near)) or "none, the folder has no files"
+    return f"Nearest: {', '.join(map(shown, near))}" if near else "No file there has a name like it"
 
 
 def _candidates(wanted: str, by_path: Mapping[str, str]) -> list[str]:
@@ -179,8 +181,8 @@ def _candidates(wanted: str, by_path: Mapping[str, str]) -> list[str]:
 def _nearest(
     wanted: str, by_path: Mapping[str, str], aliases: Mapping[str, str]
 ) -> tuple[str, ...]:
-    """The three names most like `wanted`, compared by stem and by whole path; ids of the alias file
-    among them.
+    """At most three names like `wanted`, the most alike first, compared by stem and by whole path; ids
+    of the alias file among them.
     """
     spellings: dict[str, set[str]] = defaultdict(set)
     for path, file in by_path.items():
@@ -190,9 +192,19 @@ def _nearest(
     for alias in aliases:
         spellings[alias.casefold()].add(alias)
     asked = _stem(wanted).casefold()
-    close = closest(asked, spellings, 2 * NEAREST)
-    ordered = [file for spelling in close for file in sorted(spellings[spelling])]
+    close = [each for each in closest(asked, spellings, 2 * NEAREST) if _is_like(asked, each)]
+    longer = sorted((each for each in spellings if _is_within(asked, each)), key=len)
+    ordered = [file for spelling in (*close, *longer) for file in sorted(spellings[spelling])]
     return tuple(dict.fromkeys(ordered))[:NEAREST]
+
+
+def _is_like(asked: str, spelling: str) -> bool:
+    return difflib.SequenceMatcher(a=spelling, b=asked).ratio() >= _ALIKE
+
+
+def _is_within(asked: str, spelling: str) -> bool:
+    shorter, longer = sorted((asked, spelling), key=len)
+    return len(shorter) >= _LETTERS and shorter in longer
 
 
 def closest(word: str, spellings: Iterable[str], count: int) -> list[str]:

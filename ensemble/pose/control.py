@@ -238,13 +238,7 @@ def _without_bodies(
     height: int,
     nobody: bool,
 ) -> PoseControl:
-    if wanted is None and nobody:
-        wanted = 1
-    if wanted is None:
-        raise ValueError(
-            "people is 0, and the number of people is not known: link a picture, keypoints or the "
-            "prompt to text, or set people."
-        )
+    wanted = wanted or 1
     why = "no person found, " if nobody else ""
     if options.no_picture is NoPicture.NO_POSE:
         regions = torch.nn.functional.interpolate(

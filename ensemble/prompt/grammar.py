@@ -115,8 +115,8 @@ def likely_mistake(text: str, parts: Sequence[Part]) -> OneBreakError | None:
     )
 
 
-def parse_negative(text: str, people: int) -> NegativePrompt:
-    """The negative of the scene and of each of `people` persons.
+def parse_negative(text: str, people: int | None) -> NegativePrompt:
+    """The negative of the scene and of each of `people` persons; None: of as many as it has parts for.
 
     Without BREAK everyone gets the same text. With BREAK it is split like the prompt, and a person
     it has no part for gets the scene's negative. More parts than people, or a LoRA tag, is a
@@ -130,6 +130,8 @@ def parse_negative(text: str, people: int) -> NegativePrompt:
                 text,
                 part.loras[0].start,
             )
+    if people is None:
+        people = max(0, len(parts) - 2)
     if len(parts) - 2 > people:
         raise PromptError(
             f"The negative has parts for {len(parts) - 2} people and the prompt has {people}",

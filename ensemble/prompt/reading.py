@@ -59,7 +59,8 @@ def read_prompt(
     """
     found = InputProblems()
     parts = found.attempt("text", lambda: split_parts(text)) or []
-    people = max(0, len(parts) - 2)
+    # Nobody knows how many people a text has that cannot be split: none would be a second, false error.
+    people = max(0, len(parts) - 2) if parts else None
     prompt = found.attempt("text", lambda: assemble(text, parts)) if parts else None
     negatives = found.attempt("negative", lambda: parse_negative(negative, people))
     emphasis = found.attempt("weights", lambda: Weights(weights))
@@ -68,6 +69,6 @@ def read_prompt(
             found.attempt("weights", lambda part=part: for_comfy(part.text, emphasis))
         if negatives is not None:
             found.attempt("negative", lambda: for_comfy(negative, emphasis))
-    standing = found.attempt("order", lambda: read_order(order, people))
+    standing = None if people is None else found.attempt("order", lambda: read_order(order, people))
     doubt = likely_mistake(text, parts) if not found else None
     return PromptReading(tuple(parts), prompt, negatives, standing, tuple(found), doubt)

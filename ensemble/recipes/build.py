@@ -100,7 +100,8 @@ class Build:
         try:
             file = self.library.find(name, folder)
         except ValueError as error:
-            self.missing.append(Missing(setting, folder, name, str(error)))
+            near = getattr(error, "nearest", ())  # of a name that is unknown or ambiguous
+            self.missing.append(Missing(setting, folder, name, str(error), near))
             return None
         return self.use(folder, name, file)
 

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from .families import FAMILIES, ModelFamily, fitting, recognise
 from .library import Library, Missing
 
+# What a recipe asks for that names none.
+DEFAULT = "default"
 DIFFUSION, ENCODERS, VAE = "diffusion_models", "text_encoders", "vae"
 
 

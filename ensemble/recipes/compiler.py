@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from .build import Build, Options
-from .choose_model import DIFFUSION, ENCODERS, VAE, choose_model
+from .choose_model import DEFAULT, DIFFUSION, ENCODERS, VAE, choose_model
 from .defaults import fill_defaults, idle, service_names
 from .definitions import complete
 from .families import restricted
@@ -40,7 +40,7 @@ def compile_recipe(recipe: Recipe, library: Library, options: Options) -> Compil
     """Raises MissingError with everything the machine lacks (unless `skip_missing`), and RecipeError
     for what no machine can do.
     """
-    model = choose_model(recipe.model or options.checkpoint or "default", library)
+    model = choose_model(recipe.model or options.checkpoint or DEFAULT, library)
     full, acted = fill_defaults(recipe, options.seed, model.family)
     unable: dict[str, str] = {}
     if model.family:

@@ -44,6 +44,8 @@ class Missing:
     folder: str
     name: str
     hint: str
+    # Files that the name may mean.
+    nearest: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.setting}: {self.hint}"

@@ -29,9 +29,11 @@ def read_boxes(text: str, people: int | None) -> list[Rect]:
         )
     boxes = [_box(row, number) for number, row in enumerate(rows, 1)]
     if people is not None and len(boxes) != people:
+        drawn = "1 box" if len(boxes) == 1 else f"{len(boxes)} boxes"
+        asked = "1 person" if people == 1 else f"{people} people"
         raise ValueError(
-            f"Input 'boxes' has {len(boxes)} boxes and the prompt has {people} people: give one "
-            "for each, in prompt order, or none at all"
+            f"Input 'boxes' has {drawn} and the prompt has {asked}: give one for each, in prompt "
+            "order, or none at all"
         )
     return boxes
 

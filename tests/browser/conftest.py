@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import save_file
 
 from dev.base import engine_of_this_python, make_base
@@ -30,6 +31,7 @@ def server() -> Iterator[Server]:
         tensors = {"layer.lora_down.weight": torch.ones(2, 3)}
         about = {"modelspec.trigger_phrase": "zed person", "ss_base_model_version": "sd_v1"}
         save_file(tensors, loras / "zed.safetensors", about)
+        Image.new("RGB", (64, 64), "orange").save(loras / "zed.png")
         save_file(tensors, loras / f"{MARKUP}.safetensors")
         models = Path(os.environ["ENSEMBLE_BASE"]) / "models"
         base = make_base(folder / "base", models.resolve())

@@ -111,3 +111,70 @@ def test_linked_boxes_are_drawn_where_they_are_typed(editor):
     editor.link(unknown, 0, node, "boxes")
     editor.changed()
     editor.page.locator(".ensemble-boxes").wait_for(state="hidden")
+
+
+def test_the_stage_has_the_picture_s_shape_and_edges_snap(editor):
+    editor.js("app.canvas.ds.scale = 0.7")
+    node = editor.add("BreakRegionalPrompt", text="a BREAK b BREAK c BREAK d", y=60)
+    latent = editor.add("EmptyLatentImage", x=700, width=512, height=768)
+    sampler = editor.add("KSampler", x=1000)
+    editor.link(node, 0, sampler, "model")
+    editor.link(latent, 0, sampler, "latent_image")
+    editor.changed()
+    editor.page.get_by_role("button", name="Draw regions").click()
+    shape = "document.querySelector('.ensemble-stage').style.aspectRatio === '{}'"
+    editor.page.wait_for_function(shape.format("512 / 768"))
+    editor.set(latent, "width", 1024)
+    editor.changed()
+    editor.page.wait_for_function(shape.format("1024 / 768"))
+    stage = editor.page.locator(".ensemble-stage").bounding_box()
+    mouse = editor.page.mouse
+    corner = (stage["x"] + stage["width"] - 4, stage["y"] + stage["height"] - 4)
+    for key, height in ((None, 0.3333), ("Alt", 0.3233)):
+        mouse.move(*corner)
+        if key:
+            editor.page.keyboard.down(key)
+        mouse.down()
+        mouse.move(corner[0], corner[1] - stage["height"] * (1 - 0.3233), steps=5)
+        mouse.up()
+        if key:
+            editor.page.keyboard.up(key)
+        drawn = json.loads(editor.value(node, "boxes"))[1]
+        assert drawn[:3] == [0.5, 0, 0.5]
+        assert drawn[3] == pytest.approx(height, abs=0.006 if key else 1e-4)
+        editor.set(node, "boxes", "[[0,0,0.5,1],[0.5,0,0.5,1]]")
+        editor.page.wait_for_timeout(300)
+    editor.chip("person-2").locator(".ensemble-chip-head").click()
+    boxes = "[...document.querySelectorAll('.ensemble-box')].map(e => e.classList.contains('ensemble-chosen'))"
+    assert editor.js(boxes) == [False, True]
+
+
+def test_a_small_box_keeps_its_number_and_a_clicked_one_comes_to_the_front(editor):
+    editor.js("app.canvas.ds.scale = 0.7")
+    editor.add(
+        "BreakRegionalPrompt",
+        text="a BREAK b BREAK c BREAK d",
+        boxes="[[0.4,0.4,0.03,0.03],[0.3,0.3,0.3,0.3]]",
+    )
+    small = editor.page.locator(".ensemble-box").first
+    small.wait_for(state="attached")
+    on_top = (
+        "index => { const box = document.querySelectorAll('.ensemble-box')[index], b = box.querySelector('b');"
+        " const r = b.getBoundingClientRect(); b.style.pointerEvents = 'auto';"
+        " const top = document.elementFromPoint(r.x + r.width / 2, r.y + r.height / 2);"
+        " b.style.pointerEvents = ''; return [top === b, r.width > 8, r.height > 8] }"
+    )
+    assert editor.js(on_top, 0) == [True, True, True]
+    front = (
+        "() => { const box = document.querySelector('.ensemble-box'), r = box.getBoundingClientRect();"
+        " return document.elementFromPoint(r.x + 1, r.y + 1)?.closest('.ensemble-box') === box }"
+    )
+    assert not editor.js(front)  # the large one lies over it
+    small.focus()
+    assert editor.js(front)
+    colour = small.locator("b").evaluate(
+        "e => [getComputedStyle(e).color, getComputedStyle(e).backgroundColor]"
+    )
+    assert colour[0] == "rgb(0, 0, 0)" and colour[1] == small.evaluate(
+        "e => getComputedStyle(e).borderLeftColor"
+    )

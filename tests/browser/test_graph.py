@@ -1,12 +1,7 @@
 """What people do to graphs, recipes that become graphs, and pictures that bring them back."""
 
-import base64
 import json
-import re
-from io import BytesIO
 from pathlib import Path
-
-from PIL import Image
 
 from dev.cache import ROOT
 
@@ -132,100 +127,64 @@ def test_a_subgraph_keeps_and_shows_the_state(editor):
     editor.js("() => app.canvas.setGraph(app.rootGraph)")
 
 
-def test_a_recipe_pasted_becomes_a_graph_that_finishes(editor):
-    editor.run_command("Ensemble.PasteRecipe")
-    panel = editor.page.locator(".ensemble-recipe")
-    panel.get_by_role("textbox", name="Recipe").fill(RECIPE)
-    panel.get_by_role("button", name="Read").click()
-    expect(panel.locator(".ensemble-told"), "Not on this machine")
-    panel.get_by_role("combobox", name="Checkpoint").select_option("small_sd15.safetensors")
-    panel.get_by_role("button", name="Read").click()
-    expect(panel.locator(".ensemble-told"), "Understood")
-    panel.get_by_role("button", name="Open as graph").click()
-    editor.look_at("BreakRegionalPrompt")
-    expect(editor.chip("person-1"), "ohwx_first 0.8")
-    entry = editor.queue()
-    assert entry["status"]["status_str"] == "success", entry["status"]
-    (saved,) = [
-        image
-        for output in entry["outputs"].values()
-        for image in output.get("images", [])
-        if image["type"] == "output"
-    ]
-    query = f"filename={saved['filename']}&subfolder={saved['subfolder']}&type=output"
-    picture = editor.page.request.get(f"{editor.url}/view?{query}").body()
-
-    sent = values(editor)
-    editor.load({"nodes": [], "links": [], "version": 0.4})
-    editor.drop("picture.png", "image/png", picture)
-    editor.look_at("BreakRegionalPrompt")
-    expect(editor.chip("person-1"), "ohwx_first 0.8")
-    assert values(editor) == sent
-    editor.run_command("Workspace.ToggleSidebarTab.ensemble.recipe")
+def test_inside_a_subgraph_the_chips_show_what_is_queued_from_outside(both):
+    node = both.add("BreakRegionalPrompt", text="inner BREAK photo BREAK a woman BREAK a man")
+    both.js("id => { app.canvas.selectNode(app.graph.getNodeById(id));"
+            " app.graph.convertToSubgraph(app.canvas.selectedItems);"
+            " const host = app.graph.nodes[0], inside = host.subgraph, node = inside.nodes[0];"
+            " const at = node.inputs.findIndex(i => i.name === 'text');"
+            " inside.addInput('text', 'STRING').connect(node.inputs[at], node);"
+            " host.widgets[0].value = 'outer BREAK photo BREAK a child' }", node)  # fmt: skip
+    both.load(both.state())
+    both.js("() => app.canvas.openSubgraph(app.graph.nodes[0].subgraph, app.graph.nodes[0])")
+    expect(both.chip("base"), "outer")
+    expect(both.chip("person-1"), "a child")
+    assert both.chip("person-2").count() == 0
+    both.js("() => { app.rootGraph.nodes[0].widgets[0].value += ' BREAK a dog' }")
+    expect(both.chip("person-2"), "a dog")
+    # With two of it, each with a text of its own, nobody knows whose it is.
+    both.js("() => { const two = LiteGraph.createNode(app.rootGraph.nodes[0].type);"
+            " two.pos = [0, 800]; app.rootGraph.add(two) }")  # fmt: skip
+    both.changed()
+    both.page.get_by_text("is read when the graph runs").wait_for(state="attached")
+    both.js("() => app.canvas.setGraph(app.rootGraph)")
 
 
-def test_a_picture_in_a_recipe_is_put_where_its_graph_looks(editor):
-    picture = BytesIO()
-    Image.new("RGB", (64, 64), "teal").save(picture, "PNG")
-    url = "data:image/png;base64," + base64.b64encode(picture.getvalue()).decode()
-    body = {"prompt": "a", "model_id": "small_sd15", "init_image": url, "lora_model": "nobody"}
-    editor.run_command("Ensemble.PasteRecipe")
-    panel = editor.page.locator(".ensemble-recipe")
-    panel.get_by_role("textbox", name="Recipe").fill(json.dumps(body))
-    panel.get_by_role("button", name="Read").click()
-    expect(panel.locator(".ensemble-told"), "nobody")
-    assert panel.get_by_role("button", name="Open as graph").is_disabled()
-    panel.get_by_label("Leave out what is missing").check()
-    panel.get_by_role("button", name="Read").click()
-    expect(panel.locator(".ensemble-told"), "Understood")
-    panel.get_by_role("button", name="Open as graph").click()
-    editor.page.wait_for_function("app.graph.nodes.some(n => n.type === 'LoadImage')")
-    name = values(editor)["LoadImage"]["image"]
-    stored = editor.page.request.get(f"{editor.url}/view?filename={name}&type=input")
-    assert stored.body() == picture.getvalue()
-    # The node knows the file, or the editor would call it missing.
-    load = "app.graph.nodes.find(n => n.type === 'LoadImage')"
-    assert name in editor.js(f"{load}.widgets.find(w => w.name === 'image').options.values")
-    editor.run_command("Workspace.ToggleSidebarTab.ensemble.recipe")
+def test_nodes_that_are_gone_leave_no_more_behind_than_cores(editor):
+    devtools = editor.page.context.new_cdp_session(editor.page)
 
+    def left(kind: str) -> tuple[int, int]:
+        """Elements and listeners that three nodes leave behind."""
 
-def test_dropped_files(editor):
-    recipe = editor.page.locator(".ensemble-recipe").get_by_role("textbox", name="Recipe")
-    editor.drop("mine.txt", "text/plain", b"a dropped prompt\nsteps=3")
-    recipe.wait_for()
-    assert recipe.input_value() == "a dropped prompt\nsteps=3"
-    body = (RECIPES / "lora_multi.json").read_bytes()
-    editor.drop("body.json", "application/json", body)
-    editor.page.wait_for_function(
-        "document.querySelector('.ensemble-recipe textarea').value.includes('model_id')"
-    )
-    template = ROOT / "example_workflows" / "api" / "multi_person.json"
-    editor.drop("graph.json", "application/json", template.read_bytes())
-    expect(editor.chip("person-1"), "")
-    editor.run_command("Workspace.ToggleSidebarTab.ensemble.recipe")
+        def count() -> dict[str, int]:
+            for _ in range(3):
+                devtools.send("HeapProfiler.collectGarbage")
+                editor.page.wait_for_timeout(100)
+            return devtools.send("Memory.getDOMCounters")
 
+        def come_and_go(times: int) -> None:
+            nodes = [editor.add(kind) for _ in range(times)]
+            editor.page.wait_for_timeout(500)
+            for node in nodes:
+                editor.js("id => app.graph.remove(app.graph.getNodeById(id))", node)
+            editor.page.wait_for_timeout(300)
 
-def test_the_menu_opens_the_recipes(editor):
-    button = editor.page.get_by_role("button", name=re.compile("menu", re.IGNORECASE))
-    editor.page.locator(".comfy-menu-button-wrapper").or_(button).first.click()
-    editor.page.get_by_role("menuitem", name="Ensemble").first.hover()
-    editor.page.get_by_role("menuitem", name="Paste a recipe of a hosted service").click()
-    field = editor.page.get_by_role("textbox", name="Recipe")
-    field.wait_for()
-    editor.run_command("Workspace.ToggleSidebarTab.ensemble.recipe")
-    field.wait_for(state="detached")
+        come_and_go(2)
+        before = count()
+        come_and_go(3)
+        after = count()
+        return tuple(after[key] - before[key] for key in ("nodes", "jsEventListeners"))
 
-
-def test_a_recipe_that_cannot_be_read_says_why(editor):
-    editor.run_command("Ensemble.PasteRecipe")
-    panel = editor.page.locator(".ensemble-recipe")
-    text = panel.get_by_role("textbox", name="Recipe")
-    text.fill("a <b>woman</b>\nstepz=3")
-    panel.get_by_role("button", name="Read").click()
-    expect(panel.locator(".ensemble-told"), "stepz")
-    assert panel.get_by_role("button", name="Open as graph").is_disabled()
-    assert panel.locator(".ensemble-told b").count() == 0
-    editor.run_command("Workspace.ToggleSidebarTab.ensemble.recipe")
+    core, _ = left("CLIPTextEncode")
+    # An element for each panel, and what core keeps of each text box.
+    for kind, boxes in (
+        ("BreakRegionalPrompt", 2),
+        ("MultiLoraLoader", 1),
+        ("PoseControlInput", 0),
+    ):
+        elements, listeners = left(kind)
+        assert elements <= boxes * core + 3 * 4, kind
+        assert listeners < 3, kind
 
 
 def test_the_browser_of_templates_opens_one(editor):
@@ -261,15 +220,3 @@ def test_a_template_gets_its_sample_picture(both):
     missing = "document.querySelector('#vue-app').__vue_app__.config.globalProperties.$pinia"
     both.page.wait_for_function(f"!{missing}._s.get('missingMedia').hasMissingMedia")
     assert "astronaut.jpg" in listed["LoadImage"]["input"]["required"]["image"][0]
-
-
-def test_a_likely_mistake_in_a_recipe_is_mended_by_a_click(editor):
-    editor.run_command("Ensemble.PasteRecipe")
-    panel = editor.page.locator(".ensemble-recipe")
-    text = panel.get_by_role("textbox", name="Recipe")
-    text.fill("a park BREAK a woman <lora:ohwx_first:1>\nsteps=3")
-    panel.get_by_role("button", name="Read").click()
-    expect(panel.locator(".ensemble-told"), "People start at the third part")
-    panel.locator(".ensemble-told").get_by_role("button").click()
-    assert text.input_value() == "a park BREAK BREAK a woman <lora:ohwx_first:1>\nsteps=3"
-    editor.run_command("Workspace.ToggleSidebarTab.ensemble.recipe")

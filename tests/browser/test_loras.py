@@ -11,6 +11,9 @@ def test_strings_become_rows_and_rows_strings(both):
 
     both.page.get_by_label("Strength of zed").fill("0.25")
     both.page.keyboard.press("Tab")
+    both.wait_rows(("zed", True, 0.25), ("more_details", True, 0.6))
+    # Tab goes on within the node.
+    assert both.js("document.activeElement.dataset.key") == "clip-zed"
     assert (both.value(node, "loras"), both.value(node, "strengths")) == (LORAS, "0.25,0.6")
 
     both.page.get_by_label("more_details on").press("Space")
@@ -123,3 +126,84 @@ def test_strings_that_do_not_add_up_are_told(editor):
     editor.add("MultiLoraLoader", loras="zed", strengths="1,2")
     editor.page.locator(".ensemble-notes").filter(has_text="2 numbers for 1 names").wait_for()
     editor.wait_rows(("zed", True, 1))
+
+
+def test_no_list_of_names_stays_behind(editor):
+    """An answer that comes late shows nothing, and what is shown goes with its node."""
+    node = editor.add("MultiLoraLoader")
+    search = editor.page.get_by_role("combobox", name="Add a LoRA")
+    search.wait_for()
+    editor.page.route("**/ensemble/v1/loras", lambda route: late.append(route))
+    late = []
+    editor.js(
+        "() => { const now = performance.now.bind(performance); performance.now = () => now() + 1e6 }"
+    )
+    search.click()
+    editor.page.keyboard.type("z")
+    editor.page.wait_for_timeout(200)
+    assert late
+    editor.page.mouse.click(1100, 200)
+    for route in late:
+        route.continue_()
+    editor.page.unroute("**/ensemble/v1/loras")
+    editor.page.wait_for_timeout(500)
+    options = editor.page.locator(".ensemble-choices")
+    assert options.count() == 0
+    search.click()
+    options.wait_for()
+    editor.js("id => app.graph.remove(app.graph.getNodeById(id))", node)
+    options.wait_for(state="detached")
+
+
+def test_the_same_file_twice_is_told_and_a_row_says_which_it_is(both):
+    both.add("MultiLoraLoader", loras="zed,zed.safetensors")
+    both.page.locator(".ensemble-warning").filter(has_text="zed.safetensors, 2 times").wait_for()
+    about = both.page.locator(".ensemble-about").nth(1)
+    about.filter(has_text="zed.safetensors · sd_v1").wait_for()
+
+
+def test_a_muted_node_looks_muted(both):
+    node = both.add("MultiLoraLoader", loras="zed")
+    both.wait_rows(("zed", True, 1))
+    shown = "getComputedStyle(document.querySelector('[data-ensemble]')).opacity"
+    assert both.js(shown) == "1"
+    both.js("id => { app.graph.getNodeById(id).mode = 4 }", node)
+    both.changed()
+    both.page.wait_for_function(f"{shown} < 0.6")
+
+
+def test_a_row_has_its_picture_trigger_words_and_a_clip_strength(both):
+    node = both.add("MultiLoraLoader", loras=LORAS, strengths="1:0.5,0.6")
+    both.wait_rows(("zed", True, 1), ("more_details", True, 0.6))
+    loaded = "(i => i?.complete && i.naturalWidth)(document.querySelector('.ensemble-thumbnail'))"
+    both.page.wait_for_function(loaded)
+    assert both.page.locator(".ensemble-thumbnail").count() == 1
+    both.page.get_by_role("button", name="Put into the prompt: zed person").click()
+    assert both.value(node, "prompt") == "zed person"
+    both.page.get_by_label("zed in the text encoder").fill("")
+    both.page.keyboard.press("Tab")
+    both.page.get_by_label("more_details in the text encoder").fill("0.3")
+    both.page.keyboard.press("Tab")
+    both.page.wait_for_timeout(300)
+    assert both.value(node, "strengths") == "1,0.6:0.3"
+    every = both.page.get_by_label("All", exact=True)
+    every.click()
+    both.wait_rows(("zed", False, 1), ("more_details", False, 0.6))
+    assert both.value(node, "strengths") == "0,0"
+    every.click()
+    both.wait_rows(("zed", True, 1), ("more_details", True, 0.6))
+    assert both.value(node, "strengths") == "1,0.6:0.3"
+
+
+def test_names_used_last_come_first(editor):
+    editor.add("MultiLoraLoader")
+    search = editor.page.get_by_role("combobox", name="Add a LoRA")
+    first = editor.page.locator(".ensemble-choices [role=option] b").first
+    for name in ("zed", "more_details"):
+        search.click()
+        editor.page.keyboard.type(name)
+        first.filter(has_text=name).wait_for()
+        editor.page.keyboard.press("Enter")
+        search.click()
+        first.filter(has_text=name).wait_for()
+        editor.page.keyboard.press("Escape")

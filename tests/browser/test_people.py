@@ -81,9 +81,9 @@ def test_names_are_completed_by_keys(both):
     keys.press("Enter")
     expect(both.chip("person-1"), "ohwx_second 1")
     assert both.value(node, "text") == "a BREAK b BREAK c <lora:ohwx_second:1>"
-    keys.type("0.5")  # the weight is selected
-    expect(both.chip("person-1"), "ohwx_second 0.5")
-    keys.press("End")
+    keys.type(", smiling")  # typing on leaves the tag whole
+    expect(both.chip("person-1"), "c, smiling")
+    assert both.value(node, "text") == "a BREAK b BREAK c <lora:ohwx_second:1>, smiling"
     keys.type(" <lora:zed pers")  # a trigger word finds its file
     expect(options, "zed")
     keys.press("Escape")

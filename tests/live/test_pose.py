@@ -185,7 +185,6 @@ def test_photo_with_a_detector(server, photo, estimator):
 @pytest.mark.parametrize(
     ("inputs", "says"),
     [
-        ({}, "people is 0"),
         ({"image": (1, 1)}, "1x1"),
         ({"image": (20000, 64)}, "20000x64"),
         ({"image": (256, 256), "source": "skeleton"}, "No person was found"),

@@ -4,6 +4,7 @@ from ensemble_portraits.ensemble.lora.choose import (
     check,
     choose,
     read_names,
+    read_stack,
     read_strengths,
 )
 from ensemble_portraits.ensemble.lora.names import AmbiguousNameError, UnknownNameError
@@ -99,7 +100,13 @@ def test_any_text_gives_names_or_a_value_error(text):
     [("", 3, [1, 1, 1]), ("0.5", 3, [0.5] * 3), ("1,0.6", 2, [1, 0.6]), (" -1 , .5", 2, [-1, 0.5])],
 )
 def test_strengths(strengths, count, values):
-    assert read_strengths(strengths, count) == values
+    assert read_strengths(strengths, count) == [(value, value) for value in values]
+
+
+def test_a_strength_of_its_own_for_the_text_encoder():
+    assert read_strengths("1 : 0.5, 0:2,.3", 3) == [(1, 0.5), (0, 2), (0.3, 0.3)]
+    (asked,) = read_stack("ann", "1:0.5", "").requests
+    assert (asked.weight, asked.clip_weight) == (1, 0.5)
 
 
 @pytest.mark.parametrize(
@@ -112,6 +119,8 @@ def test_strengths(strengths, count, values):
         ("1,inf", 2, "entry 2: 'inf'"),
         ("1,,1", 3, "entry 2: ''"),
         ("1;2", 2, "entry 1: '1;2'"),
+        ("1:2:3", 1, "entry 1: '1:2:3'"),
+        ("1:", 1, "entry 1: '1:'"),
     ],
 )
 def test_strengths_that_are_a_mistake(strengths, count, words):

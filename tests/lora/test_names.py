@@ -95,11 +95,11 @@ def test_part_of_a_name_is_no_name(name):
         resolve_among(name, FILES, {})
 
 
-def test_an_unknown_name_lists_the_three_nearest_and_the_alias_file():
+def test_an_unknown_name_lists_names_like_it_and_the_alias_file():
     with pytest.raises(UnknownNameError) as caught:
         resolve_among("gannyu_lora", FILES, ALIASES)
     assert caught.value.nearest[0] == "ganyu-lora.safetensors"
-    assert len(caught.value.nearest) == 3
+    assert 1 <= len(caught.value.nearest) <= 3
     assert "ganyu-lora.safetensors" in str(caught.value) and ALIAS_FILE in str(caught.value)
 
 
@@ -117,7 +117,7 @@ def test_an_alias_to_nothing_or_to_several_says_so():
 
 
 def test_an_empty_folder_says_so():
-    with pytest.raises(UnknownNameError, match="the folder has no files"):
+    with pytest.raises(UnknownNameError, match="No file there has a name like it"):
         resolve_among("ann", [], {})
 
 

@@ -54,7 +54,7 @@ def test_nothing_is_no_boxes():
         ('[[0, 0, 1, "1"]]', "four numbers"),
         ("[[0, 0, 1, 0]]", "wider and higher"),
         ("[[0.6, 0, 0.6, 1]]", "must lie in the picture"),
-        ("[[0, 0, 1, 1], [0, 0, 1, 1]]", "2 boxes and the prompt has 1 people"),
+        ("[[0, 0, 1, 1], [0, 0, 1, 1]]", "2 boxes and the prompt has 1 person"),
         ("[" * 100_000, "list of"),
     ],
 )

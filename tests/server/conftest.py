@@ -1,12 +1,14 @@
 """The API over a real PromptServer and its queue, with folders of its own."""
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from threading import Thread
 
 import folder_paths
 import pytest
+import torch
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 from ensemble_portraits.ensemble.server.api.config import Config
@@ -15,6 +17,7 @@ from ensemble_portraits.ensemble.server.api.run import register_run
 from ensemble_portraits.ensemble.server.api.service import JobService
 from ensemble_portraits.ensemble.server.api.start import make_service
 from ensemble_portraits.ensemble.server.api.store import JobStore
+from safetensors.torch import save_file
 
 Scenario = Callable[[TestClient, JobService], Awaitable[None]]
 
@@ -85,3 +88,27 @@ def _work(prompt_server) -> None:
             "success" if executor.success else "error", executor.success, executor.status_messages
         )
         queue.task_done(item_id, executor.history_result, status=status)
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Iterator[Callable[..., Path]]:
+    """Only the LoRAs that the test saves, and no aliases but its own."""
+    folder, user = tmp_path / "loras", tmp_path / "user"
+    (user / "default" / "ensemble").mkdir(parents=True)
+    folder.mkdir()
+    before = folder_paths.folder_names_and_paths["loras"]
+    home = folder_paths.get_user_directory()
+    folder_paths.folder_names_and_paths["loras"] = ([str(folder)], before[1])
+    folder_paths.set_user_directory(str(user))
+
+    def save(name: str, **metadata: str) -> Path:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_file({"layer.lora_down.weight": torch.ones(2, 3)}, path, metadata)
+        # ComfyUI lists a folder again when its time changes; file systems count in milliseconds.
+        os.utime(path.parent, ns=(1, len(list(path.parent.iterdir())) * 10**9))
+        return path
+
+    yield save
+    folder_paths.folder_names_and_paths["loras"] = before
+    folder_paths.set_user_directory(home)

@@ -1,71 +1,23 @@
 """The editor's routes through a real aiohttp application."""
 
-import asyncio
 import json
-import os
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import folder_paths
 import pytest
-import torch
-from aiohttp import web
-from aiohttp.test_utils import TestClient, TestServer
 from ensemble_portraits.ensemble.lora import names
 from ensemble_portraits.ensemble.lora.names import ModelNames
-from ensemble_portraits.ensemble.server.access import Gate
 from ensemble_portraits.ensemble.server.editor import routes as editor
 from ensemble_portraits.ensemble.server.editor.loras import short_names
 from hypothesis import given
 from hypothesis import strategies as st
-from safetensors.torch import save_file
+
+from tests.server.asking import call, read
 
 PROMPT = "a park BREAK photo BREAK a woman <lora:ann:0.8> BREAK a man <lora:ben>"
 JSON = {"Content-Type": "application/json"}
-
-
-@pytest.fixture(autouse=True)
-def machine(tmp_path: Path) -> Iterator[Callable[..., Path]]:
-    """Only the LoRAs that the test saves, and no aliases but its own."""
-    folder, user = tmp_path / "loras", tmp_path / "user"
-    (user / "default" / "ensemble").mkdir(parents=True)
-    folder.mkdir()
-    before = folder_paths.folder_names_and_paths["loras"]
-    home = folder_paths.get_user_directory()
-    folder_paths.folder_names_and_paths["loras"] = ([str(folder)], before[1])
-    folder_paths.set_user_directory(str(user))
-
-    def save(name: str, **metadata: str) -> Path:
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_file({"layer.lora_down.weight": torch.ones(2, 3)}, path, metadata)
-        # ComfyUI lists a folder again when its time changes; file systems count in milliseconds.
-        os.utime(path.parent, ns=(1, len(list(path.parent.iterdir())) * 10**9))
-        return path
-
-    yield save
-    folder_paths.folder_names_and_paths["loras"] = before
-    folder_paths.set_user_directory(home)
-
-
-def call(method: str, path: str, **options: Any) -> tuple[int, Any]:
-    async def once() -> tuple[int, Any]:
-        routes = web.RouteTableDef()
-        editor.register_editor(routes, Gate())
-        app = web.Application()
-        app.add_routes(routes)
-        async with TestClient(TestServer(app)) as client:
-            answer = await client.request(method, path, **options)
-            return answer.status, await answer.json()
-
-    return asyncio.run(once())
-
-
-def read(**body: str) -> dict[str, Any]:
-    status, answer = call("POST", editor.PROMPT_PATH, json=body)
-    assert status == 200, answer
-    return answer
+pytestmark = pytest.mark.usefixtures("machine")
 
 
 def test_a_prompt_is_told_part_by_part(machine):
@@ -81,7 +33,7 @@ def test_a_prompt_is_told_part_by_part(machine):
     ann, ben = (part["loras"][0] for part in answer["parts"][2:])
     assert (ann["status"], ann["file"], ann["weight"]) == ("found", "people/ann.safetensors", 0.8)
     assert PROMPT[ann["start"] : ann["end"]] == "<lora:ann:0.8>"
-    assert (ben["status"], ben["file"], ben["nearest"]) == ("missing", "", ["ann"])
+    assert (ben["status"], ben["file"], ben["nearest"]) == ("missing", "", [])
 
 
 def test_an_ambiguous_name_offers_names_that_are_clear(machine):
@@ -90,6 +42,31 @@ def test_an_ambiguous_name_offers_names_that_are_clear(machine):
     (tag,) = read(text="s BREAK BREAK x <lora:ann>")["parts"][2]["loras"]
     assert tag["status"] == "ambiguous"
     assert tag["nearest"] == ["a/ann", "b/ann"]
+
+
+def test_an_unclosed_tag_is_the_only_mistake():
+    text = "a BREAK b BREAK c <lora:ann"
+    answer = read(text=text, negative="x BREAK y BREAK z", order="1", boxes="[[0, 0, 1, 1]]")
+    assert [problem["input"] for problem in answer["problems"]] == ["text"]
+    assert "not closed" in answer["problems"][0]["message"]
+
+
+def test_damaged_files_are_not_offered(machine):
+    machine("annabel.safetensors")
+    damaged = machine("annabell.safetensors")
+    damaged.write_bytes(b"no header")
+    (tag,) = read(text="s BREAK BREAK x <lora:annabelle>")["parts"][2]["loras"]
+    assert tag["nearest"] == ["annabel"]
+
+
+def test_the_same_file_twice_is_told(machine):
+    machine("people/ann.safetensors")
+    body = {"loras": "ann,people/ann", "strengths": "1", "prompt": "x <lora:ann>"}
+    status, answer = call("POST", editor.STACK_PATH, json=body)
+    assert status == 200
+    (warning,) = answer["warnings"]
+    assert "people/ann.safetensors, 3 times" in warning["message"]
+    assert not answer["problems"]
 
 
 def test_places_follow_the_order():

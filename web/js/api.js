@@ -1,4 +1,4 @@
-/** The one module that talks to ComfyUI's editor and server, and to our own routes. */
+/** The one module that talks to ComfyUI's editor and server. */
 
 import { api } from '/scripts/api.js'
 import { app } from '/scripts/app.js'
@@ -6,98 +6,31 @@ import { app } from '/scripts/app.js'
 /** @typedef {import('./types.js').ComfyNode} ComfyNode */
 /** @typedef {import('./types.js').Widget} Widget */
 
-export { app }
+export { api, app }
 
-const ROUTES = '/ensemble/v1'
-/** A folder is asked about again after so long, in milliseconds. */
-const FRESH = 5000
+/** @param {string} id of one of our settings @returns {Promise<any>} null where it was never stored */
+export const loadSetting = (id) => api.getSetting(id)
 
-/** @type {Promise<Record<string, string>> | null} */
-let features = null
-
-/**
- * What tells our routes that the editor asks.
- * @returns {Promise<Record<string, string>>}
- */
-async function proof() {
-  features ??= api.fetchApi('/features').then((response) => response.json())
-  try {
-    const { ensemble_editor: word } = await features
-    return word ? { 'X-Ensemble-Editor': word } : {}
-  } catch {
-    features = null
-    return {}
-  }
-}
-
-/**
- * Asks one of our routes. After a restart of ComfyUI its word is a new one, and is asked for once more.
- * @param {string} path
- * @param {object} [options]
- * @param {Record<string, string>} [headers]
- * @returns {Promise<Response>}
- */
-async function ask(path, options = {}, headers = {}) {
-  const send = async () => api.fetchApi(ROUTES + path, { ...options, headers: { ...headers, ...(await proof()) } })
-  const response = await send()
-  if (response.status !== 401) return response
-  features = null
-  return send()
-}
-
-/** @param {string} path @param {object} body @returns {Promise<{ status: number, answer: any }>} */
-async function post(path, body) {
-  const options = { method: 'POST', body: JSON.stringify(body) }
-  const response = await ask(path, options, { 'Content-Type': 'application/json' })
-  return { status: response.status, answer: await response.json() }
-}
-
-/** @param {string} path @param {object} body */
-async function postOrThrow(path, body) {
-  const { status, answer } = await post(path, body)
-  if (status !== 200) throw new Error(answer.error ?? `HTTP ${status}`)
-  return answer
-}
-
-/**
- * How a prompt is read.
- * @param {{ text: string, negative?: string, weights?: string, order?: string, boxes?: string,
- *   places?: string }} body
- * @returns {Promise<import('./types.js').Reading>}
- */
-export const readPrompt = (body) => postOrThrow('/prompt/read', body)
-
-/**
- * How MultiLoraLoader's strings are read.
- * @param {{ loras: string, strengths: string, prompt: string }} body
- * @returns {Promise<import('./types.js').StackReading>}
- */
-export const readStack = (body) => postOrThrow('/loras/read', body)
-
-/** @param {object} body */
-export const compileRecipe = (body) => post('/recipes/compile', body)
-
-/** @type {{ time: number, list: Promise<import('./types.js').LoraList> } | null} */
-let known = null
-
-/**
- * Every LoRA of this ComfyUI, asked for again when the last answer is some seconds old.
- * @returns {Promise<import('./types.js').LoraList>}
- */
-export function loraList() {
-  if (!known || performance.now() - known.time > FRESH) {
-    const list = ask('/loras')
-      .then((response) => (response.ok ? response.json() : Promise.reject(new Error(`HTTP ${response.status}`))))
-    known = { time: performance.now(), list }
-    list.catch(() => (known = null))
-  }
-  return known.list
-}
+/** @param {string} id @param {any} value */
+export const storeSetting = (id, value) => api.storeSetting(id, value)
 
 /** @returns {Promise<string[]>} */
 export async function checkpoints() {
   const response = await api.fetchApi('/models/checkpoints')
   return response.ok ? response.json() : []
+}
+
+/**
+ * The files of a model folder, or the pictures of the input folder (`images`).
+ * @param {string} folder
+ * @returns {Promise<string[]>}
+ */
+export async function filesOf(folder) {
+  const path = folder === 'images' ? '/internal/files/input' : `/models/${folder}`
+  const response = folder === 'images' ? await fetch(api.internalURL(path.slice(9))) : await api.fetchApi(path)
+  if (!response.ok) return []
+  // Those of the input folder say which folder they are of.
+  return (await response.json()).map((/** @type {string} */ name) => name.replace(/ \[input\]$/, ''))
 }
 
 /** Texts of every custom node, by language. */
@@ -196,13 +129,17 @@ export function writeWidget(node, widget, value) {
  * Calls `listener` whenever the widget's value is typed or set.
  * @param {Widget} widget
  * @param {() => void} listener
+ * @returns {() => void} ends that
  */
 export function onWidget(widget, listener) {
   const { callback } = widget
+  /** @type {(() => void) | null} */
+  let heard = listener
   widget.callback = function (...args) {
     callback?.apply(this, args)
-    listener()
+    heard?.()
   }
+  return () => (heard = null)
 }
 
 /**
@@ -213,14 +150,20 @@ export function onWidget(widget, listener) {
  * @param {() => number} height
  */
 export function addElement(node, name, element, height) {
-  const options = { serialize: false, margin: 8, getMinHeight: height, getMaxHeight: height }
+  // The panel of properties would show the element's bare name, and take the element's width from it.
+  const options = { serialize: false, hideInPanel: true, margin: 8, getMinHeight: height, getMaxHeight: height }
   const widget = node.addDOMWidget(name, name, element, options)
   widget.serialize = false
   element.dataset.ensemble = name
-  // The node is laid out anew when what it shows grows, not at the next stroke of the mouse.
-  const observer = new ResizeObserver(() => node.setDirtyCanvas(true, true))
-  for (const child of element.children) observer.observe(child)
 }
+
+/**
+ * Lays the node out anew when what it shows grows, not at the next stroke of the mouse.
+ * @param {ComfyNode} node
+ * @param {HTMLElement} element
+ */
+export const watchSize = (node, element) =>
+  new ResizeObserver(() => node.setDirtyCanvas(true, true)).observe(element)
 
 /**
  * Puts the elements of a node where those of its forerunner are: after an undo the Vue renderer goes

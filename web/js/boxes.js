@@ -2,6 +2,7 @@
 
 import { backdrop, button, el, replace } from './dom.js'
 import { tint } from './palette.js'
+import { columns } from './people_edit.js'
 import { ARROWS, createDrag, createStage, hold, place, readList, round } from './stage.js'
 import { t } from './texts.js'
 
@@ -9,6 +10,9 @@ import { t } from './texts.js'
 
 const STEP = 0.02
 const SMALLEST = 0.03
+/** Where edges snap while they are dragged, and from how far; with Alt they do not. */
+const LINES = [0, 1 / 3, 1 / 2, 2 / 3, 1]
+const NEAR = 0.015
 /** Which of x, y, width, height a handle moves: 1 with the pointer, -1 against it. */
 /** @type {Record<string, [number, number, number, number]>} */
 const HANDLES = { nw: [1, 1, -1, -1], ne: [0, 1, 1, -1], sw: [1, 0, -1, 1], se: [0, 0, 1, 1] }
@@ -21,6 +25,8 @@ export function createBoxes(write) {
   let boxes = []
   /** @type {number | null} */
   let people = null
+  /** The box of the chip that was clicked last. */
+  let chosen = -1
 
   function paint() {
     root.hidden = !people
@@ -52,7 +58,7 @@ export function createBoxes(write) {
   /** @param {Box} box @param {number} index */
   function drawn(box, index) {
     const element = el('div', {
-      class: 'ensemble-box',
+      class: `ensemble-box${index === chosen ? ' ensemble-chosen' : ''}`,
       role: 'button',
       tabindex: 0,
       'data-key': `box-${index}`,
@@ -69,8 +75,10 @@ export function createBoxes(write) {
   function grab(event, element, index) {
     const handle = HANDLES[/** @type {HTMLElement} */ (event.target).dataset.handle ?? ''] ?? [1, 1, 0, 0]
     const before = boxes[index]
-    const move = (/** @type {number} */ dx, /** @type {number} */ dy) => {
-      const now = moved(before, handle, dx, dy)
+    chosen = index
+    const move = (/** @type {number} */ dx, /** @type {number} */ dy, /** @type {PointerEvent} */ { altKey }) => {
+      const to = moved(before, handle, dx, dy)
+      const now = altKey ? to : snapped(to, handle)
       lay(element, now)
       return now
     }
@@ -97,18 +105,29 @@ export function createBoxes(write) {
     setPeople(count, value) {
       if (drag.isHeld()) return
       people = count
-      boxes = readList(value, (row) => row.length === 4 && row.every(Number.isFinite))
+      boxes = readBoxes(value)
       paint()
     },
 
-    /** @param {string} address */
-    setPicture: (address) => backdrop(stage, address),
+    /** @param {number} index of the box that is to be seen; -1 for none */
+    choose(index) {
+      chosen = index
+      paint()
+    },
+
+    /**
+     * @param {string} address empty for none
+     * @param {string} shape of the picture to be, `width / height`; empty where it is not known
+     */
+    setPicture(address, shape) {
+      backdrop(stage, address)
+      if (!address) stage.style.aspectRatio = shape
+    },
   }
 }
 
-/** @param {number} people @returns {Box[]} */
-const columns = (people) =>
-  Array.from({ length: people }, (_, i) => [round(i / people), 0, round(1 / people), 1])
+/** @param {string} value of the input `boxes` @returns {Box[]} */
+export const readBoxes = (value) => readList(value, (row) => row.length === 4 && row.every(Number.isFinite))
 
 /**
  * A box moved or resized by parts of the picture, kept inside it and not too small.
@@ -122,6 +141,32 @@ export function moved([x, y, w, h], handle, dx, dy) {
   const [left, width] = along(x, w, handle[0], handle[2], dx)
   const [top, height] = along(y, h, handle[1], handle[3], dy)
   return [left, top, width, height]
+}
+
+/**
+ * A box with those of its edges that are moved put onto lines that are near.
+ * @param {Box} box
+ * @param {[number, number, number, number]} handle
+ * @returns {Box}
+ */
+export function snapped([x, y, w, h], handle) {
+  const [left, width] = onLine(x, w, handle[0], handle[2])
+  const [top, height] = onLine(y, h, handle[1], handle[3])
+  return [left, top, width, height]
+}
+
+/**
+ * @param {number} start
+ * @param {number} length
+ * @param {number} moves whether the start goes along
+ * @param {number} grows 0 where the length stays
+ */
+function onLine(start, length, moves, grows) {
+  const edges = grows ? [moves ? start : start + length] : [start, start + length]
+  const ways = edges.flatMap((edge) => LINES.map((line) => line - edge)).filter((way) => Math.abs(way) < NEAR)
+  const [way = 0] = ways.sort((a, b) => Math.abs(a) - Math.abs(b))
+  if (!grows) return [round(start + way), length]
+  return moves ? [round(start + way), round(length - way)] : [start, round(length + way)]
 }
 
 /**

@@ -1,16 +1,16 @@
 /** Completes LoRA names while `<lora:` is typed into a node's text box. */
 
-import { app, loraList } from './api.js'
+import { app } from './api.js'
 import { choose } from './choices.js'
 import { createPopup } from './popup.js'
+import { recentNames, remember } from './recent.js'
+import { loraList } from './routes.js'
+import { followers } from './source.js'
 
 /** The tag being typed before the caret: `<lora:` and the beginning of a name. */
 const OPEN_TAG = /<lora:([^<>:\n]*)$/i
 /** The rest of a name behind the caret, and whether the tag goes on. */
 const REST = /^([^<>:\n]*?)\s*([:>]|$)/
-
-/** @type {WeakSet<HTMLElement>} */
-const attached = new WeakSet()
 
 /**
  * Watches for the focus coming to a text box of the given nodes, in whichever renderer.
@@ -19,10 +19,7 @@ const attached = new WeakSet()
  */
 export function completeTextOf(container, classes) {
   container.addEventListener('focusin', ({ target }) => {
-    if (target instanceof HTMLTextAreaElement && !attached.has(target) && isOurs(target, classes)) {
-      attached.add(target)
-      attach(target)
-    }
+    if (target instanceof HTMLTextAreaElement && isOurs(target, classes)) attach(target)
   })
 }
 
@@ -40,22 +37,22 @@ function isOurs(field, classes) {
 
 /**
  * Whether a text node is linked to one of ours.
- * @param {any} node
+ * @param {import('./types.js').ComfyNode} node
  * @param {string[]} classes
  */
-function feeds(node, classes) {
-  if (!node.comfyClass?.startsWith('Primitive')) return false
-  const links = node.outputs?.[0]?.links ?? []
-  return links.some((/** @type {number} */ link) => {
-    const target = node.graph.getNodeById(node.graph.getLink(link)?.target_id)
-    return classes.includes(target?.comfyClass)
-  })
-}
+const feeds = (node, classes) =>
+  node.comfyClass?.startsWith('Primitive') && followers(node).some((each) => classes.includes(each.comfyClass))
 
-/** @param {HTMLTextAreaElement} field */
+/**
+ * Completes in a text box until it loses the focus: the editor keeps the box when its node is gone.
+ * @param {HTMLTextAreaElement} field
+ */
 function attach(field) {
+  const focused = new AbortController()
+  const options = { signal: focused.signal }
   const popup = createPopup(field, (choice) => {
     popup.hide()
+    remember(choice.name)
     insert(field, choice.name)
   })
   let asked = 0
@@ -65,16 +62,17 @@ function attach(field) {
     const mine = ++asked
     if (typed === null) return popup.hide()
     const list = await loraList()
-    if (mine === asked && document.activeElement === field) popup.show(choose(list, typed))
+    if (mine === asked) popup.show(choose(list, typed, recentNames()))
   }
 
-  field.addEventListener('input', update)
-  field.addEventListener('keydown', (event) => popup.key(event), { capture: true })
-  field.addEventListener('click', () => popup.isOpen() && update())
+  field.addEventListener('input', update, options)
+  field.addEventListener('keydown', (event) => popup.key(event), { capture: true, ...options })
+  field.addEventListener('click', () => popup.isOpen() && update(), options)
   field.addEventListener('blur', () => {
+    focused.abort()
     asked++
     popup.hide()
-  })
+  }, options)
 }
 
 /** @param {HTMLTextAreaElement} field */
@@ -93,5 +91,7 @@ function insert(field, name) {
   field.setSelectionRange(caret - typed.length, closed ? caret + rest.length : caret)
   // The one way to write that the field's own undo knows of.
   document.execCommand('insertText', false, closed ? name : `${name}:1>`)
-  if (!closed) field.setSelectionRange(field.selectionStart - 2, field.selectionStart - 1)
+  // Behind the tag, so that typing on leaves it whole.
+  const after = field.value.indexOf('>', field.selectionStart - 1) + 1
+  if (after) field.setSelectionRange(after, after)
 }

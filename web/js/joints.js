@@ -114,8 +114,8 @@ export function createJoints(write) {
   /** @param {PointerEvent} event @param {HTMLElement} element @param {number} number @param {number} joint */
   function grab(event, element, number, joint) {
     const before = bodies
-    const move = (/** @type {number} */ dx, /** @type {number} */ dy, /** @type {boolean} */ shift) => {
-      const now = movedJoint(before, number, joint, dx, dy, shift)
+    const move = (/** @type {number} */ dx, /** @type {number} */ dy, /** @type {PointerEvent} */ { shiftKey }) => {
+      const now = movedJoint(before, number, joint, dx, dy, shiftKey)
       lay(now)
       return now
     }

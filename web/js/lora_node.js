@@ -1,8 +1,9 @@
 /** MultiLoraLoader as rows over its strings `loras` and `strengths`, which stay what is saved. */
 
-import { asOneStep, loraList, readStack, widgetOf, writeWidget } from './api.js'
+import { asOneStep, widgetOf, writeWidget } from './api.js'
 import { createLoraRows } from './lora_rows.js'
-import { addPanel, createAsker, createListener, titleOf } from './panel.js'
+import { createAsker, createListener, titleOf } from './panel.js'
+import { loraList, readStack } from './routes.js'
 import { sentText, sourceOf } from './source.js'
 import { t } from './texts.js'
 
@@ -13,15 +14,14 @@ const READ = ['loras', 'strengths', 'prompt']
 /** Node property: the strengths that rows had before they were switched off, by name. */
 const RESTING = 'ensemble.resting'
 
-/**
- * Adds the rows to a new node.
- * @param {ComfyNode} node
- * @returns {() => void} reads everything again
- */
-export function attachLoraRows(node) {
-  const view = createLoraRows({ write, list: loraList })
-  addPanel(node, 'ensemble_loras', t('rows.title'), 30, [view.element])
-  const listen = createListener(refresh)
+/** @type {import('./panel.js').Panel} */
+export const ROWS_PANEL = { name: 'ensemble_loras', title: () => t('rows.title'), lowest: 30, attach }
+
+/** @type {import('./panel.js').Panel['attach']} */
+function attach(node, root, gone) {
+  const view = createLoraRows({ write, list: loraList, say })
+  root.append(view.element)
+  const listen = createListener(refresh, gone)
   const asker = createAsker(node, refresh)
 
   /** @param {Entry[]} entries */
@@ -31,10 +31,18 @@ export function attachLoraRows(node) {
     if (!names || !strengths) return
     const off = entries.filter((entry) => !entry.on && entry.strength !== 0)
     asOneStep(() => {
-      node.properties[RESTING] = Object.fromEntries(off.map((entry) => [entry.name, entry.strength]))
+      node.properties[RESTING] = Object.fromEntries(off.map((entry) => [entry.name, written(entry)]))
       writeWidget(node, names, entries.map((entry) => quoted(entry.name)).join(','))
-      writeWidget(node, strengths, entries.map((entry) => (entry.on ? entry.strength : 0)).join(','))
+      writeWidget(node, strengths, entries.map((entry) => (entry.on ? written(entry) : 0)).join(','))
     })
+  }
+
+  /** Puts trigger words into the prompt. */
+  /** @param {string} words */
+  function say(words) {
+    const { node: origin, widget } = sourceOf(node, 'prompt')
+    const before = String(widget?.value ?? '').trimEnd()
+    if (origin && widget) writeWidget(origin, widget, before ? `${before}, ${words}` : words)
   }
 
   function refresh() {
@@ -55,8 +63,8 @@ export function attachLoraRows(node) {
         // While a newer question waits, what is shown is newer than this answer.
         if (late) return false
         const byFile = new Map(list.loras.map((lora) => [lora.file, lora]))
-        const entryOf = (/** @type {import('./types.js').Row} */ { name, strength }) =>
-          strength === 0 ? { name, strength: resting[name] ?? 0, on: false } : { name, strength, on: true }
+        const entryOf = (/** @type {import('./types.js').Row} */ { name, strength, clip_strength: clip }) =>
+          strength || clip ? { name, strength, clip, on: true } : { name, ...restingOf(resting[name]), on: false }
         view.show(reading, entryOf, editable, byFile)
         return true
       },
@@ -64,6 +72,16 @@ export function attachLoraRows(node) {
     )
   }
   return refresh
+}
+
+/** As `strengths` has it: one number, or two with a colon. */
+/** @param {Entry} entry */
+const written = ({ strength, clip }) => (strength === clip ? strength : `${strength}:${clip}`)
+
+/** @param {number | string | undefined} rest as `written` gives it */
+function restingOf(rest) {
+  const [strength, clip = strength] = String(rest ?? 0).split(':').map(Number)
+  return { strength, clip }
 }
 
 /**

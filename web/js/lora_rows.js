@@ -4,21 +4,30 @@ import { choose } from './choices.js'
 import { button, el, replace } from './dom.js'
 import { isBad, nearestButtons } from './matches.js'
 import { createPopup } from './popup.js'
+import { recentNames, remember } from './recent.js'
+import { steer } from './steer.js'
 import { t } from './texts.js'
 
 /** @typedef {import('./types.js').Row} Row */
-/** @typedef {{ name: string, strength: number, on: boolean }} Entry */
+/** @typedef {{ name: string, strength: number, clip: number, on: boolean }} Entry */
 
 /** A row before the server has told about it. */
 /** @type {Row} */
-const UNKNOWN = { name: '', strength: 1, status: 'unknown', file: '', nearest: [], message: '' }
+const UNKNOWN = { name: '', strength: 1, clip_strength: 1, status: 'unknown', file: '', nearest: [], message: '' }
 
-/** @param {{ write: (entries: Entry[]) => void, list: typeof import('./api.js').loraList }} actions */
+/**
+ * @param {object} actions
+ * @param {(entries: Entry[]) => void} actions.write
+ * @param {typeof import('./routes.js').loraList} actions.list
+ * @param {(words: string) => void} actions.say trigger words
+ */
 export function createLoraRows(actions) {
   const notes = el('div', { class: 'ensemble-notes', role: 'status' })
   const rows = el('ol', { class: 'ensemble-rows', 'aria-label': t('rows.title') })
   const search = el('input', { class: 'ensemble-search', 'aria-label': t('rows.search'), placeholder: t('rows.search'), spellcheck: 'false' })
-  const inner = el('div', {}, notes, rows, search)
+  const all = el('input', { type: 'checkbox', 'aria-label': t('rows.all'), onchange: () => turnAll(all.checked) })
+  const bar = el('label', { class: 'ensemble-bar' }, all, t('rows.all'))
+  const inner = el('div', {}, notes, bar, rows, search)
   /** @type {Entry[]} */
   let entries = []
   /** @type {Row[]} */
@@ -30,11 +39,14 @@ export function createLoraRows(actions) {
   let painted = ''
 
   function paint() {
-    const look = JSON.stringify([entries, known.map(({ strength, ...row }) => [row, loras.get(row.file)]), editable])
+    const look = JSON.stringify([entries, known.map(({ strength, clip_strength, ...row }) => [row, loras.get(row.file)]), editable])
     // A key that is down while its row is made anew would be lost.
     if (look === painted) return
     painted = look
-    search.disabled = !editable
+    search.disabled = all.disabled = !editable
+    bar.hidden = entries.length < 2
+    all.checked = entries.every((entry) => entry.on)
+    all.indeterminate = !all.checked && entries.some((entry) => entry.on)
     replace(rows, known.map((row, index) => drawn(row, index, loras.get(row.file))))
   }
 
@@ -53,9 +65,10 @@ export function createLoraRows(actions) {
   const popup = createPopup(search, (choice) => {
     search.value = ''
     popup.hide()
-    commit([...entries, { name: choice.name, strength: 1, on: true }])
+    remember(choice.name)
+    commit([...entries, { name: choice.name, strength: 1, clip: 1, on: true }])
   })
-  const find = async () => popup.show(choose(await actions.list(), search.value))
+  const find = async () => popup.show(choose(await actions.list(), search.value, recentNames()))
   search.addEventListener('input', find)
   search.addEventListener('click', find)
   search.addEventListener('blur', popup.hide)
@@ -66,6 +79,9 @@ export function createLoraRows(actions) {
   /** @param {number} index @param {Partial<Entry>} change */
   const change = (index, change) =>
     commit(entries.map((entry, i) => (i === index ? { ...entry, ...change } : entry)))
+
+  /** @param {boolean} on */
+  const turnAll = (on) => commit(entries.map((entry) => ({ ...entry, on })))
 
   /** @param {number} from @param {number} to */
   function move(from, to) {
@@ -80,6 +96,12 @@ export function createLoraRows(actions) {
     const entry = entries[index]
     const bad = isBad(row)
     const key = (/** @type {string} */ part) => `${part}-${row.name}`
+    const one = entry.strength === entry.clip
+    const strength = number(key('strength'), t('rows.strength', { name: row.name }), entry.strength, true, (value) => {
+      if (Number.isFinite(value)) change(index, { strength: value, clip: one ? value : entry.clip, on: value !== 0 || !entry.on })
+    })
+    const clip = number(key('clip'), t('rows.clip', { name: row.name }), entry.clip, !one, (value) =>
+      change(index, { clip: Number.isFinite(value) ? value : entry.strength }))
     const element = el(
       'li',
       { class: `ensemble-row${entry.on ? '' : ' ensemble-off'}`, 'data-row': index },
@@ -89,14 +111,8 @@ export function createLoraRows(actions) {
         checked: entry.on, disabled: !editable, onchange: () => change(index, { on: !entry.on }),
       }),
       el('span', { class: `ensemble-name${bad ? ' ensemble-bad' : ''}`, title: bad ? row.message : row.file }, row.name),
-      el('input', {
-        type: 'number', step: '0.05', value: String(entry.strength), 'data-key': key('strength'),
-        'aria-label': t('rows.strength', { name: row.name }), disabled: !editable,
-        onchange: (/** @type {any} */ event) => {
-          const strength = event.target.valueAsNumber
-          if (Number.isFinite(strength)) change(index, { strength, on: strength !== 0 || !entry.on })
-        },
-      }),
+      strength,
+      clip,
       button({
         'data-key': key('remove'), title: t('rows.remove', { name: row.name }), 'aria-label': t('rows.remove', { name: row.name }),
         disabled: !editable, onclick: () => commit(entries.filter((_, i) => i !== index)),
@@ -118,6 +134,24 @@ export function createLoraRows(actions) {
     })
     element.addEventListener('dragleave', () => element.classList.remove('ensemble-over'))
     return element
+  }
+
+  /**
+   * @param {string} key
+   * @param {string} label
+   * @param {number} value
+   * @param {boolean} own whether it has a value of its own, which is shown
+   * @param {(value: number) => void} save NaN where the field was emptied
+   */
+  function number(key, label, value, own, save) {
+    const field = el('input', {
+      type: 'number', step: '0.05', value: own ? String(value) : '', placeholder: 'CLIP', 'data-key': key,
+      'aria-label': label, title: label, disabled: !editable,
+      // The row is made anew: Tab, which brings the change, must first have found the next field.
+      onchange: () => setTimeout(() => save(field.valueAsNumber)),
+    })
+    if (editable) steer(field, value, (now) => (field.value = String(now)), save)
+    return field
   }
 
   /**
@@ -149,7 +183,17 @@ export function createLoraRows(actions) {
       const names = nearestButtons(row, 'fix', (name) => change(index, { name }), !editable)
       return el('span', { class: 'ensemble-about' }, `${t(`people.${row.status}`)} `, ...names)
     }
-    return el('span', { class: 'ensemble-about' }, [lora?.base_model, lora?.triggers.join(', ')].filter(Boolean).join(' · '))
+    // An id, or a name without its folder, does not say which file it is.
+    const file = lora && lora.name !== row.name ? row.file : ''
+    const words = lora?.triggers.join(', ') ?? ''
+    const about = el('span', { class: 'ensemble-about' }, [file, lora?.base_model].filter(Boolean).join(' · '))
+    if (words) {
+      about.append(button({
+        class: 'ensemble-words', 'data-key': `words-${row.name}`, title: t('rows.say', { words }), onclick: () => actions.say(words),
+      }, words))
+    }
+    if (lora?.preview) about.prepend(el('img', { class: 'ensemble-thumbnail', src: lora.preview, alt: '', loading: 'lazy' }))
+    return about
   }
 
   return {
@@ -163,7 +207,10 @@ export function createLoraRows(actions) {
      */
     show(reading, entryOf, mayEdit, byFile) {
       const tags = reading.tags.filter(isBad)
-      replace(notes, [...reading.problems, ...tags].map(({ message }) => el('p', { class: 'ensemble-bad' }, message)))
+      replace(notes, [
+        ...[...reading.problems, ...tags].map(({ message }) => el('p', { class: 'ensemble-bad' }, message)),
+        ...reading.warnings.map(({ message }) => el('p', { class: 'ensemble-warning' }, message)),
+      ])
       entries = reading.rows.map(entryOf)
       known = reading.rows
       loras = byFile

@@ -3,7 +3,8 @@
 import { button, el, replace } from './dom.js'
 import { isBad, nearestButtons } from './matches.js'
 import { tint } from './palette.js'
-import { t } from './texts.js'
+import { steer } from './steer.js'
+import { ordinal, t } from './texts.js'
 
 /** @typedef {import('./types.js').Part} Part */
 /** @typedef {import('./types.js').Tag} Tag */
@@ -15,6 +16,11 @@ import { t } from './texts.js'
  * @typedef {object} Actions
  * @property {(tag: Tag, name: string) => void} rename write another LoRA into a tag
  * @property {(fix: { at: number, insert: string }) => void} mend put a text in
+ * @property {() => void} add a person
+ * @property {(tag: Tag, weight: number) => void} weigh
+ * @property {(tag: Tag, words: string) => void} say write trigger words behind a tag
+ * @property {(person: number) => void} remove
+ * @property {(one: number, other: number) => void} exchange two people's places
  * @property {(part: Part) => void} select show where a part is written
  */
 
@@ -33,8 +39,9 @@ export function createPeoplePanel(actions) {
      * @param {boolean} drawn whether a choice in the text is drawn at each run
      * @param {Across} across
      * @param {string} said of the places of people, where they are not known yet
+     * @param {Map<string, string[]>} words trigger words by file
      */
-    show(reading, drawn, across, said) {
+    show(reading, drawn, across, said, words) {
       replace(notes, [...reading.problems, ...reading.warnings].map((problem) => note(problem, actions)))
       // While a tag is being typed it cannot be read: what was last read stays, dimmed.
       const unread = !reading.parts.length && reading.problems.length > 0
@@ -42,7 +49,14 @@ export function createPeoplePanel(actions) {
       if (unread) return
       const parts = reading.has_break ? reading.parts : []
       const people = parts.length - 2
-      replace(chips, parts.map((part) => chip(part, people, across, actions)))
+      const placed = parts.filter((part) => part.place !== null).sort((a, b) => Number(a.place) - Number(b.place))
+      const line = placed.length ? placed : parts.slice(2)
+      const beside = (/** @type {Part} */ part, /** @type {number} */ by) => line[line.indexOf(part) + by]?.number ?? null
+      replace(chips, [
+        ...parts.map((part, index) =>
+          chip(part, people, across, reading.negative_parts[index], words, (by) => beside(part, by), actions)),
+        el('li', { class: 'ensemble-add' }, button({ 'data-key': 'add', onclick: actions.add }, t('people.add'))),
+      ])
       const places = reading.added ? t('people.added', { text: reading.added }) : said
       const [scene] = chips.children
       if (people > 0 && places) scene.append(el('em', { class: 'ensemble-hint' }, places))
@@ -81,8 +95,16 @@ function note(problem, actions) {
 const mend = (fix, actions) =>
   button({ class: 'ensemble-fix', 'data-key': 'mend', onclick: () => actions.mend(fix) }, t('people.mend'))
 
-/** @param {Part} part @param {number} people @param {Across} across @param {Actions} actions */
-function chip(part, people, across, actions) {
+/**
+ * @param {Part} part
+ * @param {number} people
+ * @param {Across} across
+ * @param {Part | undefined} negative
+ * @param {Map<string, string[]>} words
+ * @param {(by: number) => number | null} beside the person that many places on
+ * @param {Actions} actions
+ */
+function chip(part, people, across, negative, words, beside, actions) {
   const person = part.number
   const key = person ? `person-${person}` : part.role
   const name = person ? t('people.person', { number: person }) : t(`people.${part.role}`)
@@ -103,20 +125,61 @@ function chip(part, people, across, actions) {
   return el(
     'li',
     { class: 'ensemble-chip', style: person ? { '--ensemble-tint': tint(person) } : {}, 'data-part': key },
-    head,
-    ...part.loras.map((tag, index) => lora(tag, `${key}-${index}`, actions)),
+    el('div', { class: 'ensemble-chip-line' }, head, ...(person ? handles(person, across, beside, actions) : [])),
+    ...part.loras.map((tag, index) => lora(tag, `${key}-${index}`, unsaid(words.get(tag.file), part), actions)),
+    ...(negative?.text ? [el('span', { class: 'ensemble-hint ensemble-minus', title: negative.text }, `− ${negative.text}`)] : []),
   )
 }
 
-/** @param {Tag} tag @param {string} key @param {Actions} actions */
-function lora(tag, key, actions) {
+/**
+ * What moves a person to a neighbour's place, or takes them out.
+ * @param {number} person
+ * @param {Across} across
+ * @param {(by: number) => number | null} beside
+ * @param {Actions} actions
+ */
+function handles(person, across, beside, actions) {
+  const signs = across === 'rows' ? ['▲', '▼'] : ['◀', '▶']
+  const moves = [-1, 1].map((by, index) => {
+    const other = beside(by)
+    const title = other ? t('people.exchange', { other }) : ''
+    return button({
+      class: 'ensemble-handle', 'data-key': `move-${person}-${by}`, title, 'aria-label': title, disabled: !other,
+      onclick: () => other && actions.exchange(person, other),
+    }, signs[index])
+  })
+  const title = t('people.remove', { number: person })
+  const remove = button({
+    class: 'ensemble-handle', 'data-key': `remove-${person}`, title, 'aria-label': title,
+    onclick: () => actions.remove(person),
+  }, '✕')
+  return [...moves, remove]
+}
+
+/** The trigger words that a part does not have yet. */
+/** @param {string[] | undefined} words @param {Part} part */
+const unsaid = (words, { text }) => (words ?? []).filter((word) => !text.toLowerCase().includes(word.toLowerCase())).join(', ')
+
+/** @param {Tag} tag @param {string} key @param {string} words to be offered @param {Actions} actions */
+function lora(tag, key, words, actions) {
   const bad = isBad(tag)
-  const weight = tag.weight === tag.clip_weight ? `${tag.weight}` : `${tag.weight} / ${tag.clip_weight}`
+  const both = tag.weight === tag.clip_weight
+  const label = (/** @type {number} */ weight) => `${tag.name} ${weight}${both ? '' : ` / ${tag.clip_weight}`}`
+  const number = el('span', {
+    class: 'ensemble-number', role: 'spinbutton', tabindex: 0, 'data-key': `weight-${key}`,
+    'aria-label': t('people.weight', { name: tag.name }), 'aria-valuenow': tag.weight,
+  }, label(tag.weight))
+  const show = (/** @type {number} */ weight) => (number.textContent = label(weight))
+  steer(number, tag.weight, show, (weight) => actions.weigh(tag, weight))
   const pill = el(
     'span',
     { class: `ensemble-lora${bad ? ' ensemble-bad' : ''}`, title: bad ? tag.message : tag.file },
-    el('span', {}, `${tag.name} ${weight}`),
+    number,
   )
+  if (words) {
+    const title = t('people.say', { words })
+    pill.append(button({ 'data-key': `say-${key}`, title, 'aria-label': title, onclick: () => actions.say(tag, words) }, '+'))
+  }
   if (!bad) return pill
   const fixes = nearestButtons(tag, key, (name) => actions.rename(tag, name))
   pill.append(el('em', {}, t(`people.${tag.status}`)), ...fixes)
@@ -132,5 +195,5 @@ function whereabouts(place, people, across) {
   if (place === null || people < 2 || across === 'unknown') return ''
   if (place === 0) return t(`people.first.${across}`)
   if (place === people - 1) return t(`people.last.${across}`)
-  return people === 3 ? t('people.middle') : t(`people.place.${across}`, { number: place + 1 })
+  return people === 3 ? t('people.middle') : t(`people.place.${across}`, { number: ordinal(place + 1) })
 }

@@ -39,14 +39,25 @@ export function createPopup(field, accept) {
 
   /** @param {Choice[]} choices */
   function show(choices) {
-    if (!choices.length) return hide()
+    // Choices are asked for; by now the field may have lost the focus, or be gone.
+    if (!choices.length || document.activeElement !== field) return hide()
     shown = choices
     at = 0
     list.replaceChildren(...choices.map((choice, index) => option(id, choice, index, accept)))
-    if (!list.isConnected) document.body.append(list)
-    place(list, field)
+    if (!list.isConnected) {
+      document.body.append(list)
+      follow()
+    }
     field.setAttribute('aria-expanded', 'true')
     select(0)
+  }
+
+  /** Keeps an open list at its field; no event tells that a field is moved or taken off the page. */
+  function follow() {
+    if (!list.isConnected) return
+    if (!field.isConnected) return hide()
+    place(list, field)
+    requestAnimationFrame(follow)
   }
 
   /** Whether the key was for the list. */
@@ -83,6 +94,7 @@ function option(id, choice, index, accept) {
         accept(choice)
       },
     },
+    ...(choice.preview ? [el('img', { class: 'ensemble-thumbnail', src: choice.preview, alt: '', loading: 'lazy' })] : []),
     el('b', {}, choice.name),
     el('span', {}, about.filter(Boolean).join(' · ')),
   )

@@ -2,24 +2,23 @@
 
 import { jointsOf, picturesOf, widgetOf, writeWidget } from './api.js'
 import { createJoints } from './joints.js'
-import { addPanel, createListener, titleOf } from './panel.js'
+import { createListener, titleOf } from './panel.js'
 import { sourceOf } from './source.js'
 import { t } from './texts.js'
 
 /** @typedef {import('./types.js').ComfyNode} ComfyNode */
 
-/**
- * Adds the panel to a new node.
- * @param {ComfyNode} node
- * @returns {() => void} shows everything again
- */
-export function attachJoints(node) {
+/** @type {import('./panel.js').Panel} */
+export const JOINTS_PANEL = { name: 'ensemble_joints', title: () => t('joints.title'), lowest: 30, attach }
+
+/** @type {import('./panel.js').Panel['attach']} */
+function attach(node, root, gone) {
   const joints = createJoints((value) => {
     const { node: origin, widget } = sourceOf(node, 'joints')
     if (origin && widget) writeWidget(origin, widget, value)
   })
-  addPanel(node, 'ensemble_joints', t('joints.title'), 30, [joints.root])
-  const listen = createListener(refresh)
+  root.append(joints.root)
+  const listen = createListener(refresh, gone)
 
   function refresh() {
     const source = sourceOf(node, 'joints')

@@ -1,10 +1,12 @@
 /** BreakRegionalPrompt in the editor: its text read live, and its people's boxes. */
 
-import { linesOf, picturesOf, readPrompt, widgetOf, writeWidget } from './api.js'
-import { createBoxes } from './boxes.js'
-import { addPanel, createAsker, createListener, titleOf } from './panel.js'
+import { asOneStep, linesOf, picturesOf, widgetOf, writeWidget } from './api.js'
+import { createBoxes, readBoxes } from './boxes.js'
+import { createAsker, createListener, titleOf } from './panel.js'
+import { exchanged, piecesOf, withPerson, withoutPerson } from './people_edit.js'
 import { createPeoplePanel } from './people_panel.js'
-import { originOf, sentText, sourceOf } from './source.js'
+import { loraList, readPrompt } from './routes.js'
+import { followers, originOf, sentText, sourceOf } from './source.js'
 import { t } from './texts.js'
 
 /** @typedef {import('./types.js').ComfyNode} ComfyNode */
@@ -14,20 +16,38 @@ const READ = ['text', 'negative', 'weights', 'order', 'boxes']
 /** Inputs that change what is shown besides. */
 const SHOWN = ['layout', 'place_words']
 
-/**
- * Adds the panel to a new node.
- * @param {ComfyNode} node
- * @returns {() => void} reads everything again
- */
-export function attachPeople(node) {
+/** @type {import('./panel.js').Panel} */
+export const PEOPLE_PANEL = { name: 'ensemble_people', title: () => t('people.title'), lowest: 40, attach }
+
+/** @type {import('./panel.js').Panel['attach']} */
+function attach(node, root, gone) {
   let text = ''
+  /** @type {import('./types.js').Reading | null} */
+  let known = null
+  let show = () => {}
   const panel = createPeoplePanel({
     rename(tag, name) {
       const at = text.indexOf(tag.name, tag.start)
       write(text.slice(0, at) + name + text.slice(at + tag.name.length))
     },
+    weigh(tag, weight) {
+      const clip = tag.weight === tag.clip_weight ? '' : `:${tag.clip_weight}`
+      const now = `<lora:${tag.name}:${weight}${clip}>`
+      const next = text.slice(0, tag.start) + now + text.slice(tag.end)
+      if (!write(next) || !known) return
+      // The next key comes before the answer to this one.
+      moveRanges(known, tag, now.length - (tag.end - tag.start))
+      Object.assign(tag, { weight, clip_weight: clip ? tag.clip_weight : weight })
+      text = next
+      show()
+    },
+    say: (tag, words) => write(`${text.slice(0, tag.end)} ${words}${text.slice(tag.end)}`),
     mend: ({ at, insert }) => write(text.slice(0, at) + insert + text.slice(at)),
+    add: () => edit((inputs, pieces) => withPerson(inputs, pieces, t('people.new'))),
+    remove: (person) => edit((inputs, pieces, negatives) => withoutPerson(inputs, pieces, negatives, person)),
+    exchange: (one, other) => edit((inputs, pieces, negatives) => exchanged(inputs, pieces, negatives, one, other)),
     select(part) {
+      boxes.choose((part.number ?? 0) - 1)
       const field = fieldOf(node, root)
       field?.focus()
       field?.setSelectionRange(part.start, part.end)
@@ -37,23 +57,44 @@ export function attachPeople(node) {
     const { node: origin, widget } = sourceOf(node, 'boxes')
     if (origin && widget) writeWidget(origin, widget, value)
   })
-  const box = widgetOf(node, 'text')
-  // On the canvas, text boxes keep two lines when the rest grows; for several people that is too few.
-  if (box) box.options.getMinHeight = () => (sourceOf(node, 'text').linked ? 50 : 110)
-  const root = addPanel(node, 'ensemble_people', t('people.title'), 40, [panel.root, boxes.root])
-  const listen = createListener(refresh)
+  root.append(panel.root, boxes.root)
+  const listen = createListener(refresh, gone)
   const asker = createAsker(node, refresh)
 
   /** @param {string} value */
   function write(value) {
     const source = sourceOf(node, 'text')
-    if (source.node && source.widget?.value === text) writeWidget(source.node, source.widget, value)
+    if (!source.node || source.widget?.value !== text) return false
+    writeWidget(source.node, source.widget, value)
+    return true
+  }
+
+  /** @param {(inputs: import('./people_edit.js').Inputs, pieces: string[], negatives: string[]) => object} change */
+  function edit(change) {
+    const names = /** @type {const} */ (['text', 'negative', 'order', 'boxes'])
+    const sources = names.map((name) => sourceOf(node, name))
+    const [whole, negative, order, drawn] = sources.map(({ widget }) => String(widget?.value ?? ''))
+    // Of a newer text nobody knows yet where its parts are.
+    if (!known || whole !== text) return
+    const boxes = readBoxes(drawn)
+    const pieces = piecesOf(whole, known.parts)
+    const after = /** @type {any} */ (
+      change({ text: whole, negative, order, boxes }, pieces, piecesOf(negative, known.negative_parts))
+    )
+    after.boxes = after.boxes.length ? JSON.stringify(after.boxes) : ''
+    asOneStep(() =>
+      sources.forEach(({ node: origin, widget }, index) => {
+        if (origin && widget) writeWidget(origin, widget, after[names[index]])
+      }))
   }
 
   function refresh() {
     const source = sourceOf(node, 'text')
+    const box = widgetOf(node, 'text')
+    // On the canvas, text boxes keep two lines when the rest grows; for several people that is too few.
+    if (box) box.options.getMinHeight = constant(source.linked ? 50 : 110)
     listen([source.widget, ...[...READ, ...SHOWN].map((name) => widgetOf(node, name))])
-    boxes.setPicture(picture(node))
+    boxes.setPicture(picture(node), shape(node))
     panel.warn(linesOf(node))
     if (!source.widget) {
       asker.forget()
@@ -68,15 +109,18 @@ export function attachPeople(node) {
       if (widget?.value) body[name] = sentText(widget).text
     }
     const placed = sourceOf(node, 'place_words').widget?.value === true
-    const known = placed ? places(node, body.boxes) : ''
-    if (known) body.places = known
-    const said = placed && !known ? t('people.addedLater') : ''
+    const stand = placed ? places(node, body.boxes) : ''
+    if (stand) body.places = stand
+    const said = placed && !stand ? t('people.addedLater') : ''
     asker.ask(
       [whole, body, said, across(node, body.boxes)],
-      () => readPrompt(body),
-      (reading) => {
+      // A LoRA's trigger words are asked for where there is one.
+      () => Promise.all([readPrompt(body), sent.text.includes('<lora:') ? loraList() : null]),
+      ([reading, list]) => {
         text = whole
-        panel.show(reading, sent.drawn, across(node, body.boxes), said)
+        known = reading
+        show = () => panel.show(reading, sent.drawn, across(node, body.boxes), said, wordsOf(list))
+        show()
         // The boxes as they are by now, not as they were when the question went out.
         const drawn = sourceOf(node, 'boxes').widget
         boxes.setPeople(drawn && Math.max(0, reading.parts.length - 2), String(drawn?.value ?? ''))
@@ -87,6 +131,30 @@ export function attachPeople(node) {
   }
   return refresh
 }
+
+/**
+ * Trigger words by file.
+ * @param {import('./types.js').LoraList | null} list
+ * @returns {Map<string, string[]>}
+ */
+const wordsOf = (list) => new Map((list?.loras ?? []).map(({ file, triggers }) => [file, triggers]))
+
+/**
+ * Moves what stands behind the end of a tag that grows.
+ * @param {import('./types.js').Reading} reading
+ * @param {{ end: number }} tag
+ * @param {number} by
+ */
+function moveRanges({ parts }, { end }, by) {
+  for (const range of parts.flatMap((part) => [part, ...part.loras])) {
+    if (range.start >= end) range.start += by
+    if (range.end >= end) range.end += by
+  }
+}
+
+/** Holds nothing but the number: the editor keeps the widgets of nodes that are gone. */
+/** @param {number} value */
+const constant = (value) => () => value
 
 /**
  * Boxes and poses stand side by side; of masks that are linked nothing can be told here.
@@ -126,6 +194,33 @@ function picture(node) {
     if (first) return first
   }
   return ''
+}
+
+/** As many nodes are looked at for the picture's size. */
+const FAR = 200
+
+/**
+ * The shape of the picture to be, `width / height`: by the latent of the sampler that this node leads
+ * to, or else by the pose node's own size; empty where neither says.
+ * @param {ComfyNode} node
+ */
+function shape(node) {
+  const ahead = [node]
+  for (const each of ahead) {
+    const latent = each !== node && ['latent_image', 'samples'].map((name) => originOf(each, name)).find(Boolean)
+    const known = latent && sizeOf(latent)
+    if (known) return known
+    const next = followers(each).filter((other) => !ahead.includes(other))
+    if (ahead.length < FAR) ahead.push(...next)
+  }
+  const pose = originOf(node, 'pose')
+  return (pose && sizeOf(pose)) || ''
+}
+
+/** @param {ComfyNode} node that a size is written on */
+function sizeOf(node) {
+  const [width, height] = ['width', 'height'].map((name) => Number(sourceOf(node, name).widget?.value))
+  return width && height ? `${width} / ${height}` : ''
 }
 
 /**

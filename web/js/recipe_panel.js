@@ -1,17 +1,28 @@
 /** A text area for a recipe, what was understood of it, and the way into a graph. */
 
-import { checkpoints, compileRecipe, openWorkflow, refreshChoices, toast, uploadPicture } from './api.js'
+import { checkpoints, openWorkflow, refreshChoices, toast, uploadPicture } from './api.js'
 import { button, el, keepKeys } from './dom.js'
+import { missingList } from './recipe_missing.js'
+import { told } from './recipe_told.js'
+import { compileRecipe } from './routes.js'
 import { t } from './texts.js'
+
+/** Milliseconds after the last key. */
+const PAUSE = 400
+
+/** @typedef {import('./recipe_missing.js').Choice} Choice */
+/** What was typed and chosen: it stays when the sidebar closes. */
+const kept = { text: '', checkpoint: '', skip: false, approximate: false, choices: /** @type {Choice[]} */ ([]) }
 
 export function createRecipePanel() {
   const text = el('textarea', { 'aria-label': t('recipe.text'), placeholder: t('recipe.placeholder'), spellcheck: 'false' })
   const checkpoint = el('select', { 'aria-label': t('recipe.checkpoint') }, el('option', { value: '' }, t('recipe.itsOwn')))
-  const skip = el('input', { type: 'checkbox' })
-  const approximate = el('input', { type: 'checkbox' })
+  const skip = el('input', { type: 'checkbox', checked: kept.skip })
+  const approximate = el('input', { type: 'checkbox', checked: kept.approximate })
   const read = button({ onclick: () => look() }, t('recipe.read'))
-  const insert = button({ disabled: true, onclick: () => open() }, t('recipe.insert'))
-  const told = el('div', { class: 'ensemble-told', role: 'status' })
+  const insert = button({ onclick: () => open() }, t('recipe.insert'))
+  const why = el('span', { class: 'ensemble-hint' })
+  const answers = el('div', { class: 'ensemble-told', role: 'status' })
   const root = el(
     'section',
     { class: 'ensemble-recipe', 'aria-label': t('recipe.tab') },
@@ -20,41 +31,73 @@ export function createRecipePanel() {
     el('label', {}, t('recipe.checkpoint'), checkpoint),
     el('label', {}, skip, t('recipe.skip')),
     el('label', {}, approximate, t('recipe.approximate')),
-    el('div', { class: 'ensemble-bar' }, read, insert),
-    told,
+    el('div', { class: 'ensemble-bar' }, read, insert, why),
+    answers,
   )
   keepKeys(root)
-  checkpoints().then((names) => checkpoint.append(...names.map((name) => el('option', { value: name }, name))))
+  text.value = kept.text
+  checkpoints().then((names) => {
+    checkpoint.append(...names.map((name) => el('option', { value: name }, name)))
+    checkpoint.value = kept.checkpoint
+  })
 
   /** @type {any} */
   let compiled = null
   let asked = 0
-  for (const field of [text, checkpoint, skip, approximate]) field.addEventListener('input', forget)
-  text.addEventListener('paste', () => setTimeout(look))
+  let timer = 0
+  text.addEventListener('input', () => {
+    kept.choices = []
+    forget()
+    timer = setTimeout(look, PAUSE)
+  })
+  for (const field of [checkpoint, skip, approximate]) field.addEventListener('change', () => look())
+  forget()
+  if (kept.text) look()
 
   function forget() {
+    clearTimeout(timer)
     asked++
-    compiled = null
-    insert.disabled = true
-    told.replaceChildren()
+    Object.assign(kept, { text: text.value, skip: skip.checked, approximate: approximate.checked })
+    show(null, [], text.value.trim() ? '' : t('recipe.empty'))
+  }
+
+  /**
+   * @param {any} answer that can be opened, or null
+   * @param {Node[]} lines
+   * @param {string} reason why it cannot be opened
+   */
+  function show(answer, lines, reason) {
+    compiled = answer
+    insert.disabled = !answer
+    insert.title = why.textContent = answer ? '' : reason
+    answers.replaceChildren(...lines)
   }
 
   async function look() {
     forget()
     const mine = asked
     if (!text.value.trim()) return
+    if (checkpoint.options.length > 1) kept.checkpoint = checkpoint.value
     const body = {
       text: text.value,
       workflow: true,
       skip_missing: skip.checked,
       allow_approximate: approximate.checked,
-      ...(checkpoint.value ? { checkpoint: checkpoint.value } : {}),
+      choices: kept.choices,
+      ...(kept.checkpoint ? { checkpoint: kept.checkpoint } : {}),
     }
     const { status, answer } = await compileRecipe(body)
     if (mine !== asked) return
-    compiled = status === 200 ? answer : null
-    insert.disabled = !compiled
-    told.replaceChildren(...(compiled ? understood(answer) : refused(answer)), ...repairs(answer))
+    const good = status === 200
+    const reason = good ? '' : answer.missing ? t('recipe.lacks') : t('recipe.wrong')
+    const lines = [...told(answer), ...missingList(answer.missing ?? [], choose), ...repairs(answer)]
+    show(good ? answer : null, lines, reason)
+  }
+
+  /** @param {Choice} choice */
+  function choose(choice) {
+    kept.choices = [...kept.choices, choice]
+    look()
   }
 
   /** @param {any} answer with texts that mend what is wrong or seldom meant */
@@ -94,47 +137,8 @@ export function createRecipePanel() {
       text.focus()
       if (!recipe) return
       text.value = recipe
+      kept.choices = []
       look()
     },
   }
-}
-
-/** @param {any} answer of the compile route, 200 */
-function understood(answer) {
-  const { report, warnings, workflow } = answer
-  const lines = [
-    el('p', {}, t('recipe.understood', { nodes: workflow.nodes.length })),
-    ...warnings.map((/** @type {string} */ line) => el('p', { class: 'ensemble-bad' }, line)),
-  ]
-  const list = el('dl')
-  for (const [name, value] of Object.entries(report)) {
-    if (value == null || (typeof value === 'object' && !Object.keys(value).length)) continue
-    list.append(el('dt', {}, name), el('dd', {}, ...shown(value)))
-  }
-  return [...lines, list]
-}
-
-/** @param {any} value @returns {(Node | string)[]} */
-function shown(value) {
-  if (Array.isArray(value)) return value.map((each) => el('div', {}, line(each)))
-  if (typeof value === 'object') return Object.entries(value).map(([key, each]) => el('div', {}, `${key}: ${line(each)}`))
-  return [String(value)]
-}
-
-/** @param {any} value */
-function line(value) {
-  if (value === null || typeof value !== 'object') return String(value)
-  return Object.entries(value).map(([key, each]) => `${key} ${typeof each === 'object' ? JSON.stringify(each) : each}`).join(', ')
-}
-
-/** @param {any} answer of the compile route, 400 or 422 */
-function refused(answer) {
-  if (answer.missing) {
-    return [
-      el('p', {}, t('recipe.missing')),
-      ...answer.missing.map((/** @type {any} */ each) => el('p', { class: 'ensemble-bad' }, `${each.setting}: ${each.hint}`)),
-    ]
-  }
-  const problems = answer.problems ?? [{ text: answer.error }]
-  return problems.map((/** @type {any} */ each) => el('p', { class: each.severity === 'warning' ? '' : 'ensemble-bad' }, each.text))
 }

@@ -34,7 +34,7 @@ export function createDrag(stage) {
      * @param {PointerEvent} event
      * @param {HTMLElement} element
      * @param {T} before what is moved
-     * @param {(dx: number, dy: number, shift: boolean) => T} move shows and returns what is moved by
+     * @param {(dx: number, dy: number, to: PointerEvent) => T} move shows and returns what is moved by
      *   the way since the start, in parts of the stage
      * @param {(now: T) => void} save called at the end, where it has moved
      */
@@ -49,7 +49,7 @@ export function createDrag(stage) {
       element.onpointermove = (/** @type {PointerEvent} */ to) => {
         const dx = (to.clientX - event.clientX) / area.width
         const dy = (to.clientY - event.clientY) / area.height
-        now = move(dx, dy, to.shiftKey)
+        now = move(dx, dy, to)
       }
       element.onpointerup = element.onpointercancel = () => {
         element.onpointermove = element.onpointerup = element.onpointercancel = null

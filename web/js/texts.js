@@ -25,6 +25,12 @@ export function t(key, values = {}) {
   )
 }
 
+/** @param {number} number 2 -> 2nd */
+export function ordinal(number) {
+  const form = new Intl.PluralRules(language(), { type: 'ordinal' }).select(number)
+  return t(`people.ordinal.${form}`, { number })
+}
+
 /** @param {any} texts @param {string} key @returns {string | undefined} */
 function find(texts, key) {
   for (const part of key.split('.')) texts = texts?.[part]

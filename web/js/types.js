@@ -16,6 +16,7 @@
  * @property {[number, number]} size
  * @property {Widget[]} [widgets]
  * @property {Socket[]} [inputs]
+ * @property {{ links: (number | string)[] | null }[]} [outputs]
  * @property {Record<string, any>} properties
  * @property {HTMLImageElement[]} [imgs]
  * @property {(slot: number) => { origin_id: number | string, origin_slot: number } | null} getInputLink
@@ -36,13 +37,13 @@
  *   text: string, start: number, end: number, loras: Tag[] }} Part
  * @typedef {{ input: string, message: string, offset?: number, line?: number, column?: number,
  *   fix?: { at: number, insert: string } }} Problem
- * @typedef {{ has_break: boolean, parts: Part[], problems: Problem[], warnings: Problem[],
+ * @typedef {{ negative_parts: Part[], has_break: boolean, parts: Part[], problems: Problem[], warnings: Problem[],
  *   added: string }} Reading
- * @typedef {Match & { strength: number }} Row
- * @typedef {{ rows: Row[], tags: Tag[], problems: Problem[] }} StackReading
+ * @typedef {Match & { strength: number, clip_strength: number }} Row
+ * @typedef {{ rows: Row[], tags: Tag[], problems: Problem[], warnings: Problem[] }} StackReading
  *
  * @typedef {{ file: string, name: string, base_model: string, triggers: string[], title: string,
- *   damaged: string }} Lora
+ *   damaged: string, preview: string }} Lora
  * @typedef {{ loras: Lora[], aliases: Record<string, string>, problem: string }} LoraList
  *
  * @typedef {[number, number, number, number]} Box

@@ -7,11 +7,9 @@ from typing import Any
 
 from aiohttp import web
 
-from ...recipes.cast import cast_reading
-from ...recipes.reading import read_recipe
 from ..access import check_near
 from ..bodies import Refused
-from ..editor.compile import REFUSALS, read_request, refusal
+from ..editor.compile import REFUSALS, read_asked, read_request, refusal
 from .answers import GENERATIONS, links
 from .draft import Draft, draft
 from .job import Job, State
@@ -70,7 +68,7 @@ async def _submit(
             text, uploads = take_data_urls(asked.text)
         except PictureError as error:
             raise Refused(400, f"a data URL {error}") from error
-        reading = cast_reading(read_recipe(text, strict=asked.strict), asked.cast)
+        reading = read_asked(asked, text)
         drafted = draft(reading, ids, uploads, service.config, asked.options, asked.shrink)
         return drafted, {"report": drafted.report, "warnings": list(drafted.warnings)}
 

@@ -6,7 +6,7 @@ It reads names and sizes of files and changes nothing, so it needs no switch; th
 
 import base64
 import secrets
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -16,19 +16,23 @@ from ...lora.aliases import AliasFileError
 from ...prompt.cast import Cast, CastError, cast_of
 from ...recipes.build import Options, OutputSize
 from ...recipes.cast import cast_reading
+from ...recipes.choices import Choices, with_choices
 from ...recipes.compiler import compile_recipe
 from ...recipes.editor import to_editor
 from ...recipes.library import Missing, MissingError
-from ...recipes.problems import Problem, RecipeError
+from ...recipes.problems import Problem, Reading, RecipeError
 from ...recipes.reading import read_recipe
 from ...recipes.settings import MISMATCHES
 from ...recipes.shrink import Shrink, shrink_recipe
+from ...recipes.told import understood
+from ...recipes.unwrap import NoBodyError, unwrapped
 from ..access import Gate, answer_body
 
 PATH = "/ensemble/v1/recipes/compile"
 MAX_BODY = 40_000_000
 _NAMES = ("checkpoint", "on_mismatch", "estimator")
 _SWITCHES = ("strict", "allow_approximate", "skip_missing", "hashes", "workflow")
+_MOST_CHOICES = 200
 # What ComfyUI can run at all: least and most.
 _SIZES = {"width": (16, 16384), "height": (16, 16384), "steps": (1, 1000), "pictures": (1, 64)}
 _LIMITS = {**_SIZES, "seed": (0, 2**64 - 1)}
@@ -45,6 +49,8 @@ class CompileRequest:
     shrink: Shrink
     # Whom @name in the text means.
     cast: Cast
+    # What stands in for names that are not on the machine.
+    choices: Choices
     # Whether the service's ranges bind.
     strict: bool
     # Whether the report has the hashes of checkpoints and LoRAs.
@@ -60,23 +66,26 @@ def register_compile(routes: web.RouteTableDef, gate: Gate) -> None:
 def compile_body(body: object) -> tuple[int, dict[str, Any]]:
     """Status and answer: 200 with `graph`, `report`, `warnings`, `mended` (the text with each mended
     that is seldom meant so) and `uploads` (file name -> base64, to be put into the input folder
-    first); 400 with `problems`; 422 with `missing`.
+    first); 400 with `problems`; 422 with `missing`. 200 and 422 have `understood` too.
     """
     from ..library import hashes_of, this_machine
 
+    told: dict[str, Any] = {}
     try:
         asked = read_request(body)
-        reading = cast_reading(read_recipe(asked.text, strict=asked.strict), asked.cast)
+        reading = read_asked(asked, asked.text)
+        told["understood"] = understood(reading.require())
         recipe, changes = shrink_recipe(reading.require(), asked.shrink)
         machine = this_machine()
         compiled = compile_recipe(recipe, machine, asked.options)
     except REFUSALS as error:
-        return refusal(error)
+        status, answer = refusal(error)
+        return status, answer | told
     report: dict[str, Any] = compiled.report | {"shrink": changes}
     if asked.hashes:
         report["hashes"], notes = hashes_of(report["files"])
         report["notes"] = [*report["notes"], *notes]
-    answer: dict[str, Any] = {
+    answer = told | {
         "graph": compiled.graph,
         "report": report,
         "warnings": [str(problem) for problem in reading.warnings],
@@ -90,7 +99,7 @@ def compile_body(body: object) -> tuple[int, dict[str, Any]]:
     return 200, answer
 
 
-REFUSALS = (RecipeError, MissingError, RequestError, AliasFileError)
+REFUSALS = (RecipeError, MissingError, RequestError, AliasFileError, NoBodyError)
 
 
 def refusal(error: Exception) -> tuple[int, dict[str, Any]]:
@@ -100,6 +109,14 @@ def refusal(error: Exception) -> tuple[int, dict[str, Any]]:
     if isinstance(error, MissingError):
         return 422, {"missing": [_missing(each) for each in error.missing]}
     return 400, {"error": str(error)}
+
+
+def read_asked(asked: CompileRequest, text: str) -> Reading:
+    """What a request's text says, with its cast and its choices. Raises NoBodyError."""
+    reading = cast_reading(read_recipe(unwrapped(text), strict=asked.strict), asked.cast)
+    if reading.recipe is None:
+        return reading
+    return replace(reading, recipe=with_choices(reading.recipe, asked.choices))
 
 
 def _missing(missing: Missing) -> dict[str, Any]:
@@ -115,7 +132,7 @@ def read_request(body: object) -> CompileRequest:
     """Raises RequestError."""
     if not isinstance(body, dict) or not isinstance(body.get("text"), str):
         raise RequestError("the body must be an object with the recipe as its 'text'")
-    known = {"text", "seed", "output_size", "cast", *_NAMES, *_SWITCHES, *_SIZES}
+    known = {"text", "seed", "output_size", "cast", "choices", *_NAMES, *_SWITCHES, *_SIZES}
     unknown = [key for key in body if key not in known]
     if unknown:
         raise RequestError(f"unknown keys: {', '.join(map(str, unknown[:5]))[:200]}")
@@ -139,6 +156,7 @@ def read_request(body: object) -> CompileRequest:
         cast = Cast() if body.get("cast") is None else cast_of(body["cast"])
     except CastError as error:
         raise RequestError(f"cast: {error}") from error
+    choices = _read_choices(body.get("choices"))
     seed = body.get("seed")
     on = {name: bool(body.get(name)) for name in _SWITCHES}
     options = Options(
@@ -151,4 +169,24 @@ def read_request(body: object) -> CompileRequest:
         skip_missing=on.pop("skip_missing"),
     )
     shrink = Shrink(*(body.get(name) for name in _SIZES))
-    return CompileRequest(body["text"], options, shrink, cast, **on)
+    return CompileRequest(body["text"], options, shrink, cast, choices, **on)
+
+
+def _read_choices(value: object) -> Choices:
+    """`[{kind, name, file}]`, kind and name as an answer's `missing` has them; without a file the name
+    is left out. Raises RequestError."""
+    if value is None:
+        return {}
+    if not isinstance(value, list) or len(value) > _MOST_CHOICES:
+        raise RequestError(f"choices must be a list of at most {_MOST_CHOICES}")
+    chosen: dict[tuple[str, str], str | None] = {}
+    for each in value:
+        kind, name, file = (
+            (each.get(key) for key in ("kind", "name", "file"))
+            if isinstance(each, dict)
+            else (None,) * 3
+        )
+        if not (isinstance(kind, str) and isinstance(name, str) and isinstance(file, str | None)):
+            raise RequestError("each of choices must be {kind, name, file}, file a name or null")
+        chosen[kind, name] = file
+    return chosen

@@ -3,6 +3,7 @@
 The readings are those of the nodes, so the editor shows what the queue will say.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,14 +12,14 @@ from ...lora.choose import read_stack
 from ...lora.names import AmbiguousNameError, ModelNames, names_in
 from ...prompt.emphasis import Weights
 from ...prompt.errors import InputProblem, InputProblems, PromptError
-from ...prompt.grammar import OneBreakError, Part
+from ...prompt.grammar import OneBreakError, Part, split_parts
 from ...prompt.places import place_sentences
 from ...prompt.reading import PromptReading, read_prompt
 from ...prompt.tags import LoraTag
 from ...regions.boxes import read_boxes
 from ...regions.layout import Layout
 from ...regions.rect import Rect
-from .loras import short_names
+from .loras import damage_of, short_names
 
 ROLES = ("base", "common")
 # How many names that are no file are compared with all there are, for one text.
@@ -32,7 +33,8 @@ def tell_prompt(
     boxes: str = "", places: str = "",
 ) -> dict[str, Any]:  # fmt: skip
     """`parts` in order (none where the text cannot be split), `has_break`, `problems`, and in
-    `warnings` what can run and is seldom meant.
+    `warnings` what can run and is seldom meant. `negative_parts` are those of the negative, where it has
+    BREAK.
 
     A person's `place` counts from 0 at the left, by the boxes or else by `order`; it is None where
     that cannot be read. With `places` (`columns` or `rows`, for people without boxes), `added` is what
@@ -41,7 +43,9 @@ def tell_prompt(
     found = InputProblems()
     names = found.attempt("text", lambda: names_in("loras"))
     reading = read_prompt(text, negative, weights, order)
-    drawn = found.attempt("boxes", lambda: read_boxes(boxes, reading.people))
+    drawn = found.attempt(
+        "boxes", lambda: read_boxes(boxes, reading.people if reading.parts else None)
+    )
     standing = list(reading.standing) if reading.standing is not None else None
     if drawn:  # they tell who stands where, not the order
         centres = [box.left + box.width / 2 for box in drawn]
@@ -55,8 +59,17 @@ def tell_prompt(
         "parts": [tell.part(part, index, standing) for index, part in enumerate(reading.parts)],
         "problems": _problems((*found, *reading.problems), text, negative),
         "warnings": _problems(doubts, text, negative),
+        "negative_parts": _negative_parts(reading, negative),
         "added": _added(reading, weights, layout, drawn) if layout and readable else "",
     }
+
+
+def _negative_parts(reading: PromptReading, negative: str) -> list[dict[str, Any]]:
+    if reading.negatives is None:
+        return []
+    parts = split_parts(negative)
+    tell = _Teller(None, _units(negative))
+    return [tell.part(part, i, None) for i, part in enumerate(parts)] if len(parts) > 1 else []
 
 
 def _added(
@@ -81,20 +94,41 @@ def _centres(
 
 
 def tell_stack(loras: str, strengths: str = "", prompt: str = "") -> dict[str, Any]:
-    """`rows` of the two lists (none where they cannot be read), `tags` of the prompt, and
-    `problems`."""
+    """`rows` of the two lists (none where they cannot be read), `tags` of the prompt, `problems`, and in
+    `warnings` what can run and is seldom meant."""
     found = InputProblems()
     names = found.attempt("loras", lambda: names_in("loras"))
     reading = read_stack(loras, strengths, prompt)
     tell = _Teller(names, _units(prompt))
+    rows = [
+        {
+            "name": row.name,
+            "strength": row.weight,
+            "clip_strength": row.clip_weight,
+            **tell.match(row.name),
+        }
+        for row in reading.rows
+    ]
+    tags = [tell.tag(tag) for tag in reading.tags]
     return {
-        "rows": [
-            {"name": row.name, "strength": row.weight, **tell.match(row.name)}
-            for row in reading.rows
-        ],
-        "tags": [tell.tag(tag) for tag in reading.tags],
+        "rows": rows,
+        "tags": tags,
         "problems": _problems((*found, *reading.problems), prompt, ""),
+        "warnings": [{"input": "loras", "message": line} for line in _twice([*rows, *tags])],
     }
+
+
+def _twice(asked: Iterable[dict[str, Any]]) -> list[str]:
+    """A line for each file that several names stand for, or one name several times."""
+    names: dict[str, list[str]] = defaultdict(list)
+    for each in asked:
+        if each["file"]:
+            names[each["file"]].append(each["name"])
+    return [
+        f"{' and '.join(dict.fromkeys(same))}: the same file, {file}, {len(same)} times"
+        for file, same in names.items()
+        if len(same) > 1
+    ]
 
 
 def _problems(found: Iterable[InputProblem], text: str, negative: str) -> list[dict[str, Any]]:
@@ -154,5 +188,6 @@ class _Teller:
         self.missing.add(name)
         status = "ambiguous" if isinstance(match.error, AmbiguousNameError) else "missing"
         short = short_names(self.names.files)
-        nearest = [short.get(each, each) for each in match.error.nearest]
+        whole = [each for each in match.error.nearest if not damage_of(each)]
+        nearest = [short.get(each, each) for each in whole]
         return {"status": status, "file": "", "nearest": nearest, "message": str(match.error)}

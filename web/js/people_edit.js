@@ -1,0 +1,115 @@
+/** What adding, removing and moving people makes of a node's texts and boxes. */
+
+import { round } from './stage.js'
+
+/** @typedef {import('./types.js').Box} Box */
+/** @typedef {{ start: number, end: number }} Range */
+/**
+ * @typedef {object} Inputs
+ * @property {string} text
+ * @property {string} negative
+ * @property {string} order
+ * @property {Box[]} boxes
+ */
+
+const BREAK = 'BREAK'
+
+/** What stands between the BREAKs of a text, as the server has split it. */
+/** @param {string} text @param {Range[]} parts */
+export const piecesOf = (text, parts) => parts.map(({ start, end }) => text.slice(start, end))
+
+/** @param {number} people @returns {Box[]} side by side, over the whole picture */
+export const columns = (people) =>
+  Array.from({ length: people }, (_, i) => [round(i / people), 0, round(1 / people), 1])
+
+/**
+ * @param {Inputs} inputs
+ * @param {string[]} pieces of the text
+ * @param {string} words of the new person
+ * @returns {Inputs}
+ */
+export function withPerson(inputs, pieces, words) {
+  const before = pieces.slice()
+  if (before.length < 2) before[0] = `${before[0] ?? ''}\n`
+  // The common part has its place, empty or not.
+  while (before.length < 2) before.push('\n')
+  const last = before.length - 1
+  before[last] = `${before[last].replace(/\s+$/, '')}\n`
+  const people = before.length - 1
+  const numbers = orderOf(inputs.order)
+  return {
+    ...inputs,
+    text: joined([...before, ` ${words}`]),
+    order: numbers.length ? [...numbers, people].join(',') : inputs.order,
+    boxes: inputs.boxes.length ? [...inputs.boxes, columns(people)[people - 1]] : [],
+  }
+}
+
+/**
+ * @param {Inputs} inputs
+ * @param {string[]} pieces of the text
+ * @param {string[]} negatives pieces of the negative; at most one where everybody has the same
+ * @param {number} person from 1
+ * @returns {Inputs}
+ */
+export function withoutPerson(inputs, pieces, negatives, person) {
+  const left = without(pieces, person + 1)
+  const numbers = orderOf(inputs.order).filter((number) => number !== person)
+  return {
+    text: joined(left).trimEnd(),
+    negative: negatives.length > 1 ? joined(without(negatives, person + 1)) : inputs.negative,
+    order: numbers.map((number) => (number > person ? number - 1 : number)).join(','),
+    boxes: inputs.boxes.filter((_, index) => index !== person - 1),
+  }
+}
+
+/**
+ * Two people exchange their places: regions stay, words, LoRAs and negatives go.
+ * @param {Inputs} inputs
+ * @param {string[]} pieces of the text
+ * @param {string[]} negatives pieces of the negative
+ * @param {number} one from 1
+ * @param {number} other from 1
+ * @returns {Inputs}
+ */
+export function exchanged(inputs, pieces, negatives, one, other) {
+  const minus = negatives.slice()
+  // Who has no part of the negative has the scene's.
+  while (minus.length > 1 && minus.length <= Math.max(one, other) + 1) minus.push(minus[0])
+  return {
+    ...inputs,
+    text: joined(swapped(pieces, one + 1, other + 1)),
+    negative: minus.length > 1 ? joined(swapped(minus, one + 1, other + 1)) : inputs.negative,
+  }
+}
+
+/** With BREAK between them as a word of its own, and in no comment. */
+/** @param {string[]} pieces */
+function joined(pieces) {
+  const spaced = pieces.map((piece, index) => {
+    const before = index > 0 && !/^\s/.test(piece) ? ' ' : ''
+    const after = index === pieces.length - 1 ? '' : /\/\/.*$/.test(piece) ? '\n' : /\s$/.test(piece) ? '' : ' '
+    return before + piece + after
+  })
+  return spaced.join(BREAK)
+}
+
+/** @param {string[]} pieces @param {number} index */
+const without = (pieces, index) => pieces.filter((_, i) => i !== index)
+
+/**
+ * The white space stays where it is.
+ * @param {string[]} pieces
+ * @param {number} one
+ * @param {number} other
+ */
+function swapped(pieces, one, other) {
+  const [a, b] = [pieces[one], pieces[other]].map((piece) => /** @type {string[]} */ (piece.match(/^(\s*)([^]*?)(\s*)$/)))
+  const result = pieces.slice()
+  result[one] = a[1] + b[2] + a[3]
+  result[other] = b[1] + a[2] + b[3]
+  return result
+}
+
+/** @param {string} order */
+const orderOf = (order) => (order.match(/\d+/g) ?? []).map(Number)

@@ -1,0 +1,96 @@
+/** Our own routes on ComfyUI's server. */
+
+import { api } from './api.js'
+
+const ROUTES = '/ensemble/v1'
+/** A folder is asked about again after so long, in milliseconds. */
+const FRESH = 5000
+
+/** @type {Promise<Record<string, string>> | null} */
+let features = null
+
+/**
+ * What tells our routes that the editor asks.
+ * @returns {Promise<Record<string, string>>}
+ */
+async function proof() {
+  features ??= api.fetchApi('/features').then((response) => response.json())
+  try {
+    const { ensemble_editor: word } = await features
+    return word ? { 'X-Ensemble-Editor': word } : {}
+  } catch {
+    features = null
+    return {}
+  }
+}
+
+/**
+ * Asks one of our routes. After a restart of ComfyUI its word is a new one, and is asked for once more.
+ * @param {string} path
+ * @param {object} [options]
+ * @param {Record<string, string>} [headers]
+ * @returns {Promise<Response>}
+ */
+async function ask(path, options = {}, headers = {}) {
+  const send = async () => api.fetchApi(ROUTES + path, { ...options, headers: { ...headers, ...(await proof()) } })
+  const response = await send()
+  if (response.status !== 401) return response
+  features = null
+  return send()
+}
+
+/** @param {string} path @param {object} body @returns {Promise<{ status: number, answer: any }>} */
+async function post(path, body) {
+  const options = { method: 'POST', body: JSON.stringify(body) }
+  const response = await ask(path, options, { 'Content-Type': 'application/json' })
+  return { status: response.status, answer: await response.json() }
+}
+
+/** @param {string} path @param {object} body */
+async function postOrThrow(path, body) {
+  const { status, answer } = await post(path, body)
+  if (status !== 200) throw new Error(answer.error ?? `HTTP ${status}`)
+  return answer
+}
+
+/**
+ * How a prompt is read.
+ * @param {{ text: string, negative?: string, weights?: string, order?: string, boxes?: string,
+ *   places?: string }} body
+ * @returns {Promise<import('./types.js').Reading>}
+ */
+export const readPrompt = (body) => postOrThrow('/prompt/read', body)
+
+/**
+ * How MultiLoraLoader's strings are read.
+ * @param {{ loras: string, strengths: string, prompt: string }} body
+ * @returns {Promise<import('./types.js').StackReading>}
+ */
+export const readStack = (body) => postOrThrow('/loras/read', body)
+
+/** @param {object} body */
+export const compileRecipe = (body) => post('/recipes/compile', body)
+
+/** @type {{ time: number, list: Promise<import('./types.js').LoraList> } | null} */
+let known = null
+
+/**
+ * Every LoRA of this ComfyUI, asked for again when the last answer is some seconds old.
+ * @returns {Promise<import('./types.js').LoraList>}
+ */
+export function loraList() {
+  if (!known || performance.now() - known.time > FRESH) {
+    const list = ask('/loras')
+      .then((response) => (response.ok ? response.json() : Promise.reject(new Error(`HTTP ${response.status}`))))
+      .then((list) => withAddresses(list))
+    known = { time: performance.now(), list }
+    list.catch(() => (known = null))
+  }
+  return known.list
+}
+
+/** @param {import('./types.js').LoraList} list */
+function withAddresses(list) {
+  for (const lora of list.loras) lora.preview = lora.preview && api.apiURL(lora.preview)
+  return list
+}
