@@ -7,7 +7,7 @@ def test_strings_become_rows_and_rows_strings(both):
     node = both.add("MultiLoraLoader", loras=LORAS, strengths="1,0.6")
     both.wait_rows(("zed", True, 1), ("more_details", True, 0.6))
     about = both.page.locator(".ensemble-about").first
-    about.filter(has_text="sd_v1 · zed person").wait_for()
+    about.filter(has_text="sd_v1").get_by_role("button", name="zed person").wait_for()
 
     both.page.get_by_label("Strength of zed").fill("0.25")
     both.page.keyboard.press("Tab")
@@ -178,7 +178,7 @@ def test_a_row_has_its_picture_trigger_words_and_a_clip_strength(both):
     loaded = "(i => i?.complete && i.naturalWidth)(document.querySelector('.ensemble-thumbnail'))"
     both.page.wait_for_function(loaded)
     assert both.page.locator(".ensemble-thumbnail").count() == 1
-    both.page.get_by_role("button", name="Put into the prompt: zed person").click()
+    both.page.get_by_title("Put into the prompt: zed person").click()
     assert both.value(node, "prompt") == "zed person"
     both.page.get_by_label("zed in the text encoder").fill("")
     both.page.keyboard.press("Tab")

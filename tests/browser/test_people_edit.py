@@ -69,6 +69,7 @@ def test_the_panel_of_properties_leaves_the_node_as_it_is(both):
     both.page.get_by_role("button", name="Toggle properties panel").click()
     try:
         both.js("id => app.canvas.selectNode(app.graph.getNodeById(id))", node)
+        both.page.get_by_role("button", name="Advanced inputs Reset all").click()
         both.page.get_by_text("base_strength").last.wait_for()
         both.page.wait_for_timeout(500)
         assert both.js("document.querySelector('[data-ensemble]').offsetWidth") == width

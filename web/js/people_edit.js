@@ -88,8 +88,10 @@ export function exchanged(inputs, pieces, negatives, one, other) {
 function joined(pieces) {
   const spaced = pieces.map((piece, index) => {
     const before = index > 0 && !/^\s/.test(piece) ? ' ' : ''
-    const after = index === pieces.length - 1 ? '' : /\/\/.*$/.test(piece) ? '\n' : /\s$/.test(piece) ? '' : ' '
-    return before + piece + after
+    if (index === pieces.length - 1) return before + piece
+    // A comment ends with its line, and BREAK stands behind it.
+    if (/\/\/.*$/.test(piece)) return `${before}${piece.trimEnd()}\n`
+    return before + piece + (/\s$/.test(piece) ? '' : ' ')
   })
   return spaced.join(BREAK)
 }

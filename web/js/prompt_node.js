@@ -117,6 +117,8 @@ function attach(node, root, gone) {
       // A LoRA's trigger words are asked for where there is one.
       () => Promise.all([readPrompt(body), sent.text.includes('<lora:') ? loraList() : null]),
       ([reading, list]) => {
+        // A key has moved a weight since the question went out, and that is shown already.
+        if (whole !== text && text === sourceOf(node, 'text').widget?.value) return false
         text = whole
         known = reading
         show = () => panel.show(reading, sent.drawn, across(node, body.boxes), said, wordsOf(list))
