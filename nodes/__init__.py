@@ -1,6 +1,7 @@
 """The nodes the graph editor shows. Each module ends with its own NODES; this one joins them."""
 
 from . import (
+    boxes,
     cast,
     face_fix,
     face_swap,
@@ -21,7 +22,7 @@ from . import (
 NODES: list = [
     node
     for module in (
-        cast, face_fix, face_swap, faces, film, hires, leak, lora, mask, panorama, pose, regional,
+        boxes, cast, face_fix, face_swap, faces, film, hires, leak, lora, mask, panorama, pose, regional,
         safety, sampler, text,
     )
     for node in module.NODES
