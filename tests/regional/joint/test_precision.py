@@ -7,7 +7,6 @@ from contextlib import contextmanager
 
 import comfy.model_management
 import pytest
-import quantised
 import small
 import tiny
 import torch
@@ -17,6 +16,8 @@ from ensemble_portraits.ensemble.regional.build import build, prepare
 from ensemble_portraits.ensemble.regional.changes import plain_weight
 from ensemble_portraits.ensemble.regional.people import Method
 from kinds_of_files import file_of
+
+from dev import quantised
 
 TOLERANCE = 1e-4
 SIZE = (16, 24)
