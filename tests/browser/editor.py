@@ -116,18 +116,21 @@ class Editor:
     def run_command(self, name: str) -> None:
         self.js("name => app.extensionManager.command.execute(name)", name)
 
-    def queue(self) -> dict[str, Any]:
-        """Queue the graph by the editor's own button, wait, and give the history's entry."""
+    def queue(self, key: str = "") -> dict[str, Any]:
+        """Queue the graph by the editor's own command, or a key, wait, and give the history's entry."""
         known = set(self._history())
-        self.run_command("Comfy.QueuePrompt")
-        for _ in range(600):
+        if key:
+            self.page.keyboard.press(key)
+        else:
+            self.run_command("Comfy.QueuePrompt")
+        for _ in range(LIMIT // 100):
             done = [entry for key, entry in self._history().items() if key not in known]
             if done and done[0]["status"]["completed"] is not None and done[0]["outputs"]:
                 return done[0]
             if done and done[0]["status"]["status_str"] == "error":
                 return done[0]
             self.page.wait_for_timeout(100)
-        raise AssertionError("the queue did not finish in a minute")
+        raise AssertionError("the queue did not finish in two minutes")
 
     def _history(self) -> dict[str, Any]:
         return self.js("async () => (await fetch('/history')).json()")

@@ -66,13 +66,18 @@ export function loadStyle() {
   document.head.append(el('link', { rel: 'stylesheet', href }))
 }
 
+/** With Ctrl or Cmd they queue and save, from wherever the focus is. */
+const EDITORS = ['Enter', 's']
+
 /**
  * Keeps keys typed in our fields from the editor's own shortcuts.
  * @param {HTMLElement} root
  */
 export function keepKeys(root) {
-  for (const event of ['keydown', 'keyup']) {
-    root.addEventListener(event, (e) => e.stopPropagation())
+  for (const name of /** @type {const} */ (['keydown', 'keyup'])) {
+    root.addEventListener(name, (event) => {
+      if (!((event.ctrlKey || event.metaKey) && EDITORS.includes(event.key))) event.stopPropagation()
+    })
   }
 }
 
