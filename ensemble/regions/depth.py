@@ -17,6 +17,8 @@ _ARMS = (Part.R_ARM, Part.L_ARM)
 _WHOLE = (Part.TRUNK,)
 # Capsules hold clothes; what is sure to hide something is this much thinner, in torso lengths.
 _THINNER = 0.04
+# A wrist is on another body where it lies so much deeper in it than in its own, in torso lengths.
+_DEEPER = 0.04
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +64,18 @@ def depth_of(
     return Depth(rank, said.tolist(), laid)
 
 
+def in_front(masks: torch.Tensor, front: Sequence[float] | None) -> torch.Tensor:
+    """Masks `[N,H,W]` of which each has only what nobody leaves who is farther in front."""
+    if front is None or len(set(front)) < 2:
+        return masks
+    left = masks.clone()
+    for i, mine in enumerate(front):
+        for j, theirs in enumerate(front):
+            if theirs > mine:
+                left[i] *= 1 - masks[j]
+    return left
+
+
 def _find_laid_arms(
     laid: np.ndarray,
     bodies: np.ndarray,
@@ -88,7 +102,7 @@ def _find_laid_arms(
             for other in np.flatnonzero(rank < rank[owner]):
                 far = np.abs(body[[wrist, shoulder], 0] - torso_centre(bodies[other])[0])
                 towards = body[shoulder, 2] <= 0 or far[0] < far[1]
-                laid[owner, other, arm] = towards and away(other, body[wrist]) < min(own, 0.0)
+                laid[owner, other, arm] = towards and away(other, body[wrist]) < min(own - _DEEPER, 0.0)
 
 
 def hidden(fields: torch.Tensor, depth: Depth, feather: float) -> torch.Tensor:
