@@ -110,8 +110,8 @@ def _widgets() -> list[io.Input]:
         choice(
             "no_picture",
             NoPicture,
-            "If neither image nor pose is connected: people with crossed arms, or no pose at all (a "
-            "black map and equal columns).",
+            "If neither image nor pose is connected: people with crossed arms, no pose at all (a "
+            "black map and equal columns), or two or three people who touch.",
         ),
     ]
 

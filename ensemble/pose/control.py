@@ -11,6 +11,7 @@ import torch
 from ..prompt.order import parse_front, parse_order
 from ..regions.layout import Layout, lay_out
 from ..regions.people import Shape, body_regions
+from .contact import Contact, contact_pose
 from .default import MIN_HEAD, Framing, default_pose
 from .depth import in_depth
 from .draw import Style, draw
@@ -51,6 +52,11 @@ class NoPicture(str, Enum):
 
     ARMS_CROSSED = "arms crossed"
     NO_POSE = "no pose"
+    HUG = "hug"
+    SHAKING_HANDS = "shaking hands"
+    ARM_ROUND = "arm round the shoulder"
+    CARRYING = "carrying a child"
+    SITTING_CLOSE = "sitting close"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -246,7 +252,10 @@ def _without_bodies(
     height: int,
     nobody: bool,
 ) -> PoseControl:
-    wanted = wanted or 1
+    contact = None
+    if options.no_picture not in (NoPicture.ARMS_CROSSED, NoPicture.NO_POSE):
+        contact = Contact(options.no_picture.value)
+    wanted = wanted or (2 if contact else 1)
     why = "no person found, " if nobody else ""
     if options.no_picture is NoPicture.NO_POSE:
         regions = torch.nn.functional.interpolate(
@@ -255,13 +264,16 @@ def _without_bodies(
         black = np.zeros((height, width, 3), dtype=np.uint8)
         empty = Pose(width, height, ())
         return PoseControl(black, empty, regions, f"{why}no pose: {wanted} equal columns", empty)
-    pose, layout = default_pose(wanted, width, height, options.framing)
+    if contact:
+        pose, layout = contact_pose(contact, wanted, width, height, options.framing)
+    else:
+        pose, layout = default_pose(wanted, width, height, options.framing)
     # These stand in prompt order already, row by row.
     assignment = assign(pose, wanted, order=order)
     pose = in_depth(pose, assignment, parse_front(options.order, wanted))
     regions = _regions(options, pose)
     lines = [
-        f"{why}{wanted} people with crossed arms, {layout.framing.value}, "
+        f"{why}{wanted} people {contact.value if contact else 'with crossed arms'}, {layout.framing.value}, "
         f"in {len(layout.rows)} row{'s' if len(layout.rows) > 1 else ''}, heads {layout.head:.0f} px"
     ]
     if layout.head < MIN_HEAD:
