@@ -85,7 +85,9 @@ def measured(kind: str, scenes: int, shape, which: str) -> dict:
         found = regions.body_regions(joints, *scene.size, shape).numpy()
         for name, values in scene_figures(scene, found, truth, joints).items():
             sums.setdefault(name, []).extend(values)
-    return {name: float(np.mean(values)) if values else float("nan") for name, values in sums.items()}
+    return {
+        name: float(np.mean(values)) if values else float("nan") for name, values in sums.items()
+    }
 
 
 def main(argv: list[str] | None = None) -> None:

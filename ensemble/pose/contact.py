@@ -67,7 +67,7 @@ class _Figure:
 
 def _standing(x: float, front: float = 0.0) -> _Figure:
     """With hanging arms."""
-    figure = _Figure(FIGURE + (x, 0.0), front)
+    figure = _Figure(FIGURE + np.array([x, 0.0]), front)
     for side, right in ((-1, True), (1, False)):
         figure.arm(right, (x + side * 0.15, 0.46), -side)
     return figure
@@ -119,8 +119,8 @@ def _carrying(people: int) -> list[_Figure]:
     child.xy[list(_FACE)] = neck + (head - neck) * 1.25  # children's heads are larger
     hips = child.xy[[Joint.R_HIP, Joint.L_HIP]].mean(0)
     for side, knee, ankle in ((-1, Joint.R_KNEE, Joint.R_ANKLE), (1, Joint.L_KNEE, Joint.L_ANKLE)):
-        child.xy[knee] = hips + (side * 0.055, 0.04)
-        child.xy[ankle] = hips + (side * 0.05, 0.13)
+        child.xy[knee] = hips + np.array([side * 0.055, 0.04])
+        child.xy[ankle] = hips + np.array([side * 0.05, 0.13])
     child.arm(True, (x + 0.01, neck[1] + 0.03), 1)
     child.arm(False, (hips[0] + 0.03, hips[1] - 0.03), -1)
     adult.arm(False, (float(hips[0]) - 0.02, float(hips[1]) + 0.02), -1)

@@ -7,7 +7,6 @@ import re
 
 from .errors import shown
 
-
 _PLACE = re.compile(r"(\d+)(\+*)")
 
 

@@ -117,9 +117,7 @@ def _completed(joints: np.ndarray, unit: float, height: int) -> tuple[np.ndarray
     return xy, seen
 
 
-def part_fields(
-    bodies: np.ndarray, x: torch.Tensor, y: torch.Tensor, height: int
-) -> torch.Tensor:
+def part_fields(bodies: np.ndarray, x: torch.Tensor, y: torch.Tensor, height: int) -> torch.Tensor:
     """Distance of every grid point to each part of each of `[N,18,3]` bodies, `[N,Part,h,w]` in
     torso lengths.
 

@@ -102,7 +102,9 @@ def _find_laid_arms(
             for other in np.flatnonzero(rank < rank[owner]):
                 far = np.abs(body[[wrist, shoulder], 0] - torso_centre(bodies[other])[0])
                 towards = body[shoulder, 2] <= 0 or far[0] < far[1]
-                laid[owner, other, arm] = towards and away(other, body[wrist]) < min(own - _DEEPER, 0.0)
+                laid[owner, other, arm] = towards and away(other, body[wrist]) < min(
+                    own - _DEEPER, 0.0
+                )
 
 
 def hidden(fields: torch.Tensor, depth: Depth, feather: float) -> torch.Tensor:
@@ -113,7 +115,9 @@ def hidden(fields: torch.Tensor, depth: Depth, feather: float) -> torch.Tensor:
     result = torch.zeros_like(covers)
     for under, below in enumerate(layers):
         over = [
-            i for i, above in enumerate(layers) if above[0] != below[0] and depth.before(above, below)
+            i
+            for i, above in enumerate(layers)
+            if above[0] != below[0] and depth.before(above, below)
         ]
         for i in over:
             torch.maximum(result[under], covers[i], out=result[under])

@@ -79,7 +79,12 @@ def test_hosted_texts_are_what_they_were(pieces):
 
 def test_the_editor_is_told_who_does_it():
     told = tell_prompt(f"{PEOPLE} BREAK 1+2: dancing")
-    assert [part["role"] for part in told["parts"]] == ["base", "common", *["person"] * 2, "together"]
+    assert [part["role"] for part in told["parts"]] == [
+        "base",
+        "common",
+        *["person"] * 2,
+        "together",
+    ]
     last = told["parts"][-1]
     assert last["members"] == [1, 2] and last["number"] is None and last["text"] == "dancing"
     assert not told["problems"]

@@ -53,13 +53,20 @@ def test_where_all_say_the_same_it_is_a_merged_lora(model, method):
     same = dataclasses.replace(
         people,
         people=tuple(map(saying, people.people)),
-        together=(dataclasses.replace(people.together[0], painted=saying(people.together[0].painted)),),
+        together=(
+            dataclasses.replace(people.together[0], painted=saying(people.together[0].painted)),
+        ),
     )
     merged = model.clone()
     merged.add_patches(tiny.parsed(model, state), 1.0)
     reference = tiny.sample(merged, text.conditioning, negative.conditioning)
     assert tiny.relative(run(same), reference) < 1e-4
-    assert tiny.relative(tiny.sample(model.clone(), text.conditioning, negative.conditioning), reference) > 0.01
+    assert (
+        tiny.relative(
+            tiny.sample(model.clone(), text.conditioning, negative.conditioning), reference
+        )
+        > 0.01
+    )
 
 
 @pytest.mark.parametrize("method", list(Method))

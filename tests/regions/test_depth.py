@@ -31,7 +31,7 @@ HIPS = (8, 11)  # crossed arms lie above them
 def two(apart: float = 30.0, lower: float = 0.0) -> np.ndarray:
     """Two overlapping bodies `[2,18,3]`; the second stands `lower` pixels lower."""
     one = default_pose(1, SIDE, SIDE)[0].people[0].body
-    return np.stack([one, one + (apart, lower, 0.0)])
+    return np.stack([one, one + np.array([apart, lower, 0.0])])
 
 
 def owner(regions: torch.Tensor, place) -> int:
@@ -46,7 +46,9 @@ def owner(regions: torch.Tensor, place) -> int:
 def test_permuting_people_with_their_depth_changes_nothing_and_sums_stay(seed, order, front, shape):
     rng = np.random.default_rng(seed)
     one = default_pose(1, SIDE, SIDE)[0].people[0].body
-    made = np.stack([one * (s, s, 1) + (*rng.uniform(-60, 60, 2), 0) for s in rng.uniform(0.5, 1, 3)])
+    made = np.stack(
+        [one * (s, s, 1) + (*rng.uniform(-60, 60, 2), 0) for s in rng.uniform(0.5, 1, 3)]
+    )
     order, front = list(order), np.array(front)
     regions = body_regions(made, SIDE, SIDE, shape, front=front)
     again = body_regions(made[order], SIDE, SIDE, shape, front=front[order])
@@ -155,7 +157,12 @@ def test_boxes_and_masks_in_front():
     assert cut[middle].tolist() == [0, 1]
     by_order = place(PlacementRequest(people=2, order="1,2+", regions=masks)).regions
     assert torch.equal(by_order, cut)
-    for wrong in ("[[0, 0, 1, 1, 99]]", '[[0, 0, 1, 1, "a"]]', "[[0, 0, 1, 1, NaN]]", "[[0,0,1,1,0,0]]"):
+    for wrong in (
+        "[[0, 0, 1, 1, 99]]",
+        '[[0, 0, 1, 1, "a"]]',
+        "[[0, 0, 1, 1, NaN]]",
+        "[[0,0,1,1,0,0]]",
+    ):
         with pytest.raises(ValueError, match="Input 'boxes', box 1"):
             read_boxes(wrong, 1)
 
@@ -179,7 +186,7 @@ def test_keypoints_carry_the_depth_into_the_prompt_node():
     pose = in_depth(pose_of_two(), Assignment(((0,), (1,))), (1, 0))
     written = write_pose_keypoint([pose])
     assert [p.front for p in read_pose_keypoint(written)[0].people] == [1, 0]
-    middle = pose.people[1].body[list(HIPS), :2].mean(0) + (-12, 0)
+    middle = pose.people[1].body[list(HIPS), :2].mean(0) - np.array([12, 0])
     for order, has_it in (("", 0), ("1,2+", 1)):
         regions = place(PlacementRequest(people=2, order=order, pose=written)).regions
         assert owner(regions, middle) == has_it
