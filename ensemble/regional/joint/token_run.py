@@ -36,7 +36,7 @@ class TokenRun(Generic[Entry]):
     cache: dict = field(default_factory=dict)
     """Lives for one run: tokens and layers by model, size and lengths of texts."""
     people: int | None = None
-    """How many of the masks are a person's, see `adapter_gates`."""
+    """So many of the masks are a person's, see `adapter_gates`."""
 
     around: ClassVar[str] = WrappersMP.DIFFUSION_MODEL
 
