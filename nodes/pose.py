@@ -54,6 +54,11 @@ def _sockets() -> tuple[io.Input, ...]:
             tooltip="Boxes round people, as RT-DETR Detect gives them, for SDPose and ViTPose. If "
             "not connected, a detector in models/pose_estimation finds them.",
         ),
+        io.Image.Input(
+            "depth",
+            tooltip="A depth map of the picture, nearer is brighter: says who is in front where "
+            "people overlap. If not connected, who stands lower is.",
+        ),
     )
 
 
@@ -86,7 +91,8 @@ def _widgets() -> list[io.Input]:
             "order",
             default=_DEFAULT.order,
             tooltip="Who stands where, from left to right: 2,1 puts the second person of the prompt "
-            "on the left; 0 leaves a body out. Empty: the prompt's order.",
+            "on the left; 0 leaves a body out. A sign + puts somebody in front where people overlap "
+            "(2,1+); with ++ their arms may hide faces. Empty: the prompt's order.",
         ),
         choice(
             "match",
@@ -104,8 +110,8 @@ def _widgets() -> list[io.Input]:
         choice(
             "no_picture",
             NoPicture,
-            "If neither image nor pose is connected: people with crossed arms, or no pose at all (a "
-            "black map and equal columns).",
+            "If neither image nor pose is connected: people with crossed arms, no pose at all (a "
+            "black map and equal columns), or two or three people who touch.",
         ),
     ]
 
@@ -214,7 +220,7 @@ class PoseControlInput(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, *, estimator: str, image=None, pose=None, text=None, person_masks=None,
+        cls, *, estimator: str, image=None, pose=None, text=None, person_masks=None, depth=None,
         sdpose_model=None, sdpose_vae=None, person_boxes=None, **widgets,
     ) -> io.NodeOutput:  # fmt: skip
         sockets = Sockets(
@@ -229,6 +235,7 @@ class PoseControlInput(io.ComfyNode):
                 keypoints=pose,
                 people=None if text is None else len(parse_break(text).people),
                 person_masks=person_masks,
+                depth=None if depth is None else rgb(depth[0]).mean(-1).numpy(),
             ),
             lambda picture: estimate(picture, estimator, sockets),
         )

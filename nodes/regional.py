@@ -13,7 +13,8 @@ from ..ensemble.regional.isolation import Isolation
 from ..ensemble.regional.people import Method, TextSees
 from ..ensemble.regional.rows import Span
 from ..ensemble.regional.settings import Settings, check
-from ..ensemble.regions.boxes import box_masks, read_boxes
+from ..ensemble.regions.boxes import box_masks, read_boxes, read_fronts
+from ..ensemble.regions.depth import in_front
 from ..ensemble.regions.layout import Layout
 from .types import People, PoseKeypoint
 
@@ -87,7 +88,8 @@ class BreakRegionalPrompt(io.ComfyNode):
                 io.String.Input(
                     "order", default="", advanced=True,
                     tooltip="Who stands where from left to right, such as 2,1; empty is prompt "
-                    "order. Given regions are in prompt order already.",
+                    "order. Given regions are in prompt order already. A sign + puts somebody in front where "
+                    "people overlap (2,1+); with ++ their arms may hide faces.",
                 ),
                 io.Float.Input(
                     "start", default=0.0, min=0.0, max=1.0, step=0.01, advanced=True,
@@ -107,7 +109,7 @@ class BreakRegionalPrompt(io.ComfyNode):
                     "boxes", optional=True, default="", advanced=True,
                     tooltip="Regions drawn by hand: a box per person in prompt order, as JSON "
                     "[[x, y, width, height], …] in parts of the picture from 0 to 1. They win over "
-                    "regions and pose.",
+                    "regions and pose. Where boxes overlap, a larger fifth number is in front.",
                 ),
                 io.Combo.Input(
                     "text_sees", options=TextSees, default=TextSees.OWN, optional=True,
@@ -203,7 +205,7 @@ class BreakRegionalPrompt(io.ComfyNode):
         )  # fmt: skip
         drawn = read_boxes(boxes, len(check(text, negative, settings).prompt.people))
         if drawn:
-            regions = box_masks(drawn, feather)
+            regions = in_front(box_masks(drawn, feather), read_fronts(boxes))
         people = compose(
             model, clip, text=text, negative=negative, settings=settings, regions=regions, pose=pose
         )

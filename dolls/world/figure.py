@@ -15,15 +15,20 @@ _LEGS = (
 
 
 def paint_person(brush: Brush, person: Person) -> None:
-    brush.outline = max(1.1, 0.0085 * person.size)
+    brush.outline = outline_of(person)
     head = Head.of(person)
     if person.pose == "sitting":
         _stool(brush, person)
     paint_hair_behind(brush, head)
     _legs(brush, person)
     _trunk(brush, person, head)
-    _arms(brush, person)
+    paint_arms(brush, person)
     paint_head(brush, head)
+
+
+def outline_of(person: Person) -> float:
+    """Width in pixels."""
+    return max(1.1, 0.0085 * person.size)
 
 
 def _stool(brush: Brush, person: Person) -> None:
@@ -143,7 +148,7 @@ def _printed(size: tuple[int, int], name: str, step: float) -> Image.Image:
     return ink
 
 
-def _arms(brush: Brush, person: Person) -> None:
+def paint_arms(brush: Brush, person: Person) -> None:
     """The wrist further up the body is painted last, so that crossed arms look crossed."""
     j, r, skin = person.all_joints, 0.031 * person.size, SKINS[person.skin]
     shoulders = (Joint.R_SHOULDER, Joint.L_SHOULDER)

@@ -25,14 +25,16 @@ _MARGIN = 0.04  # left and right of everyone, in picture widths
 
 @dataclass(frozen=True)
 class Scene:
-    """shape: a name of SIZES. people: from left to right; later ones are painted over earlier.
-    scale: of its sides against SIZES."""
+    """shape: a name of SIZES. people: from left to right in `make_scene`'s; later ones are painted
+    over earlier. scale: of its sides against SIZES. arms_over: whose arms are painted once more, over
+    everybody: people who put a hand on somebody in front of them."""
 
     shape: str
     place: str
     people: tuple[Person, ...]
     seed: int
     scale: float = 1.0
+    arms_over: tuple[int, ...] = ()
 
     @property
     def size(self) -> tuple[int, int]:
@@ -78,7 +80,7 @@ def make_scene(
         person = _dressed(rng, identity)
         people.append(_placed(rng, person, (index, len(wanted)), size, near))
     people = _hand_in_hand(rng, people)
-    people = [replace(person, joints=_visible(person, size)) for person in people]
+    people = [replace(person, joints=visible_joints(person, size)) for person in people]
     return Scene(shape, rng.choice(PLACES), tuple(people), rng.getrandbits(30), scale)
 
 
@@ -153,7 +155,7 @@ def _with_arm(person: Person, shoulder: Joint, hand: Point, bend: int) -> Person
     return replace(person, all_joints=tuple(joints))
 
 
-def _visible(person: Person, size: tuple[int, int]) -> tuple[Point | None, ...]:
+def visible_joints(person: Person, size: tuple[int, int]) -> tuple[Point | None, ...]:
     """BODY_18 without joints out of frame and the ear behind a turned head."""
     hidden = {Joint.R_EAR} if person.turn < -0.6 else {Joint.L_EAR} if person.turn > 0.6 else set()
     return tuple(

@@ -69,6 +69,8 @@ class PeopleChosen:
     shared: Chosen
     # Each person's.
     own: tuple[Chosen, ...]
+    # Of each part of several people together.
+    together: tuple[Chosen, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -121,8 +123,10 @@ def choose_for_people(reading: PromptReading, on_missing: OnMissing) -> PeopleCh
     """
     prompt, negatives = reading.require()
     tags = [prompt.shared_loras, *(person.loras for person in prompt.people)]
+    tags += [each.part.loras for each in prompt.together]
     shared, *own = (find_all(requests_of(each, "text"), on_missing) for each in tags)
-    return PeopleChosen(prompt, negatives, shared, tuple(own))
+    people = len(prompt.people)
+    return PeopleChosen(prompt, negatives, shared, tuple(own[:people]), tuple(own[people:]))
 
 
 def requests_of(tags: Iterable[LoraTag], source: str) -> list[LoraRequest]:

@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..prompt.order import parse_order
+from ..prompt.order import parse_front, parse_order
 from ..regions.layout import Layout, lay_out
 from ..regions.people import Shape, body_regions
+from .contact import Contact, contact_pose
 from .default import MIN_HEAD, Framing, default_pose
+from .depth import in_depth
 from .draw import Style, draw
 from .joints import pose_of, read_joints
 from .people import (
@@ -50,6 +52,11 @@ class NoPicture(str, Enum):
 
     ARMS_CROSSED = "arms crossed"
     NO_POSE = "no pose"
+    HUG = "hug"
+    SHAKING_HANDS = "shaking hands"
+    ARM_ROUND = "arm round the shoulder"
+    CARRYING = "carrying a child"
+    SITTING_CLOSE = "sitting close"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +102,8 @@ class Inputs:
     people: int | None = None
     # `[K,h,w]`, one per person.
     person_masks: torch.Tensor | None = None
+    # `[h,w]` in 0..1 over the map, nearer is brighter.
+    depth: np.ndarray | None = None
 
     @property
     def size(self) -> tuple[int, int] | None:
@@ -162,7 +171,7 @@ def pose_control(options: Options, inputs: Inputs, estimate: Estimate) -> PoseCo
             assignment = assign(
                 kept, wanted, order=order, masks=masks, on_mismatch=options.on_mismatch
             )
-            return _of_bodies(options, kept, assignment, found, width, height)
+            return _of_bodies(options, kept, assignment, found, width, height, inputs.depth)
         if options.on_nobody is Nobody.ERROR:
             raise ValueError(
                 f"No person was found in {found.origin}. Use a picture with people in it, lower "
@@ -209,15 +218,20 @@ def _find(options: Options, inputs: Inputs, estimate: Estimate) -> _Found | None
 
 
 def _of_bodies(
-    options: Options, pose: Pose, assignment: Assignment, found: _Found, width: int, height: int
-) -> PoseControl:
+    options: Options, pose: Pose, assignment: Assignment, found: _Found, width: int, height: int,
+    depth: np.ndarray | None,
+) -> PoseControl:  # fmt: skip
     fitted = pose.fitted(width, height)
     lines = [f"{len(pose.people)} bodies in {found.origin}", *describe(pose, assignment)]
     used = sorted(assignment.used)
-    bodies = np.stack([fitted.people[i].body for i in used])
-    regions = body_regions(bodies, width, height, options.shape, options.feather, options.margin)
     renumbered = Assignment(tuple(tuple(used.index(b) for b in bs) for bs in assignment.bodies))
-    shown = fitted.with_people([fitted.people[i] for i in used])
+    shown = in_depth(
+        fitted.with_people([fitted.people[i] for i in used]),
+        renumbered,
+        parse_front(options.order, len(renumbered.bodies)),
+        depth,
+    )
+    regions = _regions(options, shown)
     whole = len(used) == len(pose.people)
     if found.drawn is not None and whole:
         # A ready map keeps its hands and faces, which cannot be read back.
@@ -238,7 +252,10 @@ def _without_bodies(
     height: int,
     nobody: bool,
 ) -> PoseControl:
-    wanted = wanted or 1
+    contact = None
+    if options.no_picture not in (NoPicture.ARMS_CROSSED, NoPicture.NO_POSE):
+        contact = Contact(options.no_picture.value)
+    wanted = wanted or (2 if contact else 1)
     why = "no person found, " if nobody else ""
     if options.no_picture is NoPicture.NO_POSE:
         regions = torch.nn.functional.interpolate(
@@ -247,13 +264,16 @@ def _without_bodies(
         black = np.zeros((height, width, 3), dtype=np.uint8)
         empty = Pose(width, height, ())
         return PoseControl(black, empty, regions, f"{why}no pose: {wanted} equal columns", empty)
-    pose, layout = default_pose(wanted, width, height, options.framing)
+    if contact:
+        pose, layout = contact_pose(contact, wanted, width, height, options.framing)
+    else:
+        pose, layout = default_pose(wanted, width, height, options.framing)
     # These stand in prompt order already, row by row.
     assignment = assign(pose, wanted, order=order)
-    bodies = np.stack([person.body for person in pose.people])
-    regions = body_regions(bodies, width, height, options.shape, options.feather, options.margin)
+    pose = in_depth(pose, assignment, parse_front(options.order, wanted))
+    regions = _regions(options, pose)
     lines = [
-        f"{why}{wanted} people with crossed arms, {layout.framing.value}, "
+        f"{why}{wanted} people {contact.value if contact else 'with crossed arms'}, {layout.framing.value}, "
         f"in {len(layout.rows)} row{'s' if len(layout.rows) > 1 else ''}, heads {layout.head:.0f} px"
     ]
     if layout.head < MIN_HEAD:
@@ -262,6 +282,14 @@ def _without_bodies(
         lines += describe(pose, assignment)
     pose_map = draw(pose, options.style)
     return PoseControl(pose_map, pose, merge_regions(regions, assignment), "\n".join(lines), pose)
+
+
+def _regions(options: Options, pose: Pose) -> torch.Tensor:
+    bodies = np.stack([person.body for person in pose.people])
+    front = [person.front for person in pose.people]
+    return body_regions(
+        bodies, pose.width, pose.height, options.shape, options.feather, options.margin, front
+    )
 
 
 def _cover(image: np.ndarray, width: int, height: int) -> np.ndarray:

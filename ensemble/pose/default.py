@@ -13,14 +13,14 @@ import numpy as np
 from .skeleton import Pose, Skeleton
 
 # One figure of height 1, x measured from its middle line, the crown at y = 0; arms crossed.
-_FIGURE = np.array([
+FIGURE = np.array([
     (0, .09), (0, .185), (-.10, .19), (-.135, .315), (.045, .285), (.10, .19), (.135, .315),
     (-.045, .305), (-.065, .50), (-.07, .72), (-.075, .93), (.065, .50), (.07, .72), (.075, .93),
     (-.022, .075), (.022, .075), (-.048, .085), (.048, .085),
 ])  # fmt: skip
-_HEAD = 0.16  # crown to chin
-_ROOM = 0.34  # width one figure needs, elbows and air
-_TOP = 0.04  # air above the crown, as a part of the row's height
+HEAD = 0.16  # crown to chin
+ROOM = 0.34  # width one figure needs, elbows and air
+TOP = 0.04  # air above the crown, as a part of the row's height
 MIN_HEAD = 64
 
 
@@ -32,7 +32,7 @@ class Framing(str, Enum):
 
 
 # How far down the figure the lower border of a row cuts.
-_CUT = {Framing.FULL: 0.96, Framing.KNEES: 0.76, Framing.WAIST: 0.54}
+CUT = {Framing.FULL: 0.96, Framing.KNEES: 0.76, Framing.WAIST: 0.54}
 
 
 @dataclass(frozen=True)
@@ -56,9 +56,9 @@ def default_pose(
     row_height = height / len(layout.rows)
     figures = []
     for row, count in enumerate(layout.rows):
-        top = row * row_height + _TOP * row_height
+        top = row * row_height + TOP * row_height
         for i in range(count):
-            xy = _FIGURE * layout.scale + ((i + 0.5) * width / count, top)
+            xy = FIGURE * layout.scale + ((i + 0.5) * width / count, top)
             # The lowest row runs out of the picture like a photo; the others end behind the next.
             hidden = (row < len(layout.rows) - 1) & (xy[:, 1] >= (row + 1) * row_height)
             figures.append(Skeleton.of(np.where(hidden[:, None], 0.0, np.c_[xy, np.ones(len(xy))])))
@@ -67,14 +67,14 @@ def default_pose(
 
 def arrange(people: int, width: int, height: int, framing: Framing = Framing.AUTO) -> Layout:
     """The fewest rows, then the widest frame that keep MIN_HEAD; else the biggest heads."""
-    framings = list(_CUT) if framing is Framing.AUTO else [framing]
+    framings = list(CUT) if framing is Framing.AUTO else [framing]
     layouts = []
     for rows in range(1, people + 1):
         counts = _split(people, rows)
         for frame in framings:
-            tall = height / rows * (1 - _TOP) / _CUT[frame]
-            scale = min(tall, width / max(counts) / _ROOM)
-            layouts.append(Layout(frame, counts, scale, _HEAD * scale))
+            tall = height / rows * (1 - TOP) / CUT[frame]
+            scale = min(tall, width / max(counts) / ROOM)
+            layouts.append(Layout(frame, counts, scale, HEAD * scale))
     fitting = [layout for layout in layouts if layout.head >= MIN_HEAD]
     return fitting[0] if fitting else max(layouts, key=lambda layout: layout.head)
 

@@ -4,6 +4,7 @@ Coordinates are pixels, x to the right and y down; a joint with score 0 is missi
 """
 
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -28,6 +29,7 @@ _PARTS = (
     ("pose_keypoints_2d", BODY_POINTS), ("face_keypoints_2d", FACE_POINTS),
     ("hand_left_keypoints_2d", HAND_POINTS), ("hand_right_keypoints_2d", HAND_POINTS),
 )  # fmt: skip
+_FRONT = "front"
 # BODY_25 holds the middle of the hips at 8 and the feet at 19 to 24; this picks BODY_18 out of it.
 _FROM_BODY_25 = (0, 1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18)
 # A joint farther outside the picture than this many pictures is a broken number, not a person.
@@ -36,12 +38,14 @@ FAR = 2.0
 
 @dataclass(frozen=True, eq=False)
 class Skeleton:
-    """One person. Each array is `[points,3]`: x, y in pixels, score 0..1; score 0 means missing."""
+    """One person. Each array is `[points,3]`: x, y in pixels, score 0..1; score 0 means missing.
+    front: how far in front of the others, where that is known; larger is nearer."""
 
     body: np.ndarray
     face: np.ndarray
     left_hand: np.ndarray
     right_hand: np.ndarray
+    front: float = 0.0
 
     @staticmethod
     def of(
@@ -77,7 +81,7 @@ class Skeleton:
         return self.body, self.face, self.left_hand, self.right_hand
 
     def changed(self, change: Callable[[np.ndarray], np.ndarray]) -> "Skeleton":
-        return Skeleton(*map(change, self.parts))
+        return Skeleton(*map(change, self.parts), front=self.front)
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,6 +139,8 @@ def write_pose_keypoint(poses: Sequence[Pose]) -> list[dict[str, Any]]:
                         key: _pad(part, count).ravel().tolist()
                         for (key, count), part in zip(_PARTS, person.parts, strict=True)
                     },
+                    # A key of ours, which other readers leave alone.
+                    **({_FRONT: person.front} if person.front else {}),
                 }
                 for person in pose.people
             ],
@@ -162,10 +168,16 @@ def _read_frame(frame: Mapping[str, Any]) -> Pose:
     fractions = len(numbers) > 0 and bool((np.abs(numbers) <= 1.0).all())
     size = np.array([width, height], dtype=np.float64)
     people = []
-    for parts in raw:
+    for parts, person in zip(raw, frame.get("people") or (), strict=True):
         scaled = [np.c_[p[:, :2] * size, p[:, 2:]] if fractions else p for p in parts]
-        people.append(Skeleton(*(_without_far_points(p, size) for p in scaled)))
+        body, face, left, right = (_without_far_points(p, size) for p in scaled)
+        people.append(Skeleton(body, face, left, right, _front(person.get(_FRONT))))
     return Pose(width, height, tuple(people))
+
+
+def _front(value: Any) -> float:
+    known = isinstance(value, int | float) and math.isfinite(value)
+    return float(value) if known else 0.0
 
 
 def _without_far_points(points: np.ndarray, size: np.ndarray) -> np.ndarray:

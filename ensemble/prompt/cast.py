@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .errors import PromptError, shown
-from .grammar import NegativePrompt, parse_negative, split_parts
+from .grammar import NegativePrompt, count_people, parse_negative, split_parts
 from .tags import TAG, parse_number
 
 # Not inside a word, as in an address; `\@` is a plain @. A name ends with a letter, a digit or _.
@@ -229,9 +229,9 @@ def expand_negative(negative: str, prompt: str, cast: Cast) -> str:
         return negative
     if len(parts) < 3:
         return _join(negative, ", ".join(filter(None, own)))
-    read: NegativePrompt = parse_negative(negative, len(parts) - 2)
+    read: NegativePrompt = parse_negative(negative, count_people(parts))
     base = _join(read.base_text, _join(own[0], own[1]))
-    each = [_join(text, more) for text, more in zip(read.person_texts, own[2:], strict=True)]
+    each = [_join(text, more) for text, more in zip(read.person_texts, own[2:], strict=False)]
     return " BREAK ".join([base, "", *each]).replace("BREAK  BREAK", "BREAK BREAK")
 
 

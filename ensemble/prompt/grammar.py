@@ -3,13 +3,16 @@
 BREAK is the bare upper-case word. Parts may be empty and their position counts. The common part is
 added to the base and to every person. Text without BREAK is a plain prompt: a base and nothing
 else.
+
+Behind the people, a part that begins with their numbers (`1+2: shaking hands`) is of several of them
+together, and no person.
 """
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .errors import PromptError
+from .errors import PromptError, shown
 from .tags import TAG, LoraTag, read_tag, without_tags
 
 # Not inside a longer word, nor COFFEE-BREAK. A tag is tried first, so a file named BREAK stays in
@@ -17,6 +20,7 @@ from .tags import TAG, LoraTag, read_tag, without_tags
 _TOKEN = re.compile(rf"(?:{TAG.pattern})|(?P<split>(?<![\w'-])BREAK(?![\w'-]))", re.IGNORECASE)
 # Around a BREAK commas only separate, as in `scene, BREAK common`. A plain prompt keeps its own.
 _SEPARATORS = ", \t\r\n"
+_TOGETHER = re.compile(r"(\d{1,3}(?:\s*\+\s*\d{1,3})+)\s*:\s*", re.ASCII)
 
 
 class OneBreakError(PromptError):
@@ -46,11 +50,27 @@ class Part:
 
 
 @dataclass(frozen=True)
+class Together:
+    """A part that is of several people together."""
+
+    # From 0, in prompt order.
+    members: tuple[int, ...]
+    # With the numbers before it, as it is written.
+    part: Part
+
+    @property
+    def text(self) -> str:
+        """What they do, without their numbers."""
+        return _TOGETHER.sub("", self.part.text, count=1)
+
+
+@dataclass(frozen=True)
 class BreakPrompt:
     base: Part
     common: Part
     people: tuple[Part, ...]
     has_break: bool
+    together: tuple[Together, ...] = ()
 
     @property
     def base_text(self) -> str:
@@ -61,6 +81,11 @@ class BreakPrompt:
     def person_texts(self) -> tuple[str, ...]:
         """What each person is encoded from: their part and common."""
         return tuple(_join(person.text, self.common.text) for person in self.people)
+
+    @property
+    def together_texts(self) -> tuple[str, ...]:
+        """What each part of several people is encoded from: it and common."""
+        return tuple(_join(each.text, self.common.text) for each in self.together)
 
     @property
     def shared_loras(self) -> tuple[LoraTag, ...]:
@@ -83,7 +108,8 @@ def parse_break(text: str) -> BreakPrompt:
 
 def assemble(text: str, parts: Sequence[Part]) -> BreakPrompt:
     """The prompt of the parts that `split_parts` found in `text`."""
-    base, people = parts[0], tuple(parts[2:])
+    count = count_people(parts)
+    base, people = parts[0], tuple(parts[2 : 2 + count])
     common = parts[1] if len(parts) > 1 else Part("", (), len(text), len(text))
     if not people and common.loras:
         raise OneBreakError(
@@ -94,7 +120,38 @@ def assemble(text: str, parts: Sequence[Part]) -> BreakPrompt:
             common.loras[0].start,
             insert_at=common.start,
         )
-    return BreakPrompt(base, common, people, has_break=len(parts) > 1)
+    together = tuple(_read_together(text, part, count) for part in parts[2 + count :])
+    return BreakPrompt(base, common, people, len(parts) > 1, together)
+
+
+def count_people(parts: Sequence[Part]) -> int:
+    """How many of the parts that `split_parts` found are a person's: those behind base and common,
+    up to the first that is of several together."""
+    own = [bool(_TOGETHER.match(part.text)) for part in parts[2:]]
+    return own.index(True) if True in own else len(own)
+
+
+def _read_together(text: str, part: Part, people: int) -> Together:
+    found = _TOGETHER.match(part.text)
+    # The part begins where its numbers do, behind what separates it, unless a tag stands before them.
+    at = text.find(found[1], part.start, part.end) if found else part.start
+    at = max(at, part.start)
+    if not found:
+        raise PromptError(
+            "A person stands behind a part of several people together; write those last, as "
+            "'scene BREAK common BREAK person 1 BREAK person 2 BREAK 1+2: shaking hands'",
+            text,
+            at,
+        )
+    numbers = [int(number) for number in found[1].split("+")]
+    if len(set(numbers)) != len(numbers) or not all(1 <= n <= people for n in numbers):
+        raise PromptError(
+            f"{shown(found[1])} must name two people or more of the {people} in the prompt, each "
+            "once, by their numbers from 1 on",
+            text,
+            at,
+        )
+    return Together(tuple(number - 1 for number in numbers), part)
 
 
 def likely_mistake(text: str, parts: Sequence[Part]) -> OneBreakError | None:

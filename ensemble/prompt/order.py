@@ -1,17 +1,24 @@
-"""The widget `order`: who stands where, from left to right."""
+"""The widget `order`: who stands where, from left to right, and who is in front.
+
+`2,1+`: person 2 on the left, person 1 on the right and in front; more signs are farther in front.
+"""
+
+import re
 
 from .errors import shown
+
+_PLACE = re.compile(r"(\d+)(\+*)")
 
 
 def parse_order(order: str) -> tuple[int, ...]:
     """`"2,1"` -> (2, 1): the person at each place from left to right, 0 for nobody. May be empty."""
-    numbers = order.replace(",", " ").split()
-    if not all(number.isdecimal() for number in numbers):
+    places = _places(order)
+    if not all(places):
         raise ValueError(
             f'order: "{order}" must name who stands where, from left to right, like "2,1"; '
-            "0 leaves a body out."
+            "0 leaves a body out, and 1+ puts person 1 in front."
         )
-    people = tuple(int(number) for number in numbers)
+    people = tuple(int(place[1]) for place in places if place)
     named = sorted(person for person in people if person)
     if named != list(range(1, len(named) + 1)):
         raise ValueError(
@@ -19,6 +26,19 @@ def parse_order(order: str) -> tuple[int, ...]:
             "0 leaves a body out."
         )
     return people
+
+
+def parse_front(order: str, people: int) -> tuple[int, ...] | None:
+    """How far in front each of `people` persons is said to be, in prompt order; None where nothing
+    is said. `order` is one that `parse_order` takes."""
+    signs = {int(place[1]): len(place[2]) for place in _places(order) if place and int(place[1])}
+    if not any(signs.values()):
+        return None
+    return tuple(signs.get(person, 0) for person in range(1, people + 1))
+
+
+def _places(order: str) -> list[re.Match[str] | None]:
+    return [_PLACE.fullmatch(place) for place in order.replace(",", " ").split()]
 
 
 def read_order(order: str, people: int) -> tuple[int, ...]:

@@ -11,6 +11,7 @@ from .grammar import (
     OneBreakError,
     Part,
     assemble,
+    count_people,
     likely_mistake,
     parse_negative,
     split_parts,
@@ -25,7 +26,7 @@ class PromptReading:
     wrong, nothing is None.
     """
 
-    # Base, common, then a part per person; none where the text cannot be split.
+    # Base, common, a part per person, then those of several together; none where the text cannot be split.
     parts: tuple[Part, ...]
     prompt: BreakPrompt | None
     negatives: NegativePrompt | None
@@ -37,7 +38,7 @@ class PromptReading:
 
     @property
     def people(self) -> int:
-        return max(0, len(self.parts) - 2)
+        return count_people(self.parts)
 
     @property
     def tags(self) -> list[LoraTag]:
@@ -60,7 +61,7 @@ def read_prompt(
     found = InputProblems()
     parts = found.attempt("text", lambda: split_parts(text)) or []
     # Nobody knows how many people a text has that cannot be split: none would be a second, false error.
-    people = max(0, len(parts) - 2) if parts else None
+    people = count_people(parts) if parts else None
     prompt = found.attempt("text", lambda: assemble(text, parts)) if parts else None
     negatives = found.attempt("negative", lambda: parse_negative(negative, people))
     emphasis = found.attempt("weights", lambda: Weights(weights))

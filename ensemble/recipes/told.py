@@ -4,7 +4,7 @@ from dataclasses import fields
 from enum import Enum
 from typing import Any
 
-from ..prompt.grammar import split_parts
+from ..prompt.grammar import count_people, split_parts
 from .recipe import Recipe, Service
 
 _ELSEWHERE = {"service", "task", "prompt", "negative", "loras", "lora_strengths"}
@@ -17,8 +17,11 @@ def understood(recipe: Recipe) -> dict[str, Any]:
     recipe itself names, by their field."""
     parts: list[dict[str, Any]] = []
     if recipe.service is Service.ASTRIA:
-        for index, part in enumerate(split_parts(recipe.prompt)):
-            role = _ROLES[index] if index < len(_ROLES) else "person"
+        read = split_parts(recipe.prompt)
+        people = count_people(read)
+        for index, part in enumerate(read):
+            person = index - len(_ROLES)
+            role = _ROLES[index] if person < 0 else "person" if person < people else "together"
             loras = [{"name": tag.name, "weight": tag.weight} for tag in part.loras]
             parts.append({"role": role, "text": part.text, "loras": loras})
     else:

@@ -94,8 +94,13 @@ def _check_layers(people: People, family: TransformerFamily, adapters: AdapterSt
 
 
 def adapters_of(people: People) -> AdapterStack:
-    """Everybody's LoRAs, stacked: see `stack_adapters`."""
-    patches = [person.patches for person in people.people]
+    """Everybody's LoRAs, stacked: see `stack_adapters`. Those of several people together act on each
+    of them, beside their own, and on the text that they share."""
+    patches = [dict(person.patches) for person in people.painted]
+    for each in people.together:
+        for member in each.members:
+            for key, changes in each.painted.patches.items():
+                patches[member][key] = (*patches[member].get(key, ()), *changes)
     adapters = stack_adapters(people.model, patches, compute_dtype(people.model))
     unreached = family_of(people.model).unreached
     lost = [n for n in adapters.names if re.match(unreached, n)]
@@ -109,17 +114,21 @@ def adapters_of(people: People) -> AdapterStack:
 
 
 def _fused(people: People, ready: Ready, family: CrossAttentionFamily) -> Regional:
-    forward = Fused(family, people.masks, people.base_strength, ready.adapters)
+    forward = Fused(
+        family, people.painted_masks, people.base_strength, ready.adapters,
+        people=len(people.people),
+    )  # fmt: skip
     return _together(people, ready, forward, RowNames(people.span))
 
 
 def _by_token(people: People, ready: Ready, family: TransformerFamily) -> Regional:
-    shared = (family, people.masks, people.base_strength, ready.adapters)
+    shared = (family, people.painted_masks, people.base_strength, ready.adapters)
+    persons = len(people.people)
     if isinstance(family, JointAttentionFamily):
         kind = JointFused if family.calls_wrappers else UnwrappedFused
-        forward = kind(*shared, text_sees=people.text_sees)  # type: ignore[arg-type]
+        forward = kind(*shared, people=persons, text_sees=people.text_sees)  # type: ignore[arg-type]
     else:
-        forward = CrossedFused(*shared)  # type: ignore[arg-type]
+        forward = CrossedFused(*shared, people=persons)  # type: ignore[arg-type]
     names = RowNames(people.span, one_sequence=True, refused=family.refused)
     return _together(people, ready, forward, names)
 
@@ -127,16 +136,16 @@ def _by_token(people: People, ready: Ready, family: TransformerFamily) -> Region
 def _together(people: People, ready: Ready, forward: RegionalForward, names: RowNames) -> Regional:
     """One row for everybody. People's texts follow the scene's as entries of their own, which the
     model's own `extra_conds` makes ready and which never become rows."""
-    names.regions, names.has_loras = tuple(people.masks), ready.adapters.changes_anything
+    names.regions, names.has_loras = tuple(people.painted_masks), ready.adapters.changes_anything
     names.isolation = people.isolation
     patch = RegionalPatch(forward, names)
     inside = None if people.span.whole else True
     sides = []
     for kind, base in ((POSITIVE, people.base), (NEGATIVE, people.negative)):
-        texts = [_side(person, kind).conditioning for person in people.people]
+        texts = [_side(person, kind).conditioning for person in people.painted]
         scene = [_with_pooled(entry, texts, people) for entry in base.conditioning]
         side = marked(scene, Row(patch.identity, None, inside))
-        for index, (text, region) in enumerate(zip(texts, people.masks, strict=True)):
+        for index, (text, region) in enumerate(zip(texts, people.painted_masks, strict=True)):
             row = Row(patch.identity, index, inside, text=True)
             # A model without our patch at least paints the text where the person stands.
             side += marked(text, row, mask=region[None], mask_strength=1.0)
@@ -153,7 +162,7 @@ def _with_pooled(entry: list, texts: Sequence[list], people: People) -> list:
     pooled = values.get("pooled_output")
     if pooled is None:
         return entry
-    shares = region_weights(people.masks, people.base_strength).mean((1, 2))
+    shares = region_weights(people.painted_masks, people.base_strength).mean((1, 2))
     start = values.get("clip_start_percent", 0.0)
     everyone = [pooled, *(_scheduled(text, start)["pooled_output"] for text in texts)]
     mixed = torch.einsum("p,pbc->bc", shares, torch.stack([v.float() for v in everyone]))
@@ -177,12 +186,12 @@ def _exact(people: People, ready: Ready, family: Family) -> Regional:
 
 def _rows(people: People, identity: str, kind: str) -> list:
     """The base's entry and every person's, with masks that core weighs and sums by."""
-    weights = region_weights(people.masks, people.base_strength)
+    weights = region_weights(people.painted_masks, people.base_strength)
     base = people.base if kind == POSITIVE else people.negative
     inside = None if people.span.whole else True
     entries = []
     for index, weight in enumerate(weights):
-        text = base if index == 0 else _side(people.people[index - 1], kind)
+        text = base if index == 0 else _side(people.painted[index - 1], kind)
         if not weight.any():
             continue  # a row that counts nowhere would only cost time
         row = Row(identity, index - 1 if index else None, inside, region=weight)

@@ -18,10 +18,11 @@ from ..prompt.grammar import BreakPrompt
 from ..prompt.places import completed, place_sentences
 from ..prompt.reading import read_prompt
 from ..regions.masks import centre
+from ..regions.weights import together
 from .changes import LoraPatch, Patches
 from .encode import encode, knows_weights, without_emphasis
 from .families import family_of
-from .people import People, Person, Text
+from .people import People, Person, Text, Together
 from .placement import Placement, PlacementRequest, place
 from .rows import Span
 from .settings import Settings, check
@@ -68,7 +69,7 @@ def compose(
     for number, mask in enumerate(where.regions, 1):
         if not mask.any():
             notes.warn(f"the region of person {number} is empty, so that person is not painted")
-    for each in (chosen.shared, *chosen.own):
+    for each in (chosen.shared, *chosen.own, *chosen.together):
         for skipped in each.skipped:
             notes.warn(f"skipped: {skipped.reason}")
     if chosen.shared.choices:
@@ -77,6 +78,12 @@ def compose(
     people = tuple(
         encoder.person(own.choices, whole, negatives.person_texts[i], where, i)
         for i, (own, whole) in enumerate(zip(chosen.own, prompt.person_texts, strict=True))
+    )
+    shared = tuple(
+        encoder.together(own.choices, whole, negatives.base_text, where, each.members)
+        for own, whole, each in zip(
+            chosen.together, prompt.together_texts, prompt.together, strict=True
+        )
     )
     scene = encoder.text(clip, prompt.base_text)
     added = _place_words(prompt, where, encoder) if settings.place_words and people else ""
@@ -94,7 +101,8 @@ def compose(
         text_sees=settings.text_sees,
         isolation=settings.isolation,
         unplaced=scene if added else None,
-        notes=tuple(_summary(prompt, people) + notes.lines),
+        notes=tuple(_summary(prompt, people, shared) + notes.lines),
+        together=shared,
     )
 
 
@@ -159,6 +167,18 @@ class _Encoder:
             seed_offset=index,
         )
 
+    def together(
+        self,
+        choices: Sequence[LoraChoice],
+        whole: str,
+        negative: str,
+        where: Placement,
+        members: tuple[int, ...],
+    ) -> Together:
+        region = together(where.regions[list(members)])
+        here = Placement(region[None], (None,))
+        return Together(members, self.person(choices, whole, negative, here, 0))
+
     def _apply(self, choices: Sequence[LoraChoice]) -> tuple[CLIP, Patches]:
         """A clone of CLIP with the choices' text parts, and what they change in the diffusion
         model."""
@@ -179,7 +199,9 @@ class _Encoder:
         return clip, patches
 
 
-def _summary(prompt: BreakPrompt, people: Sequence[Person]) -> list[str]:
+def _summary(
+    prompt: BreakPrompt, people: Sequence[Person], shared: Sequence[Together]
+) -> list[str]:
     """How the text was read, a line each."""
     if not prompt.has_break:
         return ["Plain prompt: no BREAK, nobody has a region."]
@@ -187,4 +209,8 @@ def _summary(prompt: BreakPrompt, people: Sequence[Person]) -> list[str]:
     for number, (part, person) in enumerate(zip(prompt.people, people, strict=True), 1):
         loras = ", ".join(person.lora_names) or "no LoRA"
         lines.append(f"person {number}: {part.text or '(empty)'} [{loras}]")
+    for each, made in zip(prompt.together, shared, strict=True):
+        who = " and ".join(str(member + 1) for member in each.members)
+        loras = ", ".join(made.painted.lora_names) or "no LoRA"
+        lines.append(f"people {who} together: {each.text or '(empty)'} [{loras}]")
     return lines

@@ -35,6 +35,8 @@ class Fused:
     cache: dict = field(default_factory=dict)
     """Lives for one run: layers of the UNet that runs, K/V of the texts, gates per batch
     structure."""
+    people: int | None = None
+    """How many of the masks are a person's, see `adapter_gates`."""
 
     around: ClassVar[str] = WrappersMP.DIFFUSION_MODEL
 
@@ -96,7 +98,7 @@ class Fused:
         ours = None
         if not all(texts):
             ours = torch.tensor([float(each is not None) for each in texts])
-        gate = RegionGate(adapter_gates(masks), grids, ours)
+        gate = RegionGate(adapter_gates(masks, self.people), grids, ours)
         weights = region_weights(masks, self.base_strength)
         return gate, RegionalAttention(weights, texts, grids, pairs)
 

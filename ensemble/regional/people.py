@@ -58,6 +58,18 @@ class Person:
 
 
 @dataclass(frozen=True)
+class Together:
+    """What several people do together: painted as a person is, and no person.
+
+    members: indices of people. painted: its text and LoRAs; its region is the members' with what
+    lies between them where they meet, and counts for so much as its text weighs beside theirs.
+    """
+
+    members: tuple[int, ...]
+    painted: Person
+
+
+@dataclass(frozen=True)
 class People:
     """model and clip carry the LoRAs of base and common, merged, and no regional patch."""
 
@@ -76,6 +88,18 @@ class People:
     unplaced: Text | None = None
     """The scene's text for a part of the canvas, where `base` says of the whole who stands where."""
     notes: tuple[str, ...] = ()
+    together: tuple[Together, ...] = ()
+
+    @property
+    def painted(self) -> tuple[Person, ...]:
+        """All that has a text and a place: the people, then what several do together."""
+        return self.people + tuple(each.painted for each in self.together)
+
+    @property
+    def painted_masks(self) -> torch.Tensor:
+        """`[N+T,H,W]` of `painted`; one empty mask where there is nobody."""
+        regions = [each.painted.region for each in self.together]
+        return torch.cat([self.masks, torch.stack(regions)]) if regions else self.masks
 
     @property
     def masks(self) -> torch.Tensor:
@@ -93,4 +117,8 @@ class People:
         """The same people on a part of the canvas, with `cut(region)` in place of each `[H,W]`
         region."""
         here = tuple(replace(p, region=cut(p.region)) for p in self.people)
-        return replace(self, base=self.base_of_parts, people=here)
+        together = tuple(
+            replace(each, painted=replace(each.painted, region=cut(each.painted.region)))
+            for each in self.together
+        )
+        return replace(self, base=self.base_of_parts, people=here, together=together)

@@ -9,8 +9,9 @@ import torch
 from scipy.optimize import linear_sum_assignment
 
 from ..pose.skeleton import Pose, read_pose_keypoint
-from ..prompt.order import read_order
+from ..prompt.order import parse_front, read_order
 from ..regions.body import head_circle, torso_centre
+from ..regions.depth import in_front
 from ..regions.layout import Layout, lay_out
 from ..regions.people import body_regions
 from ..regions.rect import Rect
@@ -43,36 +44,43 @@ class Placement:
 
 def place(request: PlacementRequest) -> Placement:
     """Explicit masks win, then the pose's bodies, then the layout; `order` names who stands where
-    from left to right in the last two. With masks the pose still tells where the heads are."""
+    from left to right in the last two, and with its sign + who is in front in all three. With masks
+    the pose still tells where the heads are."""
     people = request.people
     standing = read_order(request.order, people)
-    bodies, canvas = _bodies(request.pose)
+    front = parse_front(request.order, people)
+    bodies, told, canvas = _bodies(request.pose)
     if request.regions is not None:
-        masks = _given(request.regions, people)
+        masks = in_front(_given(request.regions, people), front)
         heads = _heads_by_mask(bodies, canvas, masks) if canvas else (None,) * people
         return Placement(masks, heads)
     prompt_order = [standing.index(i) for i in range(people)]
     if canvas is None:
         strips = lay_out(max(people, 1), request.layout, request.feather)
-        return Placement(strips[:people][prompt_order], (None,) * people)
+        return Placement(in_front(strips[:people][prompt_order], front), (None,) * people)
     if len(bodies) != people:
         raise ValueError(
             f"Input 'pose' shows {len(bodies)} people and the prompt has {people}. Link the pose "
             f"of PoseControlInput, which can crop or repeat people, or give 'regions'."
         )
     bodies = bodies[prompt_order]
-    masks = body_regions(bodies, canvas.width, canvas.height, feather=request.feather)
+    masks = body_regions(
+        bodies, canvas.width, canvas.height, feather=request.feather,
+        front=front or told[prompt_order].tolist(),
+    )  # fmt: skip
     return Placement(masks, tuple(_head(body, canvas) for body in bodies))
 
 
-def _bodies(pose) -> tuple[np.ndarray, Pose | None]:
-    """`[P,18,3]` bodies of the first picture, left to right by torso centre."""
+def _bodies(pose) -> tuple[np.ndarray, np.ndarray, Pose | None]:
+    """`[P,18,3]` bodies of the first picture, left to right by torso centre, and how far in front
+    each is said to be, `[P]`."""
     if pose is None:
-        return np.zeros((0, 18, 3)), None
+        return np.zeros((0, 18, 3)), np.zeros(0), None
     canvas = read_pose_keypoint(pose)[0]
-    bodies = [person.body for person in canvas.people if person.seen.any()]
-    bodies.sort(key=lambda body: tuple(torso_centre(body)))
-    return np.array(bodies).reshape(-1, 18, 3), canvas
+    people = [person for person in canvas.people if person.seen.any()]
+    people.sort(key=lambda person: tuple(torso_centre(person.body)))
+    bodies = np.array([person.body for person in people]).reshape(-1, 18, 3)
+    return bodies, np.array([person.front for person in people]), canvas
 
 
 def _given(regions: torch.Tensor, people: int) -> torch.Tensor:

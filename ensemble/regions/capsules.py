@@ -1,6 +1,7 @@
 """A body as capsules, and how far every pixel is from it in the body's own torso lengths."""
 
 from dataclasses import dataclass
+from enum import IntEnum
 
 import numpy as np
 import torch
@@ -10,14 +11,27 @@ from .body18 import Joint
 
 # Radii in torso lengths: clothes included, so that a region holds what the person wears.
 _TORSO, _UPPER_ARM, _FOREARM, _HAND, _THIGH, _SHIN, _NECK = 0.18, 0.14, 0.11, 0.16, 0.17, 0.12, 0.14
-_LIMBS = (
-    (Joint.R_SHOULDER, Joint.R_ELBOW, _UPPER_ARM), (Joint.L_SHOULDER, Joint.L_ELBOW, _UPPER_ARM),
-    (Joint.R_ELBOW, Joint.R_WRIST, _FOREARM), (Joint.L_ELBOW, Joint.L_WRIST, _FOREARM),
+_LEGS = (
     (Joint.R_HIP, Joint.R_KNEE, _THIGH), (Joint.L_HIP, Joint.L_KNEE, _THIGH),
     (Joint.R_KNEE, Joint.R_ANKLE, _SHIN), (Joint.L_KNEE, Joint.L_ANKLE, _SHIN), (Joint.NECK, Joint.NOSE, _NECK),
 )  # fmt: skip
 _HAND_REACH = 0.33  # a hand goes on behind the wrist by this part of the forearm (OpenPose's rule)
 _LEG = 2.0  # hips to feet, in torso lengths
+
+
+class Part(IntEnum):
+    """What a capsule is of: parts of two bodies hide each other by what they are."""
+
+    HEAD = 0
+    TRUNK = 1  # and neck and legs
+    R_ARM = 2  # and hand
+    L_ARM = 3
+
+
+ARMS = (
+    (Joint.R_SHOULDER, Joint.R_ELBOW, Joint.R_WRIST, Part.R_ARM),
+    (Joint.L_SHOULDER, Joint.L_ELBOW, Joint.L_WRIST, Part.L_ARM),
+)
 
 
 @dataclass(frozen=True)
@@ -29,6 +43,7 @@ class Capsule:
     bx: float
     by: float
     radius: float
+    part: Part = Part.TRUNK
 
 
 def capsules(joints: np.ndarray, height: int) -> list[Capsule]:
@@ -41,16 +56,21 @@ def capsules(joints: np.ndarray, height: int) -> list[Capsule]:
     xy, seen = _completed(joints, unit, height)
     made: list[Capsule] = []
 
-    def add(a: np.ndarray, b: np.ndarray, radius: float) -> None:
-        made.append(Capsule(float(a[0]), float(a[1]), float(b[0]), float(b[1]), radius * unit))
+    def add(a: np.ndarray, b: np.ndarray, radius: float, part: Part = Part.TRUNK) -> None:
+        ends = float(a[0]), float(a[1]), float(b[0]), float(b[1])
+        made.append(Capsule(*ends, radius * unit, part))
 
-    for a, b, radius in _LIMBS:
+    for a, b, radius in _LEGS:
         if seen[a] and seen[b]:
             add(xy[a], xy[b], radius)
-    for elbow, wrist in ((Joint.R_ELBOW, Joint.R_WRIST), (Joint.L_ELBOW, Joint.L_WRIST)):
+    for shoulder, elbow, wrist, arm in ARMS:
+        if seen[shoulder] and seen[elbow]:
+            add(xy[shoulder], xy[elbow], _UPPER_ARM, arm)
+        if seen[elbow] and seen[wrist]:
+            add(xy[elbow], xy[wrist], _FOREARM, arm)
         if seen[wrist]:
             reach = (xy[wrist] - xy[elbow]) * _HAND_REACH if seen[elbow] else np.zeros(2)
-            add(xy[wrist], xy[wrist] + reach, _HAND)
+            add(xy[wrist], xy[wrist] + reach, _HAND, arm)
     for ankle in (Joint.R_ANKLE, Joint.L_ANKLE):
         if seen[ankle]:
             add(xy[ankle], xy[ankle], _HAND)
@@ -63,7 +83,7 @@ def capsules(joints: np.ndarray, height: int) -> list[Capsule]:
     head = anatomy.head_circle(joints)
     if head is not None:
         centre, radius = head
-        add(centre, centre, radius / unit)
+        add(centre, centre, radius / unit, Part.HEAD)
         if seen[Joint.NECK]:
             add(centre, xy[Joint.NECK], _NECK)
     return made
@@ -97,26 +117,25 @@ def _completed(joints: np.ndarray, unit: float, height: int) -> tuple[np.ndarray
     return xy, seen
 
 
-def capsule_field(
-    bodies: np.ndarray, x: torch.Tensor, y: torch.Tensor, height: int
-) -> torch.Tensor:
-    """Distance of every grid point to each of `[N,18,3]` bodies, `[N,h,w]` in torso lengths.
+def part_fields(bodies: np.ndarray, x: torch.Tensor, y: torch.Tensor, height: int) -> torch.Tensor:
+    """Distance of every grid point to each part of each of `[N,18,3]` bodies, `[N,Part,h,w]` in
+    torso lengths.
 
-    Negative inside. x `[w]` and y `[h]` are the grid's pixel coordinates.
+    Negative inside; infinite where a part is not seen. x `[w]` and y `[h]` are the grid's pixel
+    coordinates.
     """
-    made = [capsules(joints, height) for joints in bodies]
-    longest = max(len(c) for c in made)
-    # Bodies with fewer capsules repeat their first one: a minimum does not see the difference.
-    table = torch.tensor([
-        [[c.ax, c.ay, c.bx, c.by, c.radius] for c in (body + body[:1] * longest)[:longest]]
-        for body in made
-    ])  # fmt: skip
-    unit = torch.tensor([anatomy.torso_length(joints) for joints in bodies])
-    nearest = segment_distance(table[:, 0, :4], x, y).sub_(table[:, 0, 4, None, None])
-    for k in range(1, longest):
-        distance = segment_distance(table[:, k, :4], x, y).sub_(table[:, k, 4, None, None])
-        torch.minimum(nearest, distance, out=nearest)
-    return nearest / unit[:, None, None]
+    fields = torch.full((len(bodies), len(Part), len(y), len(x)), torch.inf)
+    for body, joints in zip(fields, bodies, strict=True):
+        unit = anatomy.torso_length(joints)
+        for one in capsules(joints, height):
+            distance = _distance(one, x, y).div_(unit)
+            torch.minimum(body[one.part], distance, out=body[one.part])
+    return fields
+
+
+def _distance(one: Capsule, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    ends = torch.tensor([[one.ax, one.ay, one.bx, one.by]])
+    return segment_distance(ends, x, y)[0].sub_(one.radius)
 
 
 def segment_distance(segments: torch.Tensor, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:

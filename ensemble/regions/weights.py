@@ -18,11 +18,33 @@ def region_weights(masks: torch.Tensor, base_strength: float) -> torch.Tensor:
     return weights / weights.sum(0, keepdim=True).clamp(min=1e-8)
 
 
-def adapter_gates(masks: torch.Tensor) -> torch.Tensor:
+def adapter_gates(masks: torch.Tensor, people: int | None = None) -> torch.Tensor:
     """How strongly each person's LoRA acts at every point: the mask itself, so that a point which is
-    one person's alone gets that LoRA in full, and shared points share it. `[N,H,W]` -> `[N,H,W]`."""
+    one person's alone gets that LoRA in full, and shared points share it. `[N,H,W]` -> `[N,H,W]`.
+
+    people: how many of the masks are a person's; what those behind them change, of several people
+    together, acts as their members' own (`ensemble/regional/build.py`), and not by itself.
+    """
     masks = masks.float()
-    return masks / masks.sum(0, keepdim=True).clamp(min=1.0)
+    own = masks[:people]
+    gates = own / own.sum(0, keepdim=True).clamp(min=1.0)
+    return torch.cat([gates, torch.zeros_like(masks[len(own) :])])
+
+
+# How much a text of several people together weighs beside each one's own.
+_TOGETHER = 0.5
+# How far apart people still meet, in parts of the canvas's shorter side.
+_MEET = 0.06
+
+
+def together(masks: torch.Tensor) -> torch.Tensor:
+    """Where a text of several people together acts, and how much: in their masks `[N,H,W]`, and
+    between them where they meet. `[H,W]`."""
+    reach = max(1, round(_MEET * min(masks.shape[-2:])))
+    grown = F.max_pool2d(masks.float()[None], 2 * reach + 1, 1, reach)[0]
+    # At least two of them reach here.
+    between = grown.topk(min(2, len(masks)), dim=0).values[-1]
+    return _TOGETHER * torch.maximum(masks.float().amax(0), between)
 
 
 def reduce_to(weights: torch.Tensor, height: int, width: int) -> torch.Tensor:

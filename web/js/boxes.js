@@ -62,7 +62,7 @@ export function createBoxes(write) {
       role: 'button',
       tabindex: 0,
       'data-key': `box-${index}`,
-      'aria-label': t('boxes.box', { number: index + 1, where: box.map((v) => `${Math.round(v * 100)} %`).join(', ') }),
+      'aria-label': t('boxes.box', { number: index + 1, where: box.slice(0, 4).map((v) => `${Math.round(v * 100)} %`).join(', ') }),
       style: { '--ensemble-tint': tint(index + 1) },
       onpointerdown: (/** @type {PointerEvent} */ event) => grab(event, element, index),
       onkeydown: (/** @type {KeyboardEvent} */ event) => key(event, index),
@@ -127,7 +127,7 @@ export function createBoxes(write) {
 }
 
 /** @param {string} value of the input `boxes` @returns {Box[]} */
-export const readBoxes = (value) => readList(value, (row) => row.length === 4 && row.every(Number.isFinite))
+export const readBoxes = (value) => readList(value, (row) => (row.length === 4 || row.length === 5) && row.every(Number.isFinite))
 
 /**
  * A box moved or resized by parts of the picture, kept inside it and not too small.
@@ -137,10 +137,10 @@ export const readBoxes = (value) => readList(value, (row) => row.length === 4 &&
  * @param {number} dy
  * @returns {Box}
  */
-export function moved([x, y, w, h], handle, dx, dy) {
+export function moved([x, y, w, h, ...front], handle, dx, dy) {
   const [left, width] = along(x, w, handle[0], handle[2], dx)
   const [top, height] = along(y, h, handle[1], handle[3], dy)
-  return [left, top, width, height]
+  return [left, top, width, height, ...front]
 }
 
 /**
@@ -149,10 +149,10 @@ export function moved([x, y, w, h], handle, dx, dy) {
  * @param {[number, number, number, number]} handle
  * @returns {Box}
  */
-export function snapped([x, y, w, h], handle) {
+export function snapped([x, y, w, h, ...front], handle) {
   const [left, width] = onLine(x, w, handle[0], handle[2])
   const [top, height] = onLine(y, h, handle[1], handle[3])
-  return [left, top, width, height]
+  return [left, top, width, height, ...front]
 }
 
 /**

@@ -36,11 +36,11 @@ export function withPerson(inputs, pieces, words) {
   const last = before.length - 1
   before[last] = `${before[last].replace(/\s+$/, '')}\n`
   const people = before.length - 1
-  const numbers = orderOf(inputs.order)
+  const places = orderOf(inputs.order)
   return {
     ...inputs,
     text: joined([...before, ` ${words}`]),
-    order: numbers.length ? [...numbers, people].join(',') : inputs.order,
+    order: places.length ? [...places.map(written), people].join(',') : inputs.order,
     boxes: inputs.boxes.length ? [...inputs.boxes, columns(people)[people - 1]] : [],
   }
 }
@@ -54,11 +54,11 @@ export function withPerson(inputs, pieces, words) {
  */
 export function withoutPerson(inputs, pieces, negatives, person) {
   const left = without(pieces, person + 1)
-  const numbers = orderOf(inputs.order).filter((number) => number !== person)
+  const places = orderOf(inputs.order).filter((place) => place.number !== person)
   return {
     text: joined(left).trimEnd(),
     negative: negatives.length > 1 ? joined(without(negatives, person + 1)) : inputs.negative,
-    order: numbers.map((number) => (number > person ? number - 1 : number)).join(','),
+    order: places.map(({ number, front }) => written({ number: number > person ? number - 1 : number, front })).join(','),
     boxes: inputs.boxes.filter((_, index) => index !== person - 1),
   }
 }
@@ -113,5 +113,9 @@ function swapped(pieces, one, other) {
   return result
 }
 
+/** Who stands at each place, and the signs that say how far in front. */
 /** @param {string} order */
-const orderOf = (order) => (order.match(/\d+/g) ?? []).map(Number)
+const orderOf = (order) => [...order.matchAll(/(\d+)(\+*)/g)].map(([, number, front]) => ({ number: Number(number), front }))
+
+/** @param {{ number: number, front: string }} place */
+const written = ({ number, front }) => `${number}${front}`

@@ -48,9 +48,9 @@ export function createPeoplePanel(actions) {
       chips.classList.toggle('ensemble-stale', unread)
       if (unread) return
       const parts = reading.has_break ? reading.parts : []
-      const people = parts.length - 2
+      const people = parts.slice(2).filter((part) => part.number !== null).length
       const placed = parts.filter((part) => part.place !== null).sort((a, b) => Number(a.place) - Number(b.place))
-      const line = placed.length ? placed : parts.slice(2)
+      const line = placed.length ? placed : parts.slice(2).filter((part) => part.number !== null)
       const beside = (/** @type {Part} */ part, /** @type {number} */ by) => line[line.indexOf(part) + by]?.number ?? null
       replace(chips, [
         ...parts.map((part, index) =>
@@ -106,8 +106,9 @@ const mend = (fix, actions) =>
  */
 function chip(part, people, across, negative, words, beside, actions) {
   const person = part.number
-  const key = person ? `person-${person}` : part.role
-  const name = person ? t('people.person', { number: person }) : t(`people.${part.role}`)
+  const members = part.members ?? []
+  const key = person ? `person-${person}` : [part.role, ...members].join('-')
+  const name = person ? t('people.person', { number: person }) : t(`people.${part.role}`, { people: members.join('+') })
   const text = part.text || t('people.empty')
   const where = person ? whereabouts(part.place, people, across) : ''
   const head = button(
@@ -124,11 +125,19 @@ function chip(part, people, across, negative, words, beside, actions) {
   head.setAttribute('aria-label', `${name}: ${text} ${where}`)
   return el(
     'li',
-    { class: 'ensemble-chip', style: person ? { '--ensemble-tint': tint(person) } : {}, 'data-part': key },
+    { class: 'ensemble-chip', style: tinted(person ? [person] : members), 'data-part': key },
     el('div', { class: 'ensemble-chip-line' }, head, ...(person ? handles(person, across, beside, actions) : [])),
     ...part.loras.map((tag, index) => lora(tag, `${key}-${index}`, unsaid(words.get(tag.file), part), actions)),
     ...(negative?.text ? [el('span', { class: 'ensemble-hint ensemble-minus', title: negative.text }, `− ${negative.text}`)] : []),
   )
+}
+
+/** Of several people together, both ends have a colour. */
+/** @param {number[]} people @returns {Record<string, string>} */
+function tinted(people) {
+  if (!people.length) return {}
+  const [first, last] = [tint(people[0]), tint(people[people.length - 1])]
+  return { '--ensemble-tint': first, ...(people.length > 1 ? { 'border-right': `3px solid ${last}` } : {}) }
 }
 
 /**

@@ -27,7 +27,7 @@ function understood({ parts, negative, settings }) {
   let people = 0
   const chips = parts.map((/** @type {any} */ { role, text, loras }) => {
     const person = role === 'person' ? ++people : 0
-    const name = person ? t('people.person', { number: person }) : t(`people.${role}`)
+    const name = person ? t('people.person', { number: person }) : t(`people.${role}`, { people: '' }).trim()
     return el(
       'li',
       { class: 'ensemble-chip', 'data-role': role, style: person ? { '--ensemble-tint': tint(person) } : {} },

@@ -33,7 +33,7 @@
  * @typedef {'found' | 'missing' | 'ambiguous' | 'unknown'} Status
  * @typedef {{ name: string, status: Status, file: string, nearest: string[], message: string }} Match
  * @typedef {Match & { weight: number, clip_weight: number, start: number, end: number }} Tag
- * @typedef {{ role: 'base' | 'common' | 'person', number: number | null, place: number | null,
+ * @typedef {{ role: 'base' | 'common' | 'person' | 'together', members?: number[], number: number | null, place: number | null,
  *   text: string, start: number, end: number, loras: Tag[] }} Part
  * @typedef {{ input: string, message: string, offset?: number, line?: number, column?: number,
  *   fix?: { at: number, insert: string } }} Problem
@@ -46,7 +46,7 @@
  *   damaged: string, preview: string }} Lora
  * @typedef {{ loras: Lora[], aliases: Record<string, string>, problem: string }} LoraList
  *
- * @typedef {[number, number, number, number]} Box
+ * @typedef {[number, number, number, number, number?]} Box
  * @typedef {([number, number] | null)[]} Body 18 joints in parts of the picture; null is missing
  */
 

@@ -35,6 +35,8 @@ class TokenRun(Generic[Entry]):
     adapters: AdapterStack
     cache: dict = field(default_factory=dict)
     """Lives for one run: tokens and layers by model, size and lengths of texts."""
+    people: int | None = None
+    """So many of the masks are a person's, see `adapter_gates`."""
 
     around: ClassVar[str] = WrappersMP.DIFFUSION_MODEL
 
@@ -73,8 +75,9 @@ class TokenRun(Generic[Entry]):
                 for i in heard
             )
             self.cache[key] = TokenMap(
-                Texts(spans), grid, grid.of(weights[heard]), grid.of(adapter_gates(masks))
-            )
+                Texts(spans), grid, grid.of(weights[heard]),
+                grid.of(adapter_gates(masks, self.people)),
+            )  # fmt: skip
         return self.cache[key]
 
     def with_adapters(self, unet: nn.Module, tokens: TokenMap) -> Iterator[Replacement]:

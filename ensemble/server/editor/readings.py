@@ -12,7 +12,7 @@ from ...lora.choose import read_stack
 from ...lora.names import AmbiguousNameError, ModelNames, names_in
 from ...prompt.emphasis import Weights
 from ...prompt.errors import InputProblem, InputProblems, PromptError
-from ...prompt.grammar import OneBreakError, Part, split_parts
+from ...prompt.grammar import OneBreakError, Part, Together, split_parts
 from ...prompt.places import place_sentences
 from ...prompt.reading import PromptReading, read_prompt
 from ...prompt.tags import LoraTag
@@ -56,12 +56,20 @@ def tell_prompt(
     doubts = [InputProblem("text", reading.doubt)] if reading.doubt else []
     return {
         "has_break": len(reading.parts) > 1,
-        "parts": [tell.part(part, index, standing) for index, part in enumerate(reading.parts)],
+        "parts": _parts(reading, tell, standing),
         "problems": _problems((*found, *reading.problems), text, negative),
         "warnings": _problems(doubts, text, negative),
         "negative_parts": _negative_parts(reading, negative),
         "added": _added(reading, weights, layout, drawn) if layout and readable else "",
     }
+
+
+def _parts(
+    reading: PromptReading, tell: "_Teller", standing: list[int] | None
+) -> list[dict[str, Any]]:
+    own = reading.parts[: len(ROLES) + reading.people]
+    told = [tell.part(part, index, standing) for index, part in enumerate(own)]
+    return told + [tell.together(e) for e in (reading.prompt.together if reading.prompt else ())]
 
 
 def _negative_parts(reading: PromptReading, negative: str) -> list[dict[str, Any]]:
@@ -172,6 +180,12 @@ class _Teller:
             "end": self.units(part.end),
             "loras": [self.tag(tag) for tag in part.loras],
         }
+
+    def together(self, together: Together) -> dict[str, Any]:
+        """A part of several people; `members` are their numbers."""
+        told = self.part(together.part, 0, None)
+        members = [member + 1 for member in together.members]
+        return {**told, "role": "together", "text": together.text, "members": members}
 
     def tag(self, tag: LoraTag) -> dict[str, Any]:
         where = {"start": self.units(tag.start), "end": self.units(tag.end)}
