@@ -13,8 +13,7 @@ from ..ensemble.regional.isolation import Isolation
 from ..ensemble.regional.people import Method, TextSees
 from ..ensemble.regional.rows import Span
 from ..ensemble.regional.settings import Settings, check
-from ..ensemble.regions.boxes import box_masks, read_boxes, read_fronts
-from ..ensemble.regions.depth import in_front
+from ..ensemble.regions.drawn import drawn_masks, read_drawn
 from ..ensemble.regions.layout import Layout
 from .types import People, PoseKeypoint
 
@@ -109,7 +108,8 @@ class BreakRegionalPrompt(io.ComfyNode):
                     "boxes", optional=True, default="", advanced=True,
                     tooltip="Regions drawn by hand: a box per person in prompt order, as JSON "
                     "[[x, y, width, height], …] in parts of the picture from 0 to 1. They win over "
-                    "regions and pose. Where boxes overlap, a larger fifth number is in front.",
+                    "regions and pose. Where boxes overlap, a larger fifth number is in front. "
+                    '{"ellipse": [x, y, width, height]} and {"lasso": [[x, y], …]} are round and free.',
                 ),
                 io.Combo.Input(
                     "text_sees", options=TextSees, default=TextSees.OWN, optional=True,
@@ -173,7 +173,7 @@ class BreakRegionalPrompt(io.ComfyNode):
             people = None
             if text is not None:
                 people = len(check(text, negative or "", settings).prompt.people)
-            read_boxes(boxes or "", people)
+            read_drawn(boxes or "", people)
         except ValueError as error:
             return str(error)
         return True
@@ -203,9 +203,9 @@ class BreakRegionalPrompt(io.ComfyNode):
             skip_missing=_skips(on_missing), text_sees=_one_of(TextSees, "text_sees", text_sees),
             isolation=_isolation(isolate, isolate_start, isolate_end), place_words=place_words,
         )  # fmt: skip
-        drawn = read_boxes(boxes, len(check(text, negative, settings).prompt.people))
+        drawn = read_drawn(boxes, len(check(text, negative, settings).prompt.people))
         if drawn:
-            regions = in_front(box_masks(drawn, feather), read_fronts(boxes))
+            regions = drawn_masks(drawn, feather)
         people = compose(
             model, clip, text=text, negative=negative, settings=settings, regions=regions, pose=pose
         )

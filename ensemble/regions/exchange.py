@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from .boxes import read_boxes
+from .drawn import read_drawn
 from .places import GRID, Place, Size
 from .rect import Rect, Unit
 
@@ -40,7 +40,7 @@ def read_places(value: Any, size: Size, corners: bool = True) -> list[Place]:
         if _numbers(value, 4):
             value = [value]
         if isinstance(value, list) and all(_numbers(row, 4) for row in value):
-            return [Place(rect) for rect in read_boxes(json.dumps(value), None)]
+            return [Place(each.rect) for each in read_drawn(json.dumps(value), None)]
     if _bare(value):
         rows = [value] if _numbers(value, 4) else value
         value = [_from_bare(row, corners) for row in rows]

@@ -16,8 +16,9 @@ from ensemble_portraits.ensemble.pose.skeleton import (
 )
 from ensemble_portraits.ensemble.prompt.order import parse_front, parse_order
 from ensemble_portraits.ensemble.regional.placement import PlacementRequest, place
-from ensemble_portraits.ensemble.regions.boxes import box_masks, read_boxes, read_fronts
+from ensemble_portraits.ensemble.regions.boxes import box_masks
 from ensemble_portraits.ensemble.regions.depth import in_front
+from ensemble_portraits.ensemble.regions.drawn import drawn_masks, read_drawn
 from ensemble_portraits.ensemble.regions.people import Shape, body_regions
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -148,10 +149,11 @@ def test_signs_of_order():
 
 def test_boxes_and_masks_in_front():
     text = "[[0, 0, 0.6, 1], [0.4, 0, 0.6, 1, 1]]"
-    assert read_fronts(text) == (0, 1) and read_fronts("") == ()
-    masks = box_masks(read_boxes(text, 2), 0.1)
+    drawn = read_drawn(text, 2)
+    assert [each.front for each in drawn] == [0, 1]
+    masks = box_masks([each.rect for each in drawn], 0.1)
     assert in_front(masks, (0, 0)) is masks and in_front(masks, None) is masks
-    cut = in_front(masks, read_fronts(text))
+    cut = drawn_masks(drawn, 0.1)
     assert torch.equal(cut[1], masks[1]) and cut.sum(0).max() <= 1 + 1e-6
     middle = (slice(None), 256, 256)
     assert cut[middle].tolist() == [0, 1]
@@ -164,7 +166,7 @@ def test_boxes_and_masks_in_front():
         "[[0,0,1,1,0,0]]",
     ):
         with pytest.raises(ValueError, match="Input 'boxes', box 1"):
-            read_boxes(wrong, 1)
+            read_drawn(wrong, 1)
 
 
 def pose_of_two() -> Pose:

@@ -8,7 +8,7 @@ import torch
 from comfy_extras.nodes_bounding_boxes import CreateBoundingBoxes
 from comfy_extras.nodes_images import BoundingBox as CoreBox
 from ensemble_portraits.ensemble.prompt.reading import read_prompt
-from ensemble_portraits.ensemble.regions.boxes import read_boxes
+from ensemble_portraits.ensemble.regions.drawn import read_drawn
 from ensemble_portraits.ensemble.regions.exchange import read_places
 from ensemble_portraits.ensemble.regions.places import (
     SEG,
@@ -146,7 +146,7 @@ def test_there_and_back(rows, size):
     assert as_bounding_boxes(places, size) == [boxes]
     assert edges(read_places(as_elements(places), size)) == edges(places)
     assert edges(read_places(as_text(places), size)) == edges(places)
-    assert len(read_boxes(as_text(places), len(rows))) == len(rows)
+    assert len(read_drawn(as_text(places), len(rows))) == len(rows)
 
 
 @pytest.mark.parametrize("scene", ["a park", "a park BREAK photo", ""])

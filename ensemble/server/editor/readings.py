@@ -16,7 +16,7 @@ from ...prompt.grammar import OneBreakError, Part, Together, split_parts
 from ...prompt.places import place_sentences
 from ...prompt.reading import PromptReading, read_prompt
 from ...prompt.tags import LoraTag
-from ...regions.boxes import read_boxes
+from ...regions.drawn import read_drawn
 from ...regions.layout import Layout
 from ...regions.rect import Rect
 from .loras import damage_of, short_names
@@ -44,12 +44,12 @@ def tell_prompt(
     names = found.attempt("text", lambda: names_in("loras"))
     reading = read_prompt(text, negative, weights, order)
     drawn = found.attempt(
-        "boxes", lambda: read_boxes(boxes, reading.people if reading.parts else None)
+        "boxes", lambda: read_drawn(boxes, reading.people if reading.parts else None)
     )
+    rects = [each.rect for each in drawn or ()]
     standing = list(reading.standing) if reading.standing is not None else None
-    if drawn:  # they tell who stands where, not the order
-        centres = [box.left + box.width / 2 for box in drawn]
-        standing = sorted(range(reading.people), key=centres.__getitem__)
+    if rects:  # they tell who stands where, not the order
+        standing = sorted(range(reading.people), key=lambda i: rects[i].centre[0])
     layout = found.attempt("layout", lambda: Layout(places)) if places else None
     readable = not found and not reading.problems
     tell = _Teller(names, _units(text))
@@ -60,7 +60,7 @@ def tell_prompt(
         "problems": _problems((*found, *reading.problems), text, negative),
         "warnings": _problems(doubts, text, negative),
         "negative_parts": _negative_parts(reading, negative),
-        "added": _added(reading, weights, layout, drawn) if layout and readable else "",
+        "added": _added(reading, weights, layout, rects) if layout and readable else "",
     }
 
 
