@@ -6,10 +6,13 @@ import pytest
 import tiny
 import torch
 from ensemble_portraits.ensemble.regional.build import build
+from ensemble_portraits.ensemble.regional.compose import compose
 from ensemble_portraits.ensemble.regional.people import Method, Together
+from ensemble_portraits.ensemble.regional.settings import Settings
 from ensemble_portraits.ensemble.regions.weights import adapter_gates, region_weights, together
 from hypothesis import given
 from hypothesis import strategies as st
+from test_place_words import Words
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -107,3 +110,12 @@ def test_it_reaches_between_people_where_they_meet_only():
     masks[1] = 0
     masks[1, :, 80:] = 1
     assert together(masks)[50, 60] == 0
+
+
+def test_a_prompt_says_it(model):
+    text = "park BREAK photo BREAK a woman BREAK a man BREAK 1+2: dancing"
+    made = compose(model, Words(), text=text, negative="bad", settings=Settings())  # type: ignore[arg-type]
+    (both,) = made.together
+    assert both.members == (0, 1) and both.painted.positive.text == "dancing, photo"
+    assert len(made.people) == 2 and "people 1 and 2 together: dancing [no LoRA]" in made.notes
+    assert both.painted.region.shape == made.people[0].region.shape
