@@ -1,18 +1,16 @@
-/** A box per person, dragged or moved by keys over a picture; written as JSON in parts of it. */
+/** A region per person, dragged, drawn or moved by keys over a picture; written as JSON in parts of it. */
 
-import { backdrop, button, el, replace } from './dom.js'
+import { backdrop, button, el, replace, svg } from './dom.js'
 import { tint } from './palette.js'
-import { columns } from './people_edit.js'
-import { ARROWS, createDrag, createStage, hold, place, readList, round } from './stage.js'
+import { moved, outlined, raised, readRegions, sideBySide, snapped, thinned, writeRegions } from './regions.js'
+import { ARROWS, createDrag, createStage, hold, place } from './stage.js'
 import { t } from './texts.js'
 
 /** @typedef {import('./types.js').Box} Box */
+/** @typedef {import('./regions.js').Region} Region */
 
 const STEP = 0.02
-const SMALLEST = 0.03
-/** Where edges snap while they are dragged, and from how far; with Alt they do not. */
-const LINES = [0, 1 / 3, 1 / 2, 2 / 3, 1]
-const NEAR = 0.015
+const KINDS = /** @type {const} */ (['box', 'ellipse', 'lasso'])
 /** Which of x, y, width, height a handle moves: 1 with the pointer, -1 against it. */
 /** @type {Record<string, [number, number, number, number]>} */
 const HANDLES = { nw: [1, 1, -1, -1], ne: [0, 1, 1, -1], sw: [1, 0, -1, 1], se: [0, 0, 1, 1] }
@@ -21,82 +19,152 @@ const HANDLES = { nw: [1, 1, -1, -1], ne: [0, 1, 1, -1], sw: [1, 0, -1, 1], se: 
 export function createBoxes(write) {
   const { stage, bar, root } = createStage('ensemble-boxes', t('boxes.title'))
   const drag = createDrag(stage)
-  /** @type {Box[]} */
-  let boxes = []
+  /** @type {Region[]} */
+  let regions = []
   /** @type {number | null} */
   let people = null
-  /** The box of the chip that was clicked last. */
+  /** The region of the chip or box that was clicked last. */
   let chosen = -1
+  /** Whether the next line drawn on the stage is the chosen one's outline. */
+  let drawing = false
 
   function paint() {
     root.hidden = !people
-    stage.hidden = !boxes.length
-    const start = () => save(columns(people ?? 0))
+    stage.hidden = !regions.length
+    stage.classList.toggle('ensemble-drawing', drawing)
+    const start = () => save(sideBySide(people ?? 0))
     const clear = () => save([])
-    const fit = () => save([...boxes, ...columns(people ?? 0).slice(boxes.length)].slice(0, people ?? 0))
-    const other = boxes.length > 0 && boxes.length !== people
+    const fit = () => save([...regions, ...sideBySide(people ?? 0).slice(regions.length)].slice(0, people ?? 0))
+    const other = regions.length > 0 && regions.length !== people
+    const hint = !regions.length ? 'about' : drawing ? 'outline' : 'keys'
     replace(bar, [
-      boxes.length
+      regions.length
         ? button({ 'data-key': 'boxes', onclick: clear }, t('boxes.clear'))
         : button({ 'data-key': 'boxes', onclick: start }, t('boxes.draw')),
       ...(other ? [button({ 'data-key': 'fit', onclick: fit }, t('boxes.fit', { number: people ?? 0 }))] : []),
-      el('span', { class: 'ensemble-hint' }, boxes.length ? t('boxes.keys') : t('boxes.about')),
+      ...(regions[chosen] ? shaping() : []),
+      el('span', { class: 'ensemble-hint' }, t(`boxes.${hint}`)),
     ])
-    replace(stage, boxes.map((box, index) => drawn(box, index)))
+    replace(stage, regions.map((region, index) => drawn(region, index)))
   }
 
-  /** @param {Box[]} value */
+  /** What changes the chosen region. */
+  function shaping() {
+    const { kind } = regions[chosen]
+    const number = chosen + 1
+    const select = el('select', {
+      'data-key': 'shape', 'aria-label': t('boxes.shape', { number }),
+      onchange: () => shape(/** @type {typeof kind} */ (/** @type {HTMLSelectElement} */ (select).value)),
+    }, ...KINDS.map((each) => el('option', { value: each, selected: each === (drawing ? 'lasso' : kind) }, t(`boxes.kind.${each}`))))
+    const front = regions.every(({ front }, i) => i === chosen || front < regions[chosen].front)
+    const lift = () => save(raised(regions, chosen))
+    return [
+      select,
+      button({ 'data-key': 'front', 'aria-pressed': String(front), onclick: lift }, t('boxes.front', { number })),
+    ]
+  }
+
+  /** @param {Region['kind']} kind */
+  function shape(kind) {
+    drawing = kind === 'lasso'
+    if (drawing) return paint()
+    save(changed(chosen, { ...regions[chosen], kind, points: [] }))
+  }
+
+  /** @param {Region[]} value */
   function save(value) {
-    boxes = value
+    regions = value
+    drawing = false
     paint()
-    write(value.length ? JSON.stringify(value) : '')
+    write(writeRegions(value))
   }
 
-  /** @param {number} index @param {Box} box */
-  const changed = (index, box) => boxes.map((each, i) => (i === index ? box : each))
+  /** @param {number} index @param {Region} region */
+  const changed = (index, region) => regions.map((each, i) => (i === index ? region : each))
 
-  /** @param {Box} box @param {number} index */
-  function drawn(box, index) {
+  /** @param {Region} region @param {number} index */
+  function drawn({ kind, box, front, points }, index) {
+    const where = box.map((v) => `${Math.round(v * 100)} %`).join(', ')
+    const corners = points.map((point) => point.join(',')).join(' ')
+    const inside = kind === 'lasso'
+      ? [svg('svg', { viewBox: '0 0 1 1', preserveAspectRatio: 'none' }, svg('polygon', { points: corners }))]
+      : []
     const element = el('div', {
       class: `ensemble-box${index === chosen ? ' ensemble-chosen' : ''}`,
       role: 'button',
       tabindex: 0,
       'data-key': `box-${index}`,
-      'aria-label': t('boxes.box', { number: index + 1, where: box.slice(0, 4).map((v) => `${Math.round(v * 100)} %`).join(', ') }),
-      style: { '--ensemble-tint': tint(index + 1) },
+      'data-kind': kind,
+      'aria-label': t('boxes.box', { number: index + 1, where }),
+      style: { '--ensemble-tint': tint(index + 1), '--ensemble-front': String(front) },
       onpointerdown: (/** @type {PointerEvent} */ event) => grab(event, element, index),
       onkeydown: (/** @type {KeyboardEvent} */ event) => key(event, index),
-    }, el('b', {}, String(index + 1)), ...Object.keys(HANDLES).map((name) => el('i', { 'data-handle': name })))
+      onfocus: () => choose(index),
+    }, ...inside, el('b', {}, String(index + 1)), ...Object.keys(HANDLES).map((name) => el('i', { 'data-handle': name })))
     lay(element, box)
     return element
   }
 
   /** @param {PointerEvent} event @param {HTMLElement} element @param {number} index */
   function grab(event, element, index) {
+    if (drawing) return
     const handle = HANDLES[/** @type {HTMLElement} */ (event.target).dataset.handle ?? ''] ?? [1, 1, 0, 0]
-    const before = boxes[index]
-    chosen = index
+    const before = regions[index].box
     const move = (/** @type {number} */ dx, /** @type {number} */ dy, /** @type {PointerEvent} */ { altKey }) => {
       const to = moved(before, handle, dx, dy)
       const now = altKey ? to : snapped(to, handle)
       lay(element, now)
       return now
     }
-    drag.start(event, element, before, move, (now) => save(changed(index, now)))
+    drag.start(event, element, before, move, (now) => save(changed(index, { ...regions[index], box: now })))
   }
+
+  /** The chosen region's outline, from here to where the pointer is let go. */
+  stage.addEventListener('pointerdown', (/** @type {PointerEvent} */ event) => {
+    if (!drawing || event.button !== 0) return
+    const area = stage.getBoundingClientRect()
+    const line = svg('polyline', {})
+    stage.append(svg('svg', { viewBox: '0 0 1 1', preserveAspectRatio: 'none', class: 'ensemble-line' }, line))
+    const begin = /** @type {[number, number]} */ ([
+      (event.clientX - area.left) / area.width, (event.clientY - area.top) / area.height,
+    ])
+    /** @type {[number, number][]} */
+    const path = [begin]
+    const move = (/** @type {number} */ dx, /** @type {number} */ dy) => {
+      path.push([hold(begin[0] + dx, 0, 1), hold(begin[1] + dy, 0, 1)])
+      line.setAttribute('points', path.map((point) => point.join(',')).join(' '))
+      return path.slice()
+    }
+    const keep = (/** @type {[number, number][]} */ points) => {
+      const few = thinned(points)
+      const region = few.length > 2 ? outlined(few, regions[chosen].front) : regions[chosen]
+      save(changed(chosen, region))
+    }
+    drag.start(event, stage, path, move, keep)
+  })
 
   /** @param {KeyboardEvent} event @param {number} index */
   function key(event, index) {
     const arrow = ARROWS[event.key]
     if (!arrow) return
     event.preventDefault()
-    const handle = event.shiftKey ? HANDLES.se : /** @type {Box} */ ([1, 1, 0, 0])
-    save(changed(index, moved(boxes[index], handle, arrow[0] * STEP, arrow[1] * STEP)))
+    const handle = event.shiftKey ? HANDLES.se : /** @type {[number, number, number, number]} */ ([1, 1, 0, 0])
+    const box = moved(regions[index].box, handle, arrow[0] * STEP, arrow[1] * STEP)
+    save(changed(index, { ...regions[index], box }))
+  }
+
+  /** @param {number} index of the region that is to be seen; -1 for none */
+  function choose(index) {
+    if (index === chosen) return
+    chosen = index
+    drawing = false
+    paint()
   }
 
   paint()
   return {
     root,
+    choose,
 
     /**
      * @param {number | null} count null where it is not known
@@ -105,13 +173,7 @@ export function createBoxes(write) {
     setPeople(count, value) {
       if (drag.isHeld()) return
       people = count
-      boxes = readBoxes(value)
-      paint()
-    },
-
-    /** @param {number} index of the box that is to be seen; -1 for none */
-    choose(index) {
-      chosen = index
+      regions = readRegions(value)
       paint()
     },
 
@@ -124,63 +186,6 @@ export function createBoxes(write) {
       if (!address) stage.style.aspectRatio = shape
     },
   }
-}
-
-/** @param {string} value of the input `boxes` @returns {Box[]} */
-export const readBoxes = (value) => readList(value, (row) => (row.length === 4 || row.length === 5) && row.every(Number.isFinite))
-
-/**
- * A box moved or resized by parts of the picture, kept inside it and not too small.
- * @param {Box} box
- * @param {[number, number, number, number]} handle
- * @param {number} dx
- * @param {number} dy
- * @returns {Box}
- */
-export function moved([x, y, w, h, ...front], handle, dx, dy) {
-  const [left, width] = along(x, w, handle[0], handle[2], dx)
-  const [top, height] = along(y, h, handle[1], handle[3], dy)
-  return [left, top, width, height, ...front]
-}
-
-/**
- * A box with those of its edges that are moved put onto lines that are near.
- * @param {Box} box
- * @param {[number, number, number, number]} handle
- * @returns {Box}
- */
-export function snapped([x, y, w, h, ...front], handle) {
-  const [left, width] = onLine(x, w, handle[0], handle[2])
-  const [top, height] = onLine(y, h, handle[1], handle[3])
-  return [left, top, width, height, ...front]
-}
-
-/**
- * @param {number} start
- * @param {number} length
- * @param {number} moves whether the start goes along
- * @param {number} grows 0 where the length stays
- */
-function onLine(start, length, moves, grows) {
-  const edges = grows ? [moves ? start : start + length] : [start, start + length]
-  const ways = edges.flatMap((edge) => LINES.map((line) => line - edge)).filter((way) => Math.abs(way) < NEAR)
-  const [way = 0] = ways.sort((a, b) => Math.abs(a) - Math.abs(b))
-  if (!grows) return [round(start + way), length]
-  return moves ? [round(start + way), round(length - way)] : [start, round(length + way)]
-}
-
-/**
- * @param {number} start
- * @param {number} length
- * @param {number} moves whether the start goes along
- * @param {number} grows 1, 0 or -1: how the length goes along
- * @param {number} by
- */
-function along(start, length, moves, grows, by) {
-  const low = grows < 0 ? -start : grows > 0 ? SMALLEST - length : -start
-  const high = grows < 0 ? length - SMALLEST : 1 - start - length
-  const step = hold(by, low, high)
-  return [round(start + moves * step), round(length + grows * step)]
 }
 
 /** @param {HTMLElement} element @param {Box} box */

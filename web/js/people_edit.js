@@ -1,15 +1,14 @@
 /** What adding, removing and moving people makes of a node's texts and boxes. */
 
-import { round } from './stage.js'
+import { columns } from './regions.js'
 
-/** @typedef {import('./types.js').Box} Box */
 /** @typedef {{ start: number, end: number }} Range */
 /**
  * @typedef {object} Inputs
  * @property {string} text
  * @property {string} negative
  * @property {string} order
- * @property {Box[]} boxes
+ * @property {any[]} boxes the rows of the input, as they stand there
  */
 
 const BREAK = 'BREAK'
@@ -17,10 +16,6 @@ const BREAK = 'BREAK'
 /** What stands between the BREAKs of a text, as the server has split it. */
 /** @param {string} text @param {Range[]} parts */
 export const piecesOf = (text, parts) => parts.map(({ start, end }) => text.slice(start, end))
-
-/** @param {number} people @returns {Box[]} side by side, over the whole picture */
-export const columns = (people) =>
-  Array.from({ length: people }, (_, i) => [round(i / people), 0, round(1 / people), 1])
 
 /**
  * @param {Inputs} inputs

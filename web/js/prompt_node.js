@@ -1,10 +1,11 @@
 /** BreakRegionalPrompt in the editor: its text read live, and its people's boxes. */
 
 import { asOneStep, linesOf, picturesOf, widgetOf, writeWidget } from './api.js'
-import { createBoxes, readBoxes } from './boxes.js'
+import { createBoxes } from './boxes.js'
 import { createAsker, createListener, titleOf } from './panel.js'
 import { exchanged, piecesOf, withPerson, withoutPerson } from './people_edit.js'
 import { createPeoplePanel } from './people_panel.js'
+import { readRows } from './regions.js'
 import { loraList, readPrompt } from './routes.js'
 import { followers, originOf, sentText, sourceOf } from './source.js'
 import { t } from './texts.js'
@@ -76,7 +77,7 @@ function attach(node, root, gone) {
     const [whole, negative, order, drawn] = sources.map(({ widget }) => String(widget?.value ?? ''))
     // Of a newer text nobody knows yet where its parts are.
     if (!known || whole !== text) return
-    const boxes = readBoxes(drawn)
+    const boxes = readRows(drawn)
     const pieces = piecesOf(whole, known.parts)
     const after = /** @type {any} */ (
       change({ text: whole, negative, order, boxes }, pieces, piecesOf(negative, known.negative_parts))

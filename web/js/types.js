@@ -46,7 +46,7 @@
  *   damaged: string, preview: string }} Lora
  * @typedef {{ loras: Lora[], aliases: Record<string, string>, problem: string }} LoraList
  *
- * @typedef {[number, number, number, number, number?]} Box
+ * @typedef {[number, number, number, number]} Box
  * @typedef {([number, number] | null)[]} Body 18 joints in parts of the picture; null is missing
  */
 
