@@ -120,7 +120,10 @@ def _by_token(people: People, ready: Ready, family: TransformerFamily) -> Region
         forward = kind(*shared, text_sees=people.text_sees)  # type: ignore[arg-type]
     else:
         forward = CrossedFused(*shared)  # type: ignore[arg-type]
-    names = RowNames(people.span, one_sequence=True, refused=family.refused)
+    names = RowNames(
+        people.span, one_sequence=True, refused=family.refused,
+        takes_references=family.references is not None,
+    )  # fmt: skip
     return _together(people, ready, forward, names)
 
 

@@ -61,15 +61,18 @@ class TokenRun(Generic[Entry]):
     def _tokens(self, unet: nn.Module, latent: torch.Tensor, base: int, place, told: Told):
         """The sequence with the base's text of `base` tokens and everybody's. Texts that say nothing
         anywhere are left out."""
-        lengths = (base, *told.lengths)
-        key = ("tokens", id(unet), *latent.shape[-2:], lengths, place, told.regions)
+        lengths, sizes = (base, *told.lengths), (None, *(told.references or [None] * len(told.lengths)))
+        key = ("tokens", id(unet), *latent.shape[-2:], lengths, sizes, place, told.regions)
         if key not in self.cache:
             masks = on_part(self.masks if told.regions is None else told.regions, *place)
             grid = self.family.grid(unet, *latent.shape[-2:])
             weights = region_weights(masks, self.base_strength)
             heard = [i for i, weight in enumerate(weights) if weight.any()]
             spans = tuple(
-                TextSpan(i + BASE, lengths[i], self.family.text_tokens(unet, lengths[i]))
+                TextSpan(
+                    i + BASE, lengths[i], self.family.text_tokens(unet, lengths[i]),
+                    self.family.grid(unet, *sizes[i]).tokens if sizes[i] else 0,
+                )
                 for i in heard
             )
             self.cache[key] = TokenMap(
