@@ -11,6 +11,7 @@ from ..ensemble.prompt.emphasis import Weights
 from ..ensemble.prompt.reading import read_prompt
 from ..ensemble.regional.isolation import Isolation
 from ..ensemble.regional.people import Method, TextSees
+from ..ensemble.regional.reference_pictures import files_state
 from ..ensemble.regional.rows import Span
 from ..ensemble.regional.settings import Settings, check
 from ..ensemble.regions.boxes import box_masks, read_boxes
@@ -45,7 +46,8 @@ class BreakRegionalPrompt(io.ComfyNode):
                     "text", multiline=True, dynamic_prompts=True, default=EXAMPLE,
                     tooltip="scene BREAK common BREAK person 1 BREAK person 2 … The common part "
                     "is added to everyone and may be empty. <lora:name:weight> in a person's part "
-                    "acts on that person; in scene or common on everyone.",
+                    "acts on that person; in scene or common on everyone. <ref:name> in a person's "
+                    "part is their picture, from the input folder.",
                 ),
                 io.String.Input(
                     "negative", multiline=True, dynamic_prompts=True, default="",
@@ -138,6 +140,16 @@ class BreakRegionalPrompt(io.ComfyNode):
                     "woman. On the right: a man.), for models whose text encoder reads sentences: "
                     "Z-Image, Krea 2, Flux, Qwen-Image, Anima, SD3. Nothing is added on others.",
                 ),
+                io.Image.Input(
+                    "references", optional=True,
+                    tooltip="A picture per person, in prompt order, for people without <ref:NAME> in "
+                    "their part. Each acts in that person's region alone. For models that take "
+                    "reference pictures: Flux Kontext, Flux.2, Qwen-Image-Edit, Krea 2 with a LoRA.",
+                ),
+                io.Vae.Input(
+                    "vae", optional=True,
+                    tooltip="The model's VAE, which encodes reference pictures; not needed without.",
+                ),
             ],
             outputs=[
                 io.Model.Output(tooltip="For any sampler; the linked model stays as it is."),
@@ -178,17 +190,18 @@ class BreakRegionalPrompt(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, text=None, negative=None, weights=None, order=None, **_):
-        """Changes when a LoRA file named in the text is edited or replaced."""
+        """Changes when a LoRA file or a picture named in the text is edited or replaced."""
         if text is None:
             return fingerprint(None)
         reading = read_prompt(text, negative or "", weights or Weights.OFF, order or "")
-        return fingerprint(requests_of(reading.tags, "text"))
+        pictures = files_state(reading.parts[2:])
+        return fingerprint(requests_of(reading.tags, "text")) + pictures
 
     @classmethod
     def execute(
         cls, *, model, clip, text, negative, method, weights, base_strength, feather, layout, order,
         start, end, on_missing, regions=None, pose=None, boxes="", text_sees=TextSees.OWN,
-        isolate=0.0, isolate_start=0.0, isolate_end=0.5, place_words=False,
+        isolate=0.0, isolate_start=0.0, isolate_end=0.5, place_words=False, references=None, vae=None,
     ) -> io.NodeOutput:  # fmt: skip
         # The engine and its families would take a third of the time that the pack takes to load.
         from ..ensemble.regional.build import build
@@ -205,8 +218,9 @@ class BreakRegionalPrompt(io.ComfyNode):
         if drawn:
             regions = box_masks(drawn, feather)
         people = compose(
-            model, clip, text=text, negative=negative, settings=settings, regions=regions, pose=pose
-        )
+            model, clip, text=text, negative=negative, settings=settings, regions=regions, pose=pose,
+            references=references, vae=vae,
+        )  # fmt: skip
         run = build(people)
         return io.NodeOutput(
             run.model, run.positive, run.negative, people, people.masks,

@@ -29,7 +29,9 @@ class Aliases:
         the input folder, the first of their faces."""
         field = {"loras": "lora", "checkpoints": "checkpoint", "images": "faces"}.get(folder, "")
         people = {
-            name: str(_first(entry[field])) for name, entry in self.people.items() if entry.get(field)
+            name: str(_first(entry[field]))
+            for name, entry in self.people.items()
+            if entry.get(field)
         }
         return {**people, **self.sections.get(folder, {})}
 

@@ -16,6 +16,7 @@ from .exact import Exact
 from .families import family_of
 from .families.family import CrossAttentionFamily, Family
 from .families.joint_attention import JointAttentionFamily
+from .families.references import TIMESTEP_ZERO, method_of
 from .families.transformer import TransformerFamily
 from .fused import Fused
 from .joint.crossed import CrossedFused
@@ -74,6 +75,8 @@ def prepare(people: People) -> Ready:
     adapters = adapters_of(people)
     if method is Method.FUSED and isinstance(family, TransformerFamily):
         _check_layers(people, family, adapters)
+    if isinstance(family, TransformerFamily):
+        _check_modulation(people, family, adapters)
     if adapters.whole_bytes:
         size = adapters.whole_bytes / 1e9
         notes = (*notes, f"Some of people's LoRAs have no small form; held whole: {size:.2g} GB.")
@@ -91,6 +94,23 @@ def _check_layers(people: People, family: TransformerFamily, adapters: AdapterSt
                 f"{name}: a person's LoRA changes a {type(layer).__name__} layer, which method = "
                 f"fused cannot give to one person here. Choose method = exact."
             )
+
+
+def _check_modulation(people: People, family: TransformerFamily, adapters: AdapterStack) -> None:
+    """Where references have a modulation of their own, tokens cannot have each their person's too."""
+    shown = [
+        entry for person in people.people for entry in person.positive.conditioning
+        if "reference_latents" in entry[1]
+    ]  # fmt: skip
+    if not shown or method_of(people.model.model.diffusion_model, shown) != TIMESTEP_ZERO:
+        return
+    vectors = [n for n in adapters.names if any(rule.reach for rule in family.rules_of(n))]
+    if vectors:
+        raise ValueError(
+            f"{vectors[0]}: a person's LoRA changes the modulation, and this model modulates reference "
+            f"pictures apart (index_timestep_zero). Load the file for everybody with "
+            f"MultiLoraLoader, or take the reference pictures out."
+        )
 
 
 def adapters_of(people: People) -> AdapterStack:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import torch
 from comfy.model_patcher import ModelPatcher
-from comfy.sd import CLIP
+from comfy.sd import CLIP, VAE
 
 from ..lora.adapters import KeyMap, clip_key_map, model_key_map
 from ..lora.merge import LoraChoice, merge, model_kind, read
@@ -23,6 +23,8 @@ from .encode import encode, knows_weights, without_emphasis
 from .families import family_of
 from .people import People, Person, Text
 from .placement import Placement, PlacementRequest, place
+from .reference_pictures import reference_pictures
+from .references import Shown, show
 from .rows import Span
 from .settings import Settings, check
 
@@ -51,8 +53,10 @@ class Notes:
 def compose(
     model: ModelPatcher, clip: CLIP, *, text: str, negative: str, settings: Settings,
     regions: torch.Tensor | None = None, pose: object = None,
+    references: torch.Tensor | None = None, vae: VAE | None = None,
 ) -> People:  # fmt: skip
-    """The People of a prompt. regions and pose: see PlacementRequest."""
+    """The People of a prompt. regions and pose: see PlacementRequest. references: IMAGE `[K,H,W,C]` for
+    people without `<ref:…>`, in prompt order."""
     chosen = check(text, negative, settings)
     prompt, negatives = chosen.prompt, chosen.negatives
     notes = Notes()
@@ -71,11 +75,17 @@ def compose(
     for each in (chosen.shared, *chosen.own):
         for skipped in each.skipped:
             notes.warn(f"skipped: {skipped.reason}")
+    parts = prompt.people
+    pictures = reference_pictures(parts, references, settings.skip_missing)
+    for number, (part, picture) in enumerate(zip(parts, pictures, strict=True), 1):
+        if part.reference and picture is None:
+            notes.warn(f"skipped: the reference of person {number} is no file in the input folder")
+    seen = show(model, vae, pictures)
     if chosen.shared.choices:
         model, clip, _ = merge(model, clip, chosen.shared.choices)
     encoder = _Encoder(model, clip, settings, notes)
     people = tuple(
-        encoder.person(own.choices, whole, negatives.person_texts[i], where, i)
+        encoder.person(own.choices, whole, negatives.person_texts[i], where, i, seen[i])
         for i, (own, whole) in enumerate(zip(chosen.own, prompt.person_texts, strict=True))
     )
     scene = encoder.text(clip, prompt.base_text)
@@ -94,7 +104,7 @@ def compose(
         text_sees=settings.text_sees,
         isolation=settings.isolation,
         unplaced=scene if added else None,
-        notes=tuple(_summary(prompt, people) + notes.lines),
+        notes=tuple(_summary(prompt, people, seen) + notes.lines),
     )
 
 
@@ -140,6 +150,13 @@ class _Encoder:
             self.plain[text] = encoded
         return encoded
 
+    def beside(self, clip: CLIP, text: str, shown: Shown | None) -> Text:
+        """A person's text with their picture."""
+        if shown is None:
+            return self.text(clip, text)
+        words = without_emphasis(text, self.settings.weights)
+        return Text(text, shown.read(clip, words, lambda: self.text(clip, text).conditioning))
+
     def person(
         self,
         choices: Sequence[LoraChoice],
@@ -147,11 +164,12 @@ class _Encoder:
         negative: str,
         where: Placement,
         index: int,
+        shown: Shown | None = None,
     ) -> Person:
         clip, patches = self._apply(choices)
         return Person(
-            positive=self.text(clip, whole),
-            negative=self.text(clip, negative),
+            positive=self.beside(clip, whole, shown),
+            negative=self.beside(clip, negative, shown),
             lora_names=tuple(f"{c.file.name} {c.weight:g}" for c in choices),
             patches=patches,
             region=where.regions[index],
@@ -179,12 +197,15 @@ class _Encoder:
         return clip, patches
 
 
-def _summary(prompt: BreakPrompt, people: Sequence[Person]) -> list[str]:
+def _summary(
+    prompt: BreakPrompt, people: Sequence[Person], seen: Sequence[Shown | None]
+) -> list[str]:
     """How the text was read, a line each."""
     if not prompt.has_break:
         return ["Plain prompt: no BREAK, nobody has a region."]
     lines = [f"base: {prompt.base.text or '(empty)'}", f"common: {prompt.common.text or '(empty)'}"]
     for number, (part, person) in enumerate(zip(prompt.people, people, strict=True), 1):
         loras = ", ".join(person.lora_names) or "no LoRA"
-        lines.append(f"person {number}: {part.text or '(empty)'} [{loras}]")
+        picture = "" if seen[number - 1] is None else ", a reference picture"
+        lines.append(f"person {number}: {part.text or '(empty)'} [{loras}{picture}]")
     return lines

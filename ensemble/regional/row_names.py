@@ -137,14 +137,17 @@ class RowNames:
         """One Texts object for the same tensors, by which keys and values are known again."""
         contexts = tuple(entry["model_conds"]["c_crossattn"].cond for entry in everybody)
         masks = [entry.get("mask") for entry in everybody]
-        key = tuple(map(id, (*contexts, *masks)))
+        sizes = tuple(next((tuple(r.shape[-2:]) for r in _references(e)), None) for e in everybody)
+        key = (*map(id, (*contexts, *masks)), sizes)
         if key not in self.cache:
             replaced = any(
                 "set_area_to_bounds" in entry or "mask" not in entry for entry in everybody
             )
             cut = None if replaced else self._cut(masks, x_in)
-            sizes = tuple(next((tuple(r.shape[-2:]) for r in _references(e)), None) for e in everybody)
-            self.cache[key] = Texts(contexts, cut, sizes), masks  # which keeps the ids from being reused
+            self.cache[key] = (
+                Texts(contexts, cut, sizes),
+                masks,
+            )  # which keeps the ids from being reused
         return self.cache[key][0]
 
     def _cut(self, masks: Sequence, x_in: torch.Tensor) -> torch.Tensor | None:

@@ -10,6 +10,7 @@ import comfy.utils
 import torch
 from comfy.model_base import BaseModel
 from comfy.sd import CLIP
+from torch import nn
 
 MEGAPIXEL = 1024 * 1024
 TIMESTEP_ZERO = "index_timestep_zero"
@@ -28,6 +29,13 @@ class References:
     sized: Callable[[BaseModel, torch.Tensor], torch.Tensor]
     method: str | None = None
     read: Callable[[CLIP, str, torch.Tensor], list] | None = None
+
+
+def method_of(unet: nn.Module, conditioning: list) -> str | None:
+    """Which of core's methods places and modulates references."""
+    told = [values.get("reference_latents_method") for _, values in conditioning]
+    own = getattr(unet, "params", unet)
+    return next(filter(None, told), getattr(own, "default_ref_method", None))
 
 
 def megapixel(model: BaseModel, image: torch.Tensor) -> torch.Tensor:

@@ -185,7 +185,8 @@ class JointAttention:
         """Texts, picture, references again; told: see `_texts`."""
         spans = self.tokens.texts.spans
         parts = [
-            one.split([span.tokens, span.reference], 2) for one, span in zip(told, spans, strict=True)
+            one.split([span.tokens, span.reference], 2)
+            for one, span in zip(told, spans, strict=True)
         ]
         return torch.cat([*(text for text, _ in parts), picture, *(ref for _, ref in parts)], 2)
 

@@ -61,7 +61,10 @@ class TokenRun(Generic[Entry]):
     def _tokens(self, unet: nn.Module, latent: torch.Tensor, base: int, place, told: Told):
         """The sequence with the base's text of `base` tokens and everybody's. Texts that say nothing
         anywhere are left out."""
-        lengths, sizes = (base, *told.lengths), (None, *(told.references or [None] * len(told.lengths)))
+        lengths, sizes = (
+            (base, *told.lengths),
+            (None, *(told.references or [None] * len(told.lengths))),
+        )
         key = ("tokens", id(unet), *latent.shape[-2:], lengths, sizes, place, told.regions)
         if key not in self.cache:
             masks = on_part(self.masks if told.regions is None else told.regions, *place)
@@ -70,7 +73,9 @@ class TokenRun(Generic[Entry]):
             heard = [i for i, weight in enumerate(weights) if weight.any()]
             spans = tuple(
                 TextSpan(
-                    i + BASE, lengths[i], self.family.text_tokens(unet, lengths[i]),
+                    i + BASE,
+                    lengths[i],
+                    self.family.text_tokens(unet, lengths[i]),
                     self.family.grid(unet, *sizes[i]).tokens if sizes[i] else 0,
                 )
                 for i in heard
