@@ -76,7 +76,7 @@ def reference_pictures(
             f"Take some out, or paint these people in groups."
         )
     pictures = [
-        None if path is None else _named(part.reference.name, read_picture, path)
+        _named(part.reference.name, read_picture, path) if part.reference and path else None
         for part, path in zip(people, files, strict=True)
     ]
     for who, picture in zip(free, [] if linked is None else linked, strict=False):

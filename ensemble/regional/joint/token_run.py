@@ -71,19 +71,15 @@ class TokenRun(Generic[Entry]):
             grid = self.family.grid(unet, *latent.shape[-2:])
             weights = region_weights(masks, self.base_strength)
             heard = [i for i, weight in enumerate(weights) if weight.any()]
-            spans = tuple(
-                TextSpan(
-                    i + BASE,
-                    lengths[i],
-                    self.family.text_tokens(unet, lengths[i]),
-                    self.family.grid(unet, *sizes[i]).tokens if sizes[i] else 0,
-                )
-                for i in heard
-            )
+            spans = tuple(self._span(unet, i + BASE, lengths[i], sizes[i]) for i in heard)
             self.cache[key] = TokenMap(
                 Texts(spans), grid, grid.of(weights[heard]), grid.of(adapter_gates(masks))
             )
         return self.cache[key]
+
+    def _span(self, unet: nn.Module, person: int, raw: int, picture: tuple[int, int] | None):
+        reference = self.family.grid(unet, *picture).tokens if picture else 0
+        return TextSpan(person, raw, self.family.text_tokens(unet, raw), reference)
 
     def with_adapters(self, unet: nn.Module, tokens: TokenMap) -> Iterator[Replacement]:
         for layer, stack, rule in self._layers(unet):
