@@ -129,7 +129,9 @@ def adapters_of(people: People) -> AdapterStack:
 
 
 def _fused(people: People, ready: Ready, family: CrossAttentionFamily) -> Regional:
-    forward = Fused(family, people.masks, people.base_strength, ready.adapters)
+    forward = Fused(
+        family, people.masks, people.base_strength, ready.adapters, people.images
+    )  # fmt: skip
     return _together(people, ready, forward, RowNames(people.span))
 
 
@@ -193,7 +195,8 @@ def _exact(people: People, ready: Ready, family: Family) -> Regional:
     names = RowNames(
         people.span, has_loras=ready.adapters.changes_anything, repeats_texts=family.repeats_texts
     )
-    patch = RegionalPatch(Exact(ready.adapters), names)
+    forward = Exact(ready.adapters, family=family, images=people.images)
+    patch = RegionalPatch(forward, names)
     positive, negative = (_rows(people, patch.identity, side) for side in (POSITIVE, NEGATIVE))
     return Regional(patch.attach(people.model, ready.patcher), positive, negative, ready.notes)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import torch
 from comfy.model_patcher import ModelPatcher
-from comfy.sd import CLIP, VAE
+from comfy.sd import CLIP
 
 from ..lora.adapters import KeyMap, clip_key_map, model_key_map
 from ..lora.merge import LoraChoice, merge, model_kind, read
@@ -21,14 +21,17 @@ from ..regions.masks import centre
 from .changes import LoraPatch, Patches
 from .encode import encode, knows_weights, without_emphasis
 from .families import family_of
+from .image_prompts import ImagePrompt
 from .people import People, Person, Text
 from .placement import Placement, PlacementRequest, place
 from .reference_pictures import reference_pictures
-from .references import Shown, show
+from .references import Readers, Shown, show
 from .rows import Span
 from .settings import Settings, check
 
 log = logging.getLogger(__name__)
+READERS = Readers()
+Seen = Shown | ImagePrompt | None
 
 
 @dataclass
@@ -53,7 +56,7 @@ class Notes:
 def compose(
     model: ModelPatcher, clip: CLIP, *, text: str, negative: str, settings: Settings,
     regions: torch.Tensor | None = None, pose: object = None,
-    references: torch.Tensor | None = None, vae: VAE | None = None,
+    references: torch.Tensor | None = None, readers: Readers = READERS,
 ) -> People:  # fmt: skip
     """The People of a prompt. regions and pose: see PlacementRequest. references: IMAGE `[K,H,W,C]` for
     people without `<ref:…>`, in prompt order."""
@@ -80,7 +83,7 @@ def compose(
     for number, (part, picture) in enumerate(zip(parts, pictures, strict=True), 1):
         if part.reference and picture is None:
             notes.warn(f"skipped: the reference of person {number} is no file in the input folder")
-    seen = show(model, vae, pictures)
+    seen = show(model, readers, pictures)
     if chosen.shared.choices:
         model, clip, _ = merge(model, clip, chosen.shared.choices)
     encoder = _Encoder(model, clip, settings, notes)
@@ -150,9 +153,9 @@ class _Encoder:
             self.plain[text] = encoded
         return encoded
 
-    def beside(self, clip: CLIP, text: str, shown: Shown | None) -> Text:
+    def beside(self, clip: CLIP, text: str, shown: Seen) -> Text:
         """A person's text with their picture."""
-        if shown is None:
+        if not isinstance(shown, Shown):
             return self.text(clip, text)
         words = without_emphasis(text, self.settings.weights)
         return Text(text, shown.read(clip, words, lambda: self.text(clip, text).conditioning))
@@ -164,7 +167,7 @@ class _Encoder:
         negative: str,
         where: Placement,
         index: int,
-        shown: Shown | None = None,
+        shown: Seen = None,
     ) -> Person:
         clip, patches = self._apply(choices)
         return Person(
@@ -175,6 +178,7 @@ class _Encoder:
             region=where.regions[index],
             head=where.heads[index],
             seed_offset=index,
+            image=shown if isinstance(shown, ImagePrompt) else None,
         )
 
     def _apply(self, choices: Sequence[LoraChoice]) -> tuple[CLIP, Patches]:
@@ -197,9 +201,7 @@ class _Encoder:
         return clip, patches
 
 
-def _summary(
-    prompt: BreakPrompt, people: Sequence[Person], seen: Sequence[Shown | None]
-) -> list[str]:
+def _summary(prompt: BreakPrompt, people: Sequence[Person], seen: Sequence[Seen]) -> list[str]:
     """How the text was read, a line each."""
     if not prompt.has_break:
         return ["Plain prompt: no BREAK, nobody has a region."]

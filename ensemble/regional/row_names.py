@@ -75,7 +75,7 @@ class RowNames:
             if inside and self._ours(row):
                 mine = BatchRow(
                     row.person, texts.get(index), tuple(x_in.shape[-2:]), part_of(entry, x_in),
-                    entry.get("hooks") is not None, self.isolate,
+                    entry.get("hooks") is not None, self.isolate, side,
                 )  # fmt: skip
                 self._refuse(entry)
                 entry = self._in_its_place(entry, row, mine, x_in)

@@ -15,6 +15,7 @@ from ensemble_portraits.ensemble.regional.reference_pictures import (
     find_picture,
     reference_pictures,
 )
+from ensemble_portraits.ensemble.regional.references import Readers
 from ensemble_portraits.ensemble.regional.settings import Settings, check
 from ensemble_portraits.nodes.regional import BreakRegionalPrompt
 from PIL import Image
@@ -181,7 +182,7 @@ def composed(name, vae, text=TWO, **more):
     clip = Words(family.width)
     model = family.make()
     return clip, compose(
-        model, clip, text=text, negative="bad", settings=Settings(**more), vae=vae
+        model, clip, text=text, negative="bad", settings=Settings(**more), readers=Readers(vae)
     )  # fmt: skip
 
 
