@@ -11,7 +11,7 @@ import folder_paths
 import torch
 
 from ..lora.aliases import read_aliases
-from ..lora.names import IMAGES, UnresolvedNameError, names_among
+from ..lora.names import IMAGES, ModelNames, UnresolvedNameError, names_among
 from ..pictures import check_picture, read_picture, rgb
 from ..prompt.errors import shown
 from ..prompt.grammar import MOST_REFERENCES, Part
@@ -20,10 +20,14 @@ from ..prompt.grammar import MOST_REFERENCES, Part
 def find_picture(name: str) -> Path:
     """The file in ComfyUI's input folder that a name means, by the rules of LoRA names. Raises
     UnresolvedNameError and AliasFileError."""
-    folder = folder_paths.get_input_directory()
-    found, _ = folder_paths.recursive_search(folder)
+    return Path(folder_paths.get_input_directory()) / picture_names().resolve(name)
+
+
+def picture_names() -> ModelNames:
+    """The pictures of the input folder, now. Raises AliasFileError for a broken alias file."""
+    found, _ = folder_paths.recursive_search(folder_paths.get_input_directory())
     pictures = folder_paths.filter_files_content_types(found, ["image"])
-    return Path(folder) / names_among(IMAGES, pictures, read_aliases()).resolve(name)
+    return names_among(IMAGES, pictures, read_aliases())
 
 
 def reference_files(people: Sequence[Part], skip_missing: bool = False) -> list[Path | None]:

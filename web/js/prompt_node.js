@@ -146,7 +146,7 @@ const wordsOf = (list) => new Map((list?.loras ?? []).map(({ file, triggers }) =
  * @param {number} by
  */
 function moveRanges({ parts }, { end }, by) {
-  for (const range of parts.flatMap((part) => [part, ...part.loras])) {
+  for (const range of parts.flatMap((part) => [part, ...part.loras, ...(part.reference ? [part.reference] : [])])) {
     if (range.start >= end) range.start += by
     if (range.end >= end) range.end += by
   }
