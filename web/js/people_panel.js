@@ -18,6 +18,7 @@ import { ordinal, t } from './texts.js'
  * @property {(tag: { name: string, start: number }, name: string) => void} rename write another file into a tag
  * @property {(fix: { at: number, insert: string }) => void} mend put a text in
  * @property {() => void} add a person
+ * @property {(part: Part, file: File) => void} portray give a person a picture
  * @property {(tag: Tag, weight: number) => void} weigh
  * @property {(tag: Tag, words: string) => void} say write trigger words behind a tag
  * @property {(person: number) => void} remove
@@ -123,7 +124,7 @@ function chip(part, people, across, negative, words, beside, actions) {
     el('i', {}, where),
   )
   head.setAttribute('aria-label', `${name}: ${text} ${where}`)
-  return el(
+  const item = el(
     'li',
     { class: 'ensemble-chip', style: person ? { '--ensemble-tint': tint(person) } : {}, 'data-part': key },
     el('div', { class: 'ensemble-chip-line' }, head, ...(person ? handles(person, across, beside, actions) : [])),
@@ -131,6 +132,25 @@ function chip(part, people, across, negative, words, beside, actions) {
     ...(part.reference ? [picture(part.reference, `${key}-ref`, actions)] : []),
     ...(negative?.text ? [el('span', { class: 'ensemble-hint ensemble-minus', title: negative.text }, `− ${negative.text}`)] : []),
   )
+  if (person) takePictures(item, (file) => actions.portray(part, file))
+  return item
+}
+
+/**
+ * A picture dropped here is not dropped on the editor, which would open it as a node or a workflow.
+ * @param {HTMLElement} place
+ * @param {(file: File) => void} take
+ */
+function takePictures(place, take) {
+  for (const kind of ['dragover', 'drop'])
+    place.addEventListener(kind, (event) => {
+      const { dataTransfer } = /** @type {DragEvent} */ (event)
+      if (!dataTransfer?.types.includes('Files')) return
+      event.preventDefault()
+      event.stopPropagation()
+      const file = [...dataTransfer.files].find((each) => each.type.startsWith('image/'))
+      if (file) take(file)
+    })
 }
 
 /**
