@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import torch
 
 USED_ATTRIBUTES = {
+    "comfy.clip_vision:ClipVisionModel": ("image_size", "load_device", "model"),
     "comfy.controlnet:ControlNet": (
         "cond_hint_original", "extra_concat_orig", "previous_controlnet", "upscale_algorithm",
         "copy", "set_previous_controlnet",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -31,6 +32,34 @@ def to_bytes(image: torch.Tensor) -> torch.Tensor:
 def from_bytes(pixels: np.ndarray) -> torch.Tensor:
     """uint8 -> 0..1 of the same shape."""
     return torch.from_numpy(pixels.astype(np.float32) / 255)
+
+
+def check_picture(path: Path) -> None:
+    """ValueError for a file whose beginning is no picture's."""
+    from PIL import Image
+
+    try:
+        Image.open(path).close()
+    except (OSError, ValueError, Image.DecompressionBombError) as error:
+        raise ValueError(f"{path.name} is no picture ({_told(error, path)}).") from error
+
+
+def read_picture(path: Path) -> torch.Tensor:
+    """A picture file as IMAGE `[1,H,W,3]`, upright, of any depth; what is transparent shows the colour
+    below, as in core's Load Image. ValueError for one that is none, or broken off."""
+    from PIL import Image, ImageOps
+
+    try:
+        with Image.open(path) as opened:
+            picture = eight_bit(ImageOps.exif_transpose(opened)).convert("RGB")
+    except (OSError, ValueError, Image.DecompressionBombError) as error:
+        raise ValueError(f"{path.name} is no picture ({_told(error, path)}).") from error
+    return from_bytes(np.asarray(picture))[None]
+
+
+def _told(error: Exception, path: Path) -> str:
+    """Pillow's reason without the folder, since messages may go to another machine."""
+    return str(error).replace(str(path), path.name)
 
 
 def eight_bit(picture: Image) -> Image:

@@ -3,6 +3,7 @@
 from enum import Enum
 from typing import TypeVar
 
+import folder_paths
 from comfy_api.latest import io
 
 from ..ensemble.lora.cache import TENSORS
@@ -11,6 +12,7 @@ from ..ensemble.prompt.emphasis import Weights
 from ..ensemble.prompt.reading import read_prompt
 from ..ensemble.regional.isolation import Isolation
 from ..ensemble.regional.people import Method, TextSees
+from ..ensemble.regional.reference_pictures import files_state
 from ..ensemble.regional.rows import Span
 from ..ensemble.regional.settings import Settings, check
 from ..ensemble.regions.drawn import drawn_masks, read_drawn
@@ -18,7 +20,12 @@ from ..ensemble.regions.layout import Layout
 from .types import People, PoseKeypoint
 
 Choice = TypeVar("Choice", bound=Enum)
+NO_CHOICE = "none"
 EXAMPLE = "two friends in a park BREAK photo, detailed skin BREAK a woman BREAK a man"
+
+
+def _adapters() -> list[str]:
+    return [NO_CHOICE, *folder_paths.get_filename_list("ipadapter")]
 
 
 class BreakRegionalPrompt(io.ComfyNode):
@@ -45,7 +52,8 @@ class BreakRegionalPrompt(io.ComfyNode):
                     "text", multiline=True, dynamic_prompts=True, default=EXAMPLE,
                     tooltip="scene BREAK common BREAK person 1 BREAK person 2 … The common part "
                     "is added to everyone and may be empty. <lora:name:weight> in a person's part "
-                    "acts on that person; in scene or common on everyone.",
+                    "acts on that person; in scene or common on everyone. <ref:name> in a person's "
+                    "part is their picture, from the input folder.",
                 ),
                 io.String.Input(
                     "negative", multiline=True, dynamic_prompts=True, default="",
@@ -140,6 +148,32 @@ class BreakRegionalPrompt(io.ComfyNode):
                     "woman. On the right: a man.), for models whose text encoder reads sentences: "
                     "Z-Image, Krea 2, Flux, Qwen-Image, Anima, SD3. Nothing is added on others.",
                 ),
+                io.Image.Input(
+                    "references", optional=True,
+                    tooltip="A picture per person, in prompt order, for people without <ref:NAME> in "
+                    "their part. Each acts in that person's region alone. For models that take "
+                    "reference pictures: Flux Kontext, Flux.2, Qwen-Image-Edit, Krea 2 with a LoRA, and "
+                    "SD1.5 and SDXL by ip_adapter.",
+                ),
+                io.Vae.Input(
+                    "vae", optional=True,
+                    tooltip="The model's VAE, which encodes reference pictures; not needed without.",
+                ),
+                io.Combo.Input(
+                    "ip_adapter", options=_adapters(), default=NO_CHOICE, optional=True,
+                    advanced=True,
+                    tooltip="SD1.5 and SDXL: the IP-Adapter by which they take reference pictures, a "
+                    "file in models/ipadapter of the base or plus layout.",
+                ),
+                io.ClipVision.Input(
+                    "clip_vision", optional=True,
+                    tooltip="The CLIP vision model that the IP-Adapter was made for: ViT-H for most.",
+                ),
+                io.Float.Input(
+                    "image_strength", default=1.0, min=0.0, max=3.0, step=0.05, optional=True,
+                    advanced=True,
+                    tooltip="How strongly the IP-Adapter's pictures act. 0 not at all.",
+                ),
             ],
             outputs=[
                 io.Model.Output(tooltip="For any sampler; the linked model stays as it is."),
@@ -180,21 +214,24 @@ class BreakRegionalPrompt(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, text=None, negative=None, weights=None, order=None, **_):
-        """Changes when a LoRA file named in the text is edited or replaced."""
+        """Changes when a LoRA file or a picture named in the text is edited or replaced."""
         if text is None:
             return fingerprint(None)
         reading = read_prompt(text, negative or "", weights or Weights.OFF, order or "")
-        return fingerprint(requests_of(reading.tags, "text"))
+        pictures = files_state(reading.parts[2:])
+        return fingerprint(requests_of(reading.tags, "text")) + pictures
 
     @classmethod
     def execute(
         cls, *, model, clip, text, negative, method, weights, base_strength, feather, layout, order,
         start, end, on_missing, regions=None, pose=None, boxes="", text_sees=TextSees.OWN,
-        isolate=0.0, isolate_start=0.0, isolate_end=0.5, place_words=False,
+        isolate=0.0, isolate_start=0.0, isolate_end=0.5, place_words=False, references=None, vae=None,
+        ip_adapter=NO_CHOICE, clip_vision=None, image_strength=1.0,
     ) -> io.NodeOutput:  # fmt: skip
         # The engine and its families would take a third of the time that the pack takes to load.
         from ..ensemble.regional.build import build
         from ..ensemble.regional.compose import compose
+        from ..ensemble.regional.references import Readers
 
         settings = Settings(
             method=_one_of(Method, "method", method), weights=_one_of(Weights, "weights", weights),
@@ -207,8 +244,12 @@ class BreakRegionalPrompt(io.ComfyNode):
         if drawn:
             regions = drawn_masks(drawn, feather)
         people = compose(
-            model, clip, text=text, negative=negative, settings=settings, regions=regions, pose=pose
-        )
+            model, clip, text=text, negative=negative, settings=settings, regions=regions, pose=pose,
+            references=references,
+            readers=Readers(
+                vae, "" if ip_adapter == NO_CHOICE else ip_adapter, clip_vision, image_strength
+            ),
+        )  # fmt: skip
         run = build(people)
         return io.NodeOutput(
             run.model, run.positive, run.negative, people, people.masks,

@@ -26,10 +26,18 @@ def tiny():
     return tiny
 
 
+CLIP_VISION = {
+    "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "image_size": 14,
+    "intermediate_size": 8, "patch_size": 14, "num_channels": 3, "hidden_act": "gelu",
+    "projection_dim": 4, "model_type": "clip_vision_model",
+}  # fmt: skip
+
+
 @pytest.mark.parametrize("name", core.USED_ATTRIBUTES)
 def test_attributes(name, tiny):
     patcher = tiny.model()
     things = {
+        "ClipVisionModel": lambda: instance(name)(CLIP_VISION),
         "ControlNet": lambda: instance(name)(None),
         "BaseModel": lambda: patcher.model,
         "ModelPatcher": lambda: patcher,

@@ -23,6 +23,9 @@ from ..regional.texts import common_length
 from .boxes import Face
 from .crop import Crop
 
+REFERENCES = "reference_latents"
+"""Core's key in conditioning."""
+
 
 @dataclass(frozen=True)
 class Target:
@@ -85,8 +88,8 @@ class FaceRows:
 def joined(entries: Sequence[list], tokens: int) -> list:
     """One conditioning entry whose batch items are `entries`' texts, each repeated to `tokens`.
 
-    Tensors that all entries have in one shape (pooled vectors, attention masks) are laid in the
-    batch too; anything else is the first entry's.
+    Tensors that all entries have in one shape (pooled vectors, attention masks), and lists of such
+    (reference latents), are laid in the batch too; anything else is the first entry's.
     """
     contexts = [context.repeat(1, tokens // context.shape[1], 1) for context, _ in entries]
     values = dict(entries[0][1])
@@ -96,6 +99,8 @@ def joined(entries: Sequence[list], tokens: int) -> list:
             isinstance(other, torch.Tensor) and other.shape == first.shape for other in others
         ):
             values[key] = torch.cat(others)
+        if key == REFERENCES:  # of one number and size: see PeoplePainter.groups
+            values[key] = [torch.cat(each) for each in zip(*others, strict=True)]
     return [torch.cat(contexts), values]
 
 
@@ -178,11 +183,20 @@ class PeoplePainter:
     def _lengths(self, target: Target) -> tuple[int, ...]:
         return tuple(context.shape[1] for side in self._texts(target) for context, _ in side)
 
+    def _references(self, target: Target) -> tuple:
+        """Sizes of the pictures beside their text: others' cannot lie in the same batch."""
+        latents = self._texts(target)[0][0][1].get(REFERENCES, ())
+        return tuple(tuple(latent.shape) for latent in latents)
+
     def groups(self, targets: Sequence[Target]) -> list[list[Target]]:
         repeatable = family_of(self.model).repeats_texts
         groups: dict[tuple, list[Target]] = {}
         for target in targets:
-            key = self._schedule(target), () if repeatable else self._lengths(target)
+            key = (
+                self._schedule(target),
+                () if repeatable else self._lengths(target),
+                self._references(target),
+            )
             groups.setdefault(key, []).append(target)
         return [part for group in groups.values() for part in self._of_common_length(group)]
 
@@ -196,7 +210,9 @@ class PeoplePainter:
 
     def paint(self, targets: Sequence[Target], size: int) -> Painter:
         owners = tuple(-1 if t.person is None else t.person for t in targets)
-        patch = RegionalPatch(FaceRows(Exact(self._adapters), owners), RowNames(WHOLE))
+        family = family_of(self.people.model)
+        exact = Exact(self._adapters, family=family, images=self.people.images)
+        patch = RegionalPatch(FaceRows(exact, owners), RowNames(WHOLE))
         model = patch.attach(self.people.model, self._patcher)
         crop = _crop(targets, size)
         tokens = None

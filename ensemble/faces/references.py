@@ -8,7 +8,7 @@ import folder_paths
 import torch
 
 from ..lora.aliases import Aliases, read_aliases
-from ..pictures import eight_bit, from_bytes
+from ..pictures import read_picture
 from ..prompt.errors import shown
 from .boxes import Face
 from .landmarks import FaceInputs, aligned_faces
@@ -82,16 +82,10 @@ _HELP = (
 
 
 def _read(path: Path, name: str) -> torch.Tensor:
-    """A picture file as IMAGE `[1,H,W,3]`, upright."""
-    import numpy as np
-    from PIL import Image, ImageOps
-
     try:
-        with Image.open(path) as opened:
-            picture = eight_bit(ImageOps.exif_transpose(opened)).convert("RGB")
-    except (OSError, ValueError) as error:
-        raise ValueError(f"names: {shown(name)}: {path.name} is no picture ({error}).") from error
-    return from_bytes(np.asarray(picture))[None]
+        return read_picture(path)
+    except ValueError as error:
+        raise ValueError(f"names: {shown(name)}: {error}") from error
 
 
 def linked_references(images: torch.Tensor, landmarks: Any, face_detection: Any) -> list[Reference]:

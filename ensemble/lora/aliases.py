@@ -25,10 +25,19 @@ class Aliases:
     people: Mapping[str, Mapping[str, object]]
 
     def of_folder(self, folder: str) -> dict[str, str]:
-        """Ids of files in a model folder, people's own LoRAs or checkpoints among them."""
-        field = {"loras": "lora", "checkpoints": "checkpoint"}.get(folder, "")
-        people = {name: str(entry[field]) for name, entry in self.people.items() if field in entry}
+        """Ids of files in a model folder, people's own LoRAs or checkpoints among them; in `images`,
+        the input folder, the first of their faces."""
+        field = {"loras": "lora", "checkpoints": "checkpoint", "images": "faces"}.get(folder, "")
+        people = {
+            name: str(_first(entry[field]))
+            for name, entry in self.people.items()
+            if entry.get(field)
+        }
         return {**people, **self.sections.get(folder, {})}
+
+
+def _first(value: object) -> object:
+    return value[0] if isinstance(value, list) else value
 
 
 def alias_path() -> Path:

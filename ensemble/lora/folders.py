@@ -4,6 +4,7 @@ import folder_paths
 
 FOLDERS = (
     "luts",
+    "ipadapter",
     "facerestore_models",
     "pose_estimation",
     "segmentation",

@@ -19,6 +19,9 @@ from ..prompt.errors import shown
 from .aliases import Aliases, read_aliases
 
 MODEL_EXTENSIONS = (".safetensors", ".sft", ".ckpt", ".pt", ".pt2", ".bin", ".pth", ".gguf")
+PICTURE_EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
+IMAGES = "images"
+"""Stands for ComfyUI's input folder, here and in the alias file."""
 NEAREST = 3
 _ALIKE = 0.5  # of the letters of two names: with fewer, one was hardly written for the other
 _LETTERS = 3  # of a name that is looked for within others
@@ -86,6 +89,7 @@ class ModelNames:
     ) -> None:
         self.files = tuple(files)
         self._folder = folder
+        self._place = "the input folder" if folder == IMAGES else repr(folder)
         self._aliases = aliases
         self._alias_file = alias_file
         self._by_path = {_normal(file): file for file in files}
@@ -124,13 +128,13 @@ class ModelNames:
             listed = ", ".join(map(shown, near[:NEAREST]))
             more = f" and {len(near) - NEAREST} more" if len(near) > NEAREST else ""
             raise AmbiguousNameError(
-                f"{shown(name)} means {len(near)} files in {self._folder!r}: {listed}{more}. {way_out}",
+                f"{shown(name)} means {len(near)} files in {self._place}: {listed}{more}. {way_out}",
                 name,
                 near[:NEAREST],
             )
         near = _nearest(wanted, self._by_path, self._aliases)
         raise UnknownNameError(
-            f"{shown(name)} is no file in {self._folder!r}. {_listed(near)}. {way_out}",
+            f"{shown(name)} is no file in {self._place}. {_listed(near)}. {way_out}",
             name,
             near,
         )
@@ -234,9 +238,10 @@ def _normal(name: str) -> str:
 
 
 def _stem(path: str) -> str:
-    """The path without a model file's extension; other dots stay (`add_detail.v2`)."""
+    """The path without a model's or a picture's extension; other dots stay (`add_detail.v2`)."""
     head, dot, extension = path.rpartition(".")
-    return head if dot + extension.lower() in MODEL_EXTENSIONS else path
+    known = (*MODEL_EXTENSIONS, *PICTURE_EXTENSIONS)
+    return head if dot + extension.lower() in known else path
 
 
 def name_without_folder(file: str) -> str:

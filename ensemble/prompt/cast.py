@@ -14,11 +14,11 @@ from typing import Any
 
 from .errors import PromptError, shown
 from .grammar import NegativePrompt, count_people, parse_negative, split_parts
-from .tags import TAG, parse_number
+from .tags import REF, TAG, parse_number
 
 # Not inside a word, as in an address; `\@` is a plain @. A name ends with a letter, a digit or _.
 _MENTION = re.compile(
-    rf"(?:{TAG.pattern})|\\(?P<plain>@)|(?<![\w@\\])@(?P<name>\w+(?:-\w+)*)", re.I
+    rf"(?:{TAG.pattern})|{REF.pattern}|\\(?P<plain>@)|(?<![\w@\\])@(?P<name>\w+(?:-\w+)*)", re.I
 )
 _NAME = re.compile(r"\w+(?:-\w+)*")
 _TEXTS = ("words", "trigger", "lora", "checkpoint", "negative", "pose", "class")

@@ -13,14 +13,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .errors import PromptError, shown
-from .tags import TAG, LoraTag, read_tag, without_tags
+from .tags import REF, TAG, LoraTag, RefTag, read_ref, read_tag, without_tags
 
 # Not inside a longer word, nor COFFEE-BREAK. A tag is tried first, so a file named BREAK stays in
 # its tag.
-_TOKEN = re.compile(rf"(?:{TAG.pattern})|(?P<split>(?<![\w'-])BREAK(?![\w'-]))", re.IGNORECASE)
+_TOKEN = re.compile(
+    rf"(?:{TAG.pattern})|{REF.pattern}|(?P<split>(?<![\w'-])BREAK(?![\w'-]))", re.IGNORECASE
+)
 # Around a BREAK commas only separate, as in `scene, BREAK common`. A plain prompt keeps its own.
 _SEPARATORS = ", \t\r\n"
 _TOGETHER = re.compile(r"(\d{1,3}(?:\s*\+\s*\d{1,3})+)\s*:\s*", re.ASCII)
+MOST_REFERENCES = 10
+"""Pictures in one prompt. Each is another picture's worth of tokens in every step."""
 
 
 class OneBreakError(PromptError):
@@ -47,6 +51,8 @@ class Part:
     loras: tuple[LoraTag, ...]
     start: int
     end: int
+    # The person's picture.
+    reference: RefTag | None = None
 
 
 @dataclass(frozen=True)
@@ -111,15 +117,18 @@ def assemble(text: str, parts: Sequence[Part]) -> BreakPrompt:
     count = count_people(parts)
     base, people = parts[0], tuple(parts[2 : 2 + count])
     common = parts[1] if len(parts) > 1 else Part("", (), len(text), len(text))
-    if not people and common.loras:
+    own = common.loras[:1] or (common.reference,)
+    if not people and own[0]:
+        what, tag = ("a LoRA", "<lora:NAME:1>") if common.loras else ("a reference", "<ref:NAME>")
         raise OneBreakError(
-            "The second part is the common text, added to everyone, and here it has a LoRA but no "
-            "person follows. People start at the third part: write 'scene BREAK BREAK person "
-            "<lora:NAME:1>', with an empty common part between the BREAKs",
+            f"The second part is the common text, added to everyone, and here it has {what} but no "
+            f"person follows. People start at the third part: write 'scene BREAK BREAK person "
+            f"{tag}', with an empty common part between the BREAKs",
             text,
-            common.loras[0].start,
+            own[0].start,
             insert_at=common.start,
         )
+    _check_references(text, (base, common, *parts[2 + count :]), people)
     together = tuple(_read_together(text, part, count) for part in parts[2 + count :])
     return BreakPrompt(base, common, people, len(parts) > 1, together)
 
@@ -152,6 +161,25 @@ def _read_together(text: str, part: Part, people: int) -> Together:
             at,
         )
     return Together(tuple(number - 1 for number in numbers), part)
+
+
+def _check_references(text: str, shared: Sequence[Part], people: Sequence[Part]) -> None:
+    for part in shared:
+        if part.reference:
+            raise PromptError(
+                "A reference picture is one person's, and here it stands in the scene, the common part "
+                "or a part of several people; move it into a person's part, 'scene BREAK common BREAK person <ref:NAME>'",
+                text,
+                part.reference.start,
+            )
+    found = [part.reference for part in people if part.reference]
+    if len(found) > MOST_REFERENCES:
+        raise PromptError(
+            f"The prompt has {len(found)} reference pictures, and {MOST_REFERENCES} are the most; "
+            "take some out, or paint these people in groups",
+            text,
+            found[MOST_REFERENCES].start,
+        )
 
 
 def likely_mistake(text: str, parts: Sequence[Part]) -> OneBreakError | None:
@@ -187,6 +215,12 @@ def parse_negative(text: str, people: int | None) -> NegativePrompt:
                 text,
                 part.loras[0].start,
             )
+        if part.reference:
+            raise PromptError(
+                "A reference picture stands in the negative; move it to the prompt, it acts on both",
+                text,
+                part.reference.start,
+            )
     if people is None:
         people = max(0, len(parts) - 2)
     if len(parts) - 2 > people:
@@ -203,19 +237,21 @@ def parse_negative(text: str, people: int | None) -> NegativePrompt:
 
 def split_parts(text: str) -> list[Part]:
     """The parts between BREAKs: base, common, then a person each. Raises PromptError for a broken
-    tag, or nothing but BREAK.
+    tag, two references in one part, or nothing but BREAK.
     """
-    tags: list[LoraTag] = []
+    tags: list[LoraTag | RefTag] = []
     parts: list[Part] = []
     start = 0
     for found in _TOKEN.finditer(text):
-        if found["split"] is None:
+        if found["picture"] is not None:
+            tags.append(read_ref(text, found))
+        elif found["split"] is None:
             tags.append(read_tag(text, found))
         elif found["split"] == "BREAK":  # the pattern ignores case for the tags' sake
             parts.append(_part(text, start, found.start(), tags, _SEPARATORS))
             start, tags = found.end(), []
     parts.append(_part(text, start, len(text), tags, _SEPARATORS if parts else None))
-    if len(parts) > 1 and not any(part.text or part.loras for part in parts):
+    if len(parts) > 1 and not any(part.text or part.loras or part.reference for part in parts):
         raise PromptError(
             "The prompt has nothing but BREAK; write 'scene BREAK common BREAK person'",
             text,
@@ -224,8 +260,19 @@ def split_parts(text: str) -> list[Part]:
     return parts
 
 
-def _part(text: str, start: int, end: int, tags: list[LoraTag], separators: str | None) -> Part:
-    return Part(without_tags(text, tags, start, end).strip(separators), tuple(tags), start, end)
+def _part(
+    text: str, start: int, end: int, tags: list[LoraTag | RefTag], separators: str | None
+) -> Part:
+    loras = tuple(tag for tag in tags if isinstance(tag, LoraTag))
+    references = [tag for tag in tags if isinstance(tag, RefTag)]
+    if len(references) > 1:
+        raise PromptError(
+            "A second reference picture in one part; a person has one, so keep the better",
+            text,
+            references[1].start,
+        )
+    words = without_tags(text, tags, start, end).strip(separators)
+    return Part(words, loras, start, end, references[0] if references else None)
 
 
 def _join(part: str, common: str) -> str:

@@ -1,4 +1,4 @@
-"""`<lora:NAME:WEIGHT[:CLIP_WEIGHT]>` tags: found, checked, and taken out of a prompt."""
+"""`<lora:NAME:WEIGHT[:CLIP_WEIGHT]>` and `<ref:NAME>` tags: found, checked, and taken out of a prompt."""
 
 import math
 import re
@@ -10,6 +10,7 @@ from .errors import PromptError, shown
 # `[^<>]*` stops at the next bracket, so a tag that is never closed costs one pass over its own text
 # only.
 TAG = re.compile(r"<lora:([^<>]*)(>?)", re.IGNORECASE)
+REF = re.compile(r"<ref:(?P<picture>[^<>]*)(?P<closed>>?)", re.IGNORECASE)
 _NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?", re.IGNORECASE | re.ASCII)
 
 
@@ -20,6 +21,15 @@ class LoraTag:
     name: str
     weight: float
     clip_weight: float
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
+class RefTag:
+    """`<ref:NAME>`: a person's reference picture. `start` and `end` as of LoraTag."""
+
+    name: str
     start: int
     end: int
 
@@ -57,6 +67,23 @@ def read_tag(text: str, found: re.Match[str]) -> LoraTag:
     return LoraTag(fields[0], weights[0], weights[-1], start, found.end())
 
 
+def read_ref(text: str, found: re.Match[str]) -> RefTag:
+    """The tag that REF, alone or in a longer pattern, matched in `text`."""
+    name = found["picture"].strip()
+    if not found["closed"]:
+        raise PromptError(
+            f"Reference tag {shown(found[0])} is not closed: add '>'", text, found.start()
+        )
+    if not name:
+        raise PromptError(
+            f"Reference tag {shown(found[0])} has no name: write <ref:NAME>, a picture in the input "
+            "folder",
+            text,
+            found.start(),
+        )
+    return RefTag(name, found.start(), found.end())
+
+
 def _weight(field: str, found: re.Match[str], text: str) -> float:
     value = parse_number(field)
     if value is None:
@@ -76,7 +103,9 @@ def parse_number(field: str) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def without_tags(text: str, tags: Sequence[LoraTag], start: int = 0, end: int | None = None) -> str:
+def without_tags(
+    text: str, tags: Sequence[LoraTag | RefTag], start: int = 0, end: int | None = None
+) -> str:
     """`text[start:end]` without the tags in it, and without the doubled spaces and commas they
     would leave.
     """

@@ -18,6 +18,7 @@ from torch import nn
 
 from ..regions.weights import reduce_to
 from .families.family import CrossAttention
+from .image_prompts import ImagePrompt
 from .region_gate import grid_of
 from .stack import LayerStack
 from .texts import Texts
@@ -45,7 +46,7 @@ class RegionalAttention:
     """The replacement of attn2 for one structure of the batch.
 
     weights `[N+1,H,W]`: base first. texts: everybody's for each batch row, or None for a row that is
-    not ours.
+    not ours. images, sides: pictures of people, none for nobody, and the side of CFG of each row.
     """
 
     weights: torch.Tensor
@@ -55,6 +56,8 @@ class RegionalAttention:
     """(block, texts of rows, person) -> (K, V); shared over the whole run."""
     cache: dict = field(default_factory=dict)
     """Weights per grid of tokens, and runs of rows."""
+    images: Sequence[ImagePrompt | None] = ()
+    sides: Sequence[int] = ()
     patched: Callable | None = None
     """What others' attn2 patches make of a context in the block that runs: `[B,T,C]` -> the contexts
     of K and of V. None where there are none."""
@@ -89,11 +92,11 @@ class RegionalAttention:
             grid = grid_of(q, options, self.grids)
             # Whoever else acts on attention tells rows apart by their place in the whole batch.
             whole = inner is not None or OVERRIDE in options
-            return self._combine(block, q, (k, v), attend, grid, whole)
+            return self._combine(block, q, (k, v), attend, grid, whole, options)
 
         return replaced
 
-    def _combine(self, block: Block, q, plain, attend, grid, whole: bool) -> torch.Tensor:
+    def _combine(self, block: Block, q, plain, attend, grid, whole: bool, options) -> torch.Tensor:
         base, people = self._weights_at(grid, q)
         out = attend(q, *plain) * base
         for person, (weight, picked, weight_there) in enumerate(people):
@@ -110,7 +113,25 @@ class RegionalAttention:
                 else:
                     part = attend(q[rows].index_select(1, picked), keys, values)
                     into.index_add_(1, picked, part * weight_there)
+                self._add_image(
+                    block, q[rows], into, person, rows, (weight, picked, weight_there), options
+                )
         return out
+
+    def _add_image(self, block: Block, q, into, person, rows: slice, where, options) -> None:
+        """The person's picture, by the weight of their text. Others' replacements see the texts only:
+        one that adds a term of its own would add it twice."""
+        image = self.images[person] if self.images else None
+        if image is None:
+            return
+        weight, picked, weight_there = where
+        sides = self.sides[rows]
+        if picked is None:
+            into.addcmul_(image.term(block.attention, q, sides, options, self.cache), weight)
+        else:
+            mine = q.index_select(1, picked)
+            term = image.term(block.attention, mine, sides, options, self.cache)
+            into.index_add_(1, picked, term * weight_there)
 
     def _row_groups(self, person: int) -> list[slice]:
         """Runs of our rows whose texts of this person are equally long: a call each."""

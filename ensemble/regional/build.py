@@ -16,6 +16,7 @@ from .exact import Exact
 from .families import family_of
 from .families.family import CrossAttentionFamily, Family
 from .families.joint_attention import JointAttentionFamily
+from .families.references import TIMESTEP_ZERO, method_of
 from .families.transformer import TransformerFamily
 from .fused import Fused
 from .joint.crossed import CrossedFused
@@ -74,6 +75,8 @@ def prepare(people: People) -> Ready:
     adapters = adapters_of(people)
     if method is Method.FUSED and isinstance(family, TransformerFamily):
         _check_layers(people, family, adapters)
+    if isinstance(family, TransformerFamily):
+        _check_modulation(people, family, adapters)
     if adapters.whole_bytes:
         size = adapters.whole_bytes / 1e9
         notes = (*notes, f"Some of people's LoRAs have no small form; held whole: {size:.2g} GB.")
@@ -91,6 +94,23 @@ def _check_layers(people: People, family: TransformerFamily, adapters: AdapterSt
                 f"{name}: a person's LoRA changes a {type(layer).__name__} layer, which method = "
                 f"fused cannot give to one person here. Choose method = exact."
             )
+
+
+def _check_modulation(people: People, family: TransformerFamily, adapters: AdapterStack) -> None:
+    """Where references have a modulation of their own, tokens cannot have each their person's too."""
+    shown = [
+        entry for person in people.people for entry in person.positive.conditioning
+        if "reference_latents" in entry[1]
+    ]  # fmt: skip
+    if not shown or method_of(people.model.model.diffusion_model, shown) != TIMESTEP_ZERO:
+        return
+    vectors = [n for n in adapters.names if any(rule.reach for rule in family.rules_of(n))]
+    if vectors:
+        raise ValueError(
+            f"{vectors[0]}: a person's LoRA changes the modulation, and this model modulates reference "
+            f"pictures apart (index_timestep_zero). Load the file for everybody with "
+            f"MultiLoraLoader, or take the reference pictures out."
+        )
 
 
 def adapters_of(people: People) -> AdapterStack:
@@ -115,7 +135,7 @@ def adapters_of(people: People) -> AdapterStack:
 
 def _fused(people: People, ready: Ready, family: CrossAttentionFamily) -> Regional:
     forward = Fused(
-        family, people.painted_masks, people.base_strength, ready.adapters,
+        family, people.painted_masks, people.base_strength, ready.adapters, people.images,
         people=len(people.people),
     )  # fmt: skip
     return _together(people, ready, forward, RowNames(people.span))
@@ -129,7 +149,10 @@ def _by_token(people: People, ready: Ready, family: TransformerFamily) -> Region
         forward = kind(*shared, people=persons, text_sees=people.text_sees)  # type: ignore[arg-type]
     else:
         forward = CrossedFused(*shared, people=persons)  # type: ignore[arg-type]
-    names = RowNames(people.span, one_sequence=True, refused=family.refused)
+    names = RowNames(
+        people.span, one_sequence=True, refused=family.refused,
+        takes_references=family.references is not None,
+    )  # fmt: skip
     return _together(people, ready, forward, names)
 
 
@@ -179,7 +202,8 @@ def _exact(people: People, ready: Ready, family: Family) -> Regional:
     names = RowNames(
         people.span, has_loras=ready.adapters.changes_anything, repeats_texts=family.repeats_texts
     )
-    patch = RegionalPatch(Exact(ready.adapters), names)
+    forward = Exact(ready.adapters, family=family, images=people.images)
+    patch = RegionalPatch(forward, names)
     positive, negative = (_rows(people, patch.identity, side) for side in (POSITIVE, NEGATIVE))
     return Regional(patch.attach(people.model, ready.patcher), positive, negative, ready.notes)
 

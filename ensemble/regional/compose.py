@@ -22,12 +22,17 @@ from ..regions.weights import together
 from .changes import LoraPatch, Patches
 from .encode import encode, knows_weights, without_emphasis
 from .families import family_of
+from .image_prompts import ImagePrompt
 from .people import People, Person, Text, Together
 from .placement import Placement, PlacementRequest, place
+from .reference_pictures import reference_pictures
+from .references import Readers, Shown, show
 from .rows import Span
 from .settings import Settings, check
 
 log = logging.getLogger(__name__)
+READERS = Readers()
+Seen = Shown | ImagePrompt | None
 
 
 @dataclass
@@ -52,8 +57,10 @@ class Notes:
 def compose(
     model: ModelPatcher, clip: CLIP, *, text: str, negative: str, settings: Settings,
     regions: torch.Tensor | None = None, pose: object = None,
+    references: torch.Tensor | None = None, readers: Readers = READERS,
 ) -> People:  # fmt: skip
-    """The People of a prompt. regions and pose: see PlacementRequest."""
+    """The People of a prompt. regions and pose: see PlacementRequest. references: IMAGE `[K,H,W,C]` for
+    people without `<ref:…>`, in prompt order."""
     chosen = check(text, negative, settings)
     prompt, negatives = chosen.prompt, chosen.negatives
     notes = Notes()
@@ -72,11 +79,17 @@ def compose(
     for each in (chosen.shared, *chosen.own, *chosen.together):
         for skipped in each.skipped:
             notes.warn(f"skipped: {skipped.reason}")
+    parts = prompt.people
+    pictures = reference_pictures(parts, references, settings.skip_missing)
+    for number, (part, picture) in enumerate(zip(parts, pictures, strict=True), 1):
+        if part.reference and picture is None:
+            notes.warn(f"skipped: the reference of person {number} is no file in the input folder")
+    seen = show(model, readers, pictures)
     if chosen.shared.choices:
         model, clip, _ = merge(model, clip, chosen.shared.choices)
     encoder = _Encoder(model, clip, settings, notes)
     people = tuple(
-        encoder.person(own.choices, whole, negatives.person_texts[i], where, i)
+        encoder.person(own.choices, whole, negatives.person_texts[i], where, i, seen[i])
         for i, (own, whole) in enumerate(zip(chosen.own, prompt.person_texts, strict=True))
     )
     shared = tuple(
@@ -101,7 +114,7 @@ def compose(
         text_sees=settings.text_sees,
         isolation=settings.isolation,
         unplaced=scene if added else None,
-        notes=tuple(_summary(prompt, people, shared) + notes.lines),
+        notes=tuple(_summary(prompt, people, shared, seen) + notes.lines),
         together=shared,
     )
 
@@ -148,6 +161,13 @@ class _Encoder:
             self.plain[text] = encoded
         return encoded
 
+    def beside(self, clip: CLIP, text: str, shown: Seen) -> Text:
+        """A person's text with their picture."""
+        if not isinstance(shown, Shown):
+            return self.text(clip, text)
+        words = without_emphasis(text, self.settings.weights)
+        return Text(text, shown.read(clip, words, lambda: self.text(clip, text).conditioning))
+
     def person(
         self,
         choices: Sequence[LoraChoice],
@@ -155,16 +175,18 @@ class _Encoder:
         negative: str,
         where: Placement,
         index: int,
+        shown: Seen = None,
     ) -> Person:
         clip, patches = self._apply(choices)
         return Person(
-            positive=self.text(clip, whole),
-            negative=self.text(clip, negative),
+            positive=self.beside(clip, whole, shown),
+            negative=self.beside(clip, negative, shown),
             lora_names=tuple(f"{c.file.name} {c.weight:g}" for c in choices),
             patches=patches,
             region=where.regions[index],
             head=where.heads[index],
             seed_offset=index,
+            image=shown if isinstance(shown, ImagePrompt) else None,
         )
 
     def together(
@@ -200,7 +222,7 @@ class _Encoder:
 
 
 def _summary(
-    prompt: BreakPrompt, people: Sequence[Person], shared: Sequence[Together]
+    prompt: BreakPrompt, people: Sequence[Person], shared: Sequence[Together], seen: Sequence[Seen]
 ) -> list[str]:
     """How the text was read, a line each."""
     if not prompt.has_break:
@@ -208,7 +230,8 @@ def _summary(
     lines = [f"base: {prompt.base.text or '(empty)'}", f"common: {prompt.common.text or '(empty)'}"]
     for number, (part, person) in enumerate(zip(prompt.people, people, strict=True), 1):
         loras = ", ".join(person.lora_names) or "no LoRA"
-        lines.append(f"person {number}: {part.text or '(empty)'} [{loras}]")
+        picture = "" if seen[number - 1] is None else ", a reference picture"
+        lines.append(f"person {number}: {part.text or '(empty)'} [{loras}{picture}]")
     for each, made in zip(prompt.together, shared, strict=True):
         who = " and ".join(str(member + 1) for member in each.members)
         loras = ", ".join(made.painted.lora_names) or "no LoRA"

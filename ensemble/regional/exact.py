@@ -12,6 +12,8 @@ from typing import ClassVar
 from comfy.patcher_extension import WrappersMP
 from torch import nn
 
+from .families.family import CrossAttentionFamily, Family
+from .image_prompts import ImagePrompt, ImagePromptsByRow
 from .layers_by_row import RowPeople, with_adapters_by_row
 from .lifetime import replaced_forwards
 from .rows import BatchRow
@@ -20,8 +22,12 @@ from .stack import AdapterStack
 
 @dataclass
 class Exact:
+    """family, images: of people's pictures, where the model takes them by cross-attention."""
+
     adapters: AdapterStack
     cache: dict = field(default_factory=dict)
+    family: Family | None = None
+    images: Sequence[ImagePrompt | None] = ()
 
     around: ClassVar[str] = WrappersMP.APPLY_MODEL
 
@@ -32,6 +38,15 @@ class Exact:
         people = tuple(-1 if row is None or row.person is None else row.person for row in rows)
         if people not in self.cache:
             self.cache[people] = RowPeople(people)
+        if any(self.images) and isinstance(self.family, CrossAttentionFamily):
+            sides = [row.side if row else 0 for row in rows]
+            by_row = ImagePromptsByRow(self.images, people, sides, self.cache)
+            replace = dict(options.get("patches_replace", {}))
+            others = replace["attn2"] = dict(replace.get("attn2", {}))
+            for block in self.family.cross_attentions(unet):
+                inner = others.get(block.key, others.get(block.key[:2]))
+                others[block.key] = by_row.replacement(block, inner)
+            options["patches_replace"] = replace
         with replaced_forwards(self._replacements(unet, self.cache[people])):
             return call()
 

@@ -14,6 +14,7 @@ from torch import nn
 from ..regions.weights import adapter_gates, region_weights
 from .attention import Block, RegionalAttention
 from .families.family import CrossAttentionFamily, Stream
+from .image_prompts import ImagePrompt
 from .isolation import IsolatedSelfAttention
 from .layers import with_adapters
 from .lifetime import replaced_forwards
@@ -32,6 +33,7 @@ class Fused:
     masks: torch.Tensor
     base_strength: float
     adapters: AdapterStack
+    images: Sequence[ImagePrompt | None] = ()
     cache: dict = field(default_factory=dict)
     """Lives for one run: layers of the UNet that runs, K/V of the texts, gates per batch
     structure."""
@@ -47,11 +49,13 @@ class Fused:
         layers, blocks = self._once(("layers", id(unet)), lambda: self._layers_of(unet))
         hooked = any(row.hooked for row in rows if row)
         texts = tuple(row.texts if row else None for row in rows)
+        sides = tuple(row.side if row else 0 for row in rows)
         place = next((row.canvas, row.part) for row in rows if row)  # the same for all of ours
         gate, attention = self._once(
-            ("rows", id(unet), place, texts, hooked),
+            ("rows", id(unet), place, texts, sides, hooked),
             lambda: self._plan(texts, *place, {} if hooked else self._pairs_of(unet)),
         )
+        attention.images, attention.sides = self.images, sides
         gate.options = options
         if hooked:  # keyframes change the layers that made these K and V
             attention.pairs.clear()

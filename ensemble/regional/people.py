@@ -17,6 +17,7 @@ from .rows import WHOLE, Span
 
 if TYPE_CHECKING:
     from .changes import Patches
+    from .image_prompts import ImagePrompt
 
 
 class TextSees(str, Enum):
@@ -55,6 +56,9 @@ class Person:
     region: torch.Tensor
     head: Rect | None = None
     seed_offset: int = 0
+    image: ImagePrompt | None = None
+    """Their picture, where the model takes it by cross-attention; a reference latent stands with the
+    texts."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +111,11 @@ class People:
         if not self.people:
             return torch.zeros(1, 64, 64)
         return torch.stack([person.region for person in self.people])
+
+    @property
+    def images(self) -> tuple[ImagePrompt | None, ...]:
+        """Of `painted`; a part of several people has none."""
+        return tuple(each.image for each in self.painted)
 
     @property
     def base_of_parts(self) -> Text:

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 
 import comfy.utils
 import torch
-from comfy.conds import CONDConstant
+from comfy.conds import CONDConstant, CONDList
 
-from .families.transformer import Refusal
+from .families.transformer import METHOD, REFERENCES, Refusal
 from .isolation import TOGETHER, Isolation
 from .parts import PartOfCanvasError, part_of
 from .rows import KEY, PART, BatchRow, Row, Span
@@ -36,6 +36,7 @@ class RowNames:
     one_sequence: bool = False
     refused: Sequence[Refusal] = ()
     isolation: Isolation = TOGETHER
+    takes_references: bool = False
     tell: Callable[[str], None] = field(default_factory=teller)
     identity: str = field(default_factory=lambda: uuid.uuid4().hex)
     isolate: float = 0.0
@@ -64,7 +65,8 @@ class RowNames:
 
     def _side(self, side: int, entries, rows: dict, x_in, timestep, inside: bool) -> list[dict]:
         counting = [entry for entry in entries if self._counts(entry, inside)]
-        texts = self._texts(counting, x_in, timestep) if inside else {}
+        told = self._told(counting, timestep) if inside else {}
+        texts = {index: self._same(everybody, x_in) for index, everybody in told.items()}
         seen = []
         for index, entry in enumerate(counting):
             row = entry.get(KEY)
@@ -73,10 +75,11 @@ class RowNames:
             if inside and self._ours(row):
                 mine = BatchRow(
                     row.person, texts.get(index), tuple(x_in.shape[-2:]), part_of(entry, x_in),
-                    entry.get("hooks") is not None, self.isolate,
+                    entry.get("hooks") is not None, self.isolate, side,
                 )  # fmt: skip
                 self._refuse(entry)
                 entry = self._in_its_place(entry, row, mine, x_in)
+                entry = _with_references(entry, told.get(index, ()))
                 rows[side, entry["uuid"]] = mine
             seen.append(entry)
         return seen
@@ -123,27 +126,28 @@ class RowNames:
         row = entry.get(KEY)
         return not self._ours(row) or row.inside in (None, inside)  # type: ignore[union-attr]
 
-    def _texts(
-        self, entries: Sequence[dict], x_in: torch.Tensor, timestep: torch.Tensor
-    ) -> dict[int, Texts]:
-        """Index of each base entry -> everybody's texts at this step."""
+    def _told(self, entries: Sequence[dict], timestep: torch.Tensor) -> dict[int, tuple]:
+        """Index of each base entry -> the entries of everybody's texts at this step."""
         if not self.regions:
             return {}
         mine = [e if self._ours(e.get(KEY)) else None for e in entries]
-        found = texts_of_bases(mine, KEY, len(self.regions), timestep[0])
-        return {index: self._same(everybody, x_in) for index, everybody in found.items()}
+        return texts_of_bases(mine, KEY, len(self.regions), timestep[0])
 
     def _same(self, everybody: Sequence[dict], x_in: torch.Tensor) -> Texts:
         """One Texts object for the same tensors, by which keys and values are known again."""
         contexts = tuple(entry["model_conds"]["c_crossattn"].cond for entry in everybody)
         masks = [entry.get("mask") for entry in everybody]
-        key = tuple(map(id, (*contexts, *masks)))
+        sizes = tuple(next((tuple(r.shape[-2:]) for r in _references(e)), None) for e in everybody)
+        key = (*map(id, (*contexts, *masks)), sizes)
         if key not in self.cache:
             replaced = any(
                 "set_area_to_bounds" in entry or "mask" not in entry for entry in everybody
             )
             cut = None if replaced else self._cut(masks, x_in)
-            self.cache[key] = Texts(contexts, cut), masks  # which keeps the ids from being reused
+            self.cache[key] = (
+                Texts(contexts, cut, sizes),
+                masks,
+            )  # which keeps the ids from being reused
         return self.cache[key][0]
 
     def _cut(self, masks: Sequence, x_in: torch.Tensor) -> torch.Tensor | None:
@@ -159,9 +163,11 @@ class RowNames:
     def _refuse(self, entry: dict) -> None:
         for name, what in self.refused:
             if name in entry["model_conds"]:
+                way_out = ", or give each person their own by the input references"
+                way_out = way_out if name == REFERENCES and self.takes_references else ""
                 raise ValueError(
                     f"BreakRegionalPrompt: the conditioning holds {what}, which method = fused "
-                    f"cannot share among people on this model. Choose method = exact."
+                    f"cannot share among people on this model. Choose method = exact{way_out}."
                 )
 
     def _in_its_place(self, entry: dict, row: Row, mine: BatchRow, x_in: torch.Tensor) -> dict:
@@ -170,7 +176,9 @@ class RowNames:
         if row.region is not None and "set_area_to_bounds" in entry:
             region = self._resized(row.region, x_in).to(entry["mask"])
             entry = {**entry, "mask": entry["mask"] * region}
-        lengths = mine.texts.lengths if self.one_sequence and mine.texts else ()
+        lengths = ()
+        if self.one_sequence and mine.texts:
+            lengths = (*mine.texts.lengths, *mine.texts.references)
         if mine.part is not None or lengths:
             conds = {**entry["model_conds"], PART: CONDConstant((mine.part, lengths))}
             entry = {**entry, "model_conds": conds}
@@ -186,3 +194,22 @@ class RowNames:
                 planes = comfy.utils.common_upscale(planes, width, height, "bilinear", "none")
             self.cache[key] = planes[0]
         return self.cache[key]
+
+
+def _references(entry: dict) -> list[torch.Tensor]:
+    """The reference latents of an entry, as the model's own `extra_conds` made them."""
+    held = entry["model_conds"].get(REFERENCES)
+    return [] if held is None else held.cond[:1]  # a person has one
+
+
+def _with_references(entry: dict, everybody: Sequence[dict]) -> dict:
+    """The base's entry with everybody's pictures, so that core counts their memory and batches rows
+    by their sizes."""
+    having = [each for each in everybody if _references(each)]
+    if not having:
+        return entry
+    pictures = [picture for each in having for picture in _references(each)]
+    conds = {**entry["model_conds"], REFERENCES: CONDList(pictures)}
+    if METHOD in having[0]["model_conds"]:
+        conds[METHOD] = having[0]["model_conds"][METHOD]
+    return {**entry, "model_conds": conds}

@@ -44,7 +44,7 @@ class BatchRow:
     person: index, or None. texts: everybody's (method = fused). part: (height, width, top, left) of
     the canvas `[H,W]` in latent pixels, None for all of it. hooked: another node's hooks may change
     the weights under this row from step to step. isolate: how much people are kept from seeing each
-    other at this step, 0 to 1.
+    other at this step, 0 to 1. side: of CFG, 0 is the positive one.
     """
 
     person: int | None
@@ -53,6 +53,7 @@ class BatchRow:
     part: tuple[int, int, int, int] | None = None
     hooked: bool = False
     isolate: float = 0.0
+    side: int = 0
 
 
 def isolate_of(rows: Sequence[BatchRow | None]) -> float:

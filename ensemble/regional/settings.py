@@ -13,6 +13,7 @@ from ..prompt.reading import read_prompt
 from ..regions.layout import Layout
 from .isolation import TOGETHER, Isolation
 from .people import Method, TextSees
+from .reference_pictures import reference_files
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +40,7 @@ def check(text: str, negative: str, settings: Settings) -> PeopleChosen:
     reading = read_prompt(text, negative, settings.weights, settings.order)
     on_missing = OnMissing.SKIP if settings.skip_missing else OnMissing.ERROR
     chosen = choose_for_people(reading, on_missing)
+    reference_files(chosen.prompt.people, settings.skip_missing)
     if not 0.0 <= settings.start < settings.end <= 1.0:
         raise ValueError(
             f"start {settings.start} and end {settings.end} must be fractions of sampling with "

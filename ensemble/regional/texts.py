@@ -21,10 +21,12 @@ CHUNK_LIMIT = 16
 @dataclass(frozen=True, eq=False)
 class Texts:
     """contexts: for each person `[1,T,C]`, as this model's `extra_conds` made it. regions `[N,h,w]`:
-    where people stand, if another node cut the canvas; else None."""
+    where people stand, if another node cut the canvas; else None. references: for each person
+    the (height, width) of their reference latent, None without one."""
 
     contexts: tuple[torch.Tensor, ...]
     regions: torch.Tensor | None = None
+    references: tuple[tuple[int, int] | None, ...] = ()
 
     @property
     def lengths(self) -> tuple[int, ...]:

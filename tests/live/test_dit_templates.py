@@ -25,7 +25,7 @@ NODES = [Path(__file__).resolve().parent / name for name in ("small_loaders.py",
 NAMES = tuple(name for name, about in extras().items() if "model" in about["models"])
 RUN = {
     "multi_person_krea2": "krea2", "multi_person_flux2_klein": "flux2",
-    "multi_person_z_image": "small_z_image", "multi_person_qwen_image": "small_qwen_image",
+    "multi_person_from_photos": "flux2", "multi_person_z_image": "small_z_image", "multi_person_qwen_image": "small_qwen_image",
 }  # fmt: skip
 FULL = {"multi_person_z_image": "z_image", "multi_person_qwen_image": "qwen_image"}
 RUNS = [*RUN.items(), *(pytest.param(*each, marks=pytest.mark.slow) for each in FULL.items())]

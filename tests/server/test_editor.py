@@ -36,6 +36,19 @@ def test_a_prompt_is_told_part_by_part(machine):
     assert (ben["status"], ben["file"], ben["nearest"]) == ("missing", "", [])
 
 
+def test_a_persons_picture_is_told(home):
+    (home / "input" / "ann.png").write_bytes(b"")
+    text = "a \U0001f600 BREAK c BREAK a woman <ref:ann> BREAK a man <ref:anne> BREAK a child"
+    people = read(text=text)["parts"][2:]
+    ann, anne, nobody = (part["reference"] for part in people)
+    assert (ann["status"], ann["file"], ann["name"]) == ("found", "ann.png", "ann")
+    units = text.encode("utf-16-le")
+    assert units[2 * ann["start"] : 2 * ann["end"]].decode("utf-16-le") == "<ref:ann>"
+    assert (anne["status"], anne["nearest"]) == ("missing", ["ann"])
+    assert "no file in the input folder" in anne["message"] and nobody is None
+    assert people[0]["text"] == "a woman"
+
+
 def test_an_ambiguous_name_offers_names_that_are_clear(machine):
     machine("a/ann.safetensors")
     machine("b/ann.safetensors")

@@ -44,11 +44,12 @@ export const language = () => app.extensionManager.setting.get('Comfy.Locale') ?
  * Puts a picture into ComfyUI's input folder.
  * @param {string} name
  * @param {Blob} data
+ * @param {boolean} [overwrite] another file of this name; else ComfyUI gives this one a name of its own
  */
-export async function uploadPicture(name, data) {
+export async function uploadPicture(name, data, overwrite = true) {
   const form = new FormData()
   form.append('image', data, name)
-  form.append('overwrite', 'true')
+  form.append('overwrite', String(overwrite))
   const response = await api.fetchApi('/upload/image', { method: 'POST', body: form })
   if (!response.ok) throw new Error(`HTTP ${response.status}`)
   return (await response.json()).name
@@ -204,14 +205,22 @@ export const linesOf = (node) => outputOf(node).text ?? []
  */
 export const jointsOf = (node) => outputOf(node).joints?.[0] ?? ''
 
+/** @param {Record<string, string>} image */
+const address = ({ filename, subfolder = '', type = 'output' }) =>
+  api.apiURL(`/view?${new URLSearchParams({ filename, subfolder, type })}`)
+
+/**
+ * The address of a picture in the input folder.
+ * @param {string} file with its folder
+ */
+export function inputPicture(file) {
+  const parts = file.split(/[\\/]/)
+  return address({ filename: parts.pop() ?? '', subfolder: parts.join('/'), type: 'input' })
+}
+
 /**
  * Addresses of the pictures that a node showed last.
  * @param {ComfyNode} node
  * @returns {string[]}
  */
-export function picturesOf(node) {
-  return (outputOf(node).images ?? []).map((/** @type {Record<string, string>} */ image) => {
-    const { filename, subfolder = '', type = 'output' } = image
-    return api.apiURL(`/view?${new URLSearchParams({ filename, subfolder, type })}`)
-  })
-}
+export const picturesOf = (node) => (outputOf(node).images ?? []).map(address)

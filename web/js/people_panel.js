@@ -1,5 +1,6 @@
 /** How a prompt is read, as chips: scene, common, and a chip per person with their LoRAs. */
 
+import { inputPicture } from './api.js'
 import { button, el, replace } from './dom.js'
 import { isBad, nearestButtons } from './matches.js'
 import { tint } from './palette.js'
@@ -14,9 +15,10 @@ import { ordinal, t } from './texts.js'
 
 /**
  * @typedef {object} Actions
- * @property {(tag: Tag, name: string) => void} rename write another LoRA into a tag
+ * @property {(tag: { name: string, start: number }, name: string) => void} rename write another file into a tag
  * @property {(fix: { at: number, insert: string }) => void} mend put a text in
  * @property {() => void} add a person
+ * @property {(part: Part, file: File) => void} portray give a person a picture
  * @property {(tag: Tag, weight: number) => void} weigh
  * @property {(tag: Tag, words: string) => void} say write trigger words behind a tag
  * @property {(person: number) => void} remove
@@ -123,13 +125,48 @@ function chip(part, people, across, negative, words, beside, actions) {
     el('i', {}, where),
   )
   head.setAttribute('aria-label', `${name}: ${text} ${where}`)
-  return el(
+  const item = el(
     'li',
     { class: 'ensemble-chip', style: tinted(person ? [person] : members), 'data-part': key },
     el('div', { class: 'ensemble-chip-line' }, head, ...(person ? handles(person, across, beside, actions) : [])),
     ...part.loras.map((tag, index) => lora(tag, `${key}-${index}`, unsaid(words.get(tag.file), part), actions)),
+    ...(part.reference ? [picture(part.reference, `${key}-ref`, actions)] : []),
     ...(negative?.text ? [el('span', { class: 'ensemble-hint ensemble-minus', title: negative.text }, `− ${negative.text}`)] : []),
   )
+  if (person) takePictures(item, (file) => actions.portray(part, file))
+  return item
+}
+
+/**
+ * A picture dropped here is not dropped on the editor, which would open it as a node or a workflow.
+ * @param {HTMLElement} place
+ * @param {(file: File) => void} take
+ */
+function takePictures(place, take) {
+  for (const kind of ['dragover', 'drop'])
+    place.addEventListener(kind, (event) => {
+      const { dataTransfer } = /** @type {DragEvent} */ (event)
+      if (!dataTransfer?.types.includes('Files')) return
+      event.preventDefault()
+      event.stopPropagation()
+      const file = [...dataTransfer.files].find((each) => each.type.startsWith('image/'))
+      if (file) take(file)
+    })
+}
+
+/**
+ * A person's picture, small.
+ * @param {import('./types.js').Reference} tag @param {string} key @param {Actions} actions
+ */
+function picture(tag, key, actions) {
+  const bad = isBad(tag)
+  const pill = el('span', { class: `ensemble-lora${bad ? ' ensemble-bad' : ''}`, title: bad ? tag.message : tag.file })
+  if (tag.file) pill.append(el('img', { class: 'ensemble-ref', src: inputPicture(tag.file), alt: tag.name }))
+  pill.append(tag.name)
+  if (!bad) return pill
+  const fixes = nearestButtons(tag, key, (name) => actions.rename(tag, name))
+  pill.append(el('em', {}, t(`people.${tag.status}`)), ...fixes)
+  return pill
 }
 
 /** Of several people together, both ends have a colour. */

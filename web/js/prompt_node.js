@@ -1,6 +1,6 @@
 /** BreakRegionalPrompt in the editor: its text read live, and its people's boxes. */
 
-import { asOneStep, linesOf, picturesOf, widgetOf, writeWidget } from './api.js'
+import { asOneStep, linesOf, picturesOf, toast, uploadPicture, widgetOf, writeWidget } from './api.js'
 import { createBoxes } from './boxes.js'
 import { createAsker, createListener, titleOf } from './panel.js'
 import { exchanged, piecesOf, withPerson, withoutPerson } from './people_edit.js'
@@ -41,6 +41,18 @@ function attach(node, root, gone) {
       Object.assign(tag, { weight, clip_weight: clip ? tag.clip_weight : weight })
       text = next
       show()
+    },
+    async portray(part, file) {
+      const asked = text
+      try {
+        const tag = `<ref:${await uploadPicture(file.name, file, false)}>`
+        if (text !== asked) return // which was typed meanwhile, so that the part may stand elsewhere
+        const end = part.start + text.slice(part.start, part.end).trimEnd().length
+        const { start, end: stop } = part.reference ?? { start: end, end }
+        write(`${text.slice(0, start)}${part.reference ? '' : ' '}${tag}${text.slice(stop)}`)
+      } catch (error) {
+        toast('error', t('people.portrayed'), String(error))
+      }
     },
     say: (tag, words) => write(`${text.slice(0, tag.end)} ${words}${text.slice(tag.end)}`),
     mend: ({ at, insert }) => write(text.slice(0, at) + insert + text.slice(at)),
@@ -149,7 +161,7 @@ const wordsOf = (list) => new Map((list?.loras ?? []).map(({ file, triggers }) =
  * @param {number} by
  */
 function moveRanges({ parts }, { end }, by) {
-  for (const range of parts.flatMap((part) => [part, ...part.loras])) {
+  for (const range of parts.flatMap((part) => [part, ...part.loras, ...(part.reference ? [part.reference] : [])])) {
     if (range.start >= end) range.start += by
     if (range.end >= end) range.end += by
   }

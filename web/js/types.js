@@ -33,8 +33,9 @@
  * @typedef {'found' | 'missing' | 'ambiguous' | 'unknown'} Status
  * @typedef {{ name: string, status: Status, file: string, nearest: string[], message: string }} Match
  * @typedef {Match & { weight: number, clip_weight: number, start: number, end: number }} Tag
+ * @typedef {Match & { start: number, end: number }} Reference
  * @typedef {{ role: 'base' | 'common' | 'person' | 'together', members?: number[], number: number | null, place: number | null,
- *   text: string, start: number, end: number, loras: Tag[] }} Part
+ *   text: string, start: number, end: number, loras: Tag[], reference: Reference | null }} Part
  * @typedef {{ input: string, message: string, offset?: number, line?: number, column?: number,
  *   fix?: { at: number, insert: string } }} Problem
  * @typedef {{ negative_parts: Part[], has_break: boolean, parts: Part[], problems: Problem[], warnings: Problem[],

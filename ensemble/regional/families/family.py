@@ -12,6 +12,8 @@ from enum import Enum
 from comfy.model_base import BaseModel
 from torch import nn
 
+from .references import References
+
 
 class Stream(Enum):
     """What passes through a layer, which decides where a person's adapters act in it."""
@@ -41,6 +43,7 @@ class Family:
     the start of layers' names that run before sampling, where nobody's own adapters can be.
     reads_language: whether a text encoder of it is a language model (Qwen, T5, Gemma), which knows
     left from right; CLIP does not.
+    references: how it takes a person's picture as latents; None where it does not.
     """
 
     name: str
@@ -49,6 +52,7 @@ class Family:
     clip_channels: Mapping[str, int] = field(default_factory=dict)
     unreached: str = "$^"
     reads_language: bool = False
+    references: References | None = None
 
     def recognises(self, model: BaseModel) -> bool:
         """Whether this entry describes the model. Asked in the order of the registry."""

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 
 import torch
 from comfy import model_base
+from comfy.model_base import BaseModel
 from torch import nn
 
 from .family import Stream
 from .joint_attention import JointAttentionFamily, Stage
+from .references import References, megapixel
 from .transformer import (
     MASK,
     REFERENCES,
@@ -47,6 +49,15 @@ class FluxFamily(JointAttentionFamily):
         return ids
 
 
+def _sized(model: BaseModel, image: torch.Tensor) -> torch.Tensor:
+    """Kontext was trained on a list of sizes, which core's node knows; Flux.2 on any."""
+    if isinstance(model, model_base.Flux2):
+        return megapixel(model, image)
+    from comfy_extras.nodes_flux import FluxKontextImageScale
+
+    return FluxKontextImageScale.execute(image)[0]
+
+
 _SHARED = (
     Rule(r"img_in", Stream.IMAGE),
     Rule(r"txt_in", Stream.TEXT),
@@ -57,6 +68,7 @@ _SHARED = (
 )
 FLUX = FluxFamily(
     name="Flux.1 and Flux.2",
+    references=References(_sized),
     base_classes=(model_base.Flux, model_base.Flux2),
     rules=(
         *_SHARED,

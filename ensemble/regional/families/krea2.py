@@ -10,6 +10,7 @@ from torch import nn
 
 from .family import Stream
 from .joint_attention import JointAttentionFamily, Stage
+from .references import References, megapixel
 from .transformer import Grid, Rule, Signature
 
 
@@ -32,6 +33,8 @@ class Krea2Family(JointAttentionFamily):
 _BLOCK = r"\.\d+\.(attn|mlp)\.\w+"
 KREA_2 = Krea2Family(
     name="Krea 2",
+    # The model itself was trained without; a LoRA teaches it, and says which method (most: this).
+    references=References(megapixel, method="index"),
     base_classes=(Krea2,),
     rules=(
         Rule(r"first", Stream.IMAGE),

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 
 import torch
 from comfy.model_base import QwenImage
+from comfy.sd import CLIP
 from torch import nn
 
 from .family import Stream
 from .joint_attention import JointAttentionFamily, Stage
+from .references import References, megapixel
 from .transformer import (
     MASK,
     REFERENCES,
@@ -36,9 +38,17 @@ class QwenImageFamily(JointAttentionFamily):
         return ids[:, :1] + texts.restarted(ids)[None, :, None]
 
 
+def _read(clip: CLIP, words: str, image: torch.Tensor) -> list:
+    """By core's own node, which shows the picture to the text encoder."""
+    from comfy_extras.nodes_qwen import TextEncodeQwenImageEditPlus
+
+    return TextEncodeQwenImageEditPlus.execute(clip, words, image1=image)[0]
+
+
 _BLOCK = r"transformer_blocks\.\d+\."
 QWEN_IMAGE = QwenImageFamily(
     name="Qwen-Image",
+    references=References(megapixel, read=_read),
     base_classes=(QwenImage,),
     packed_channels=True,
     rules=(

@@ -19,7 +19,7 @@ from .family import Family, Stream
 
 BASE = -1
 """Stands for the scene's own text, where a person's index (0 is the first) would stand."""
-REFERENCES, MASK = "ref_latents", "attention_mask"
+REFERENCES, METHOD, MASK = "ref_latents", "ref_latents_method", "attention_mask"
 """Keys of core's `model_conds`."""
 Replacement = tuple[nn.Module, str, Callable]
 """module, name of a method, what stands in for it while the model runs."""
@@ -77,12 +77,14 @@ class TextSpan(NamedTuple):
     """One text of the sequence.
 
     person: its index, or BASE. raw: tokens as the encoder gave them. tokens: as the blocks see
-    them, with the model's own padding.
+    them, with the model's own padding. reference: tokens of the person's picture, which stand
+    behind the painted one.
     """
 
     person: int
     raw: int
     tokens: int
+    reference: int = 0
 
 
 @dataclass
@@ -107,6 +109,11 @@ class Texts:
     @property
     def raw_lengths(self) -> list[int]:
         return [span.raw for span in self.spans]
+
+    @property
+    def references(self) -> list[int]:
+        """Tokens of those people's pictures that have one, in the sequence's order."""
+        return [span.reference for span in self.spans if span.reference]
 
     @property
     def tokens(self) -> int:
@@ -154,6 +161,11 @@ class TransformerFamily(Family):
     def text_tokens(self, unet: nn.Module, raw: int) -> int:
         """How many tokens of the sequence a text of `raw` tokens takes."""
         return raw
+
+    def place_of(self, argument: str) -> int:
+        """Where the model's forward takes it, counted without self."""
+        forward = next(s for s in self.signatures if s.method == "forward")
+        return forward.parameters.split().index(argument) - 1
 
     def replacements(self, unet: nn.Module, texts: Texts) -> Iterable[Replacement]:
         """Methods of the model that stand in the way of several people, done another way."""

@@ -8,7 +8,8 @@ each part and s the logistic function,
     Attn(q; [text k, image]) = O_I + s(l_k - l_I) (O_k - O_I),
 
 so every text adds its own small attention and nothing of size tokens x tokens is made. Texts do
-not see each other. The log-sum-exp merge is that of Rabe and Staats, "Self-attention does not need
+not see each other. A person's reference picture, whose tokens follow the painted picture's, goes with
+their text: "text k" above is both, each sees the other, and nobody else's text or reference does. The log-sum-exp merge is that of Rabe and Staats, "Self-attention does not need
 O(n^2) memory" (2021).
 """
 
@@ -128,7 +129,7 @@ class JointAttention:
             self.isolate, self.tokens.shares(q), lambda: _joined(scaled(qi, ki, vi), said),
             lambda shares: _joined(by_share(scaled, qi, ki, vi, shares, 2), said),
         )  # fmt: skip
-        return torch.cat([*told, out], 2)
+        return self._in_order(told, out)
 
     def _split_by_text(self, q, k, v, plain: Callable) -> torch.Tensor:
         """Without a log-sum-exp: the tokens of each text's region attend to that text and the whole
@@ -148,7 +149,7 @@ class JointAttention:
             return out
 
         out = damped(self.isolate, self.tokens.shares(q), summed, summed)
-        return torch.cat([*told, out], 2)
+        return self._in_order(told, out)
 
     def _asking(self, index: int, shares: Sequence[Share] | None, like: torch.Tensor):
         """The picture's tokens that ask text `index`, as Shares, and its weight there."""
@@ -163,14 +164,35 @@ class JointAttention:
         return self.places[key]
 
     def _parts(self, q, k, v):
-        """(q, k, v) of every text, and of the picture."""
-        size = self.tokens.texts.tokens
-        texts = [t[:, :, :size].split(self.tokens.texts.lengths, 2) for t in (q, k, v)]
-        return list(zip(*texts, strict=True)), tuple(t[:, :, size:] for t in (q, k, v))
+        """(q, k, v) of every text with its reference, and of the picture."""
+        texts = self.tokens.texts
+        sizes = [*texts.lengths, self.tokens.grid.tokens, *texts.references]
+        split = [t.split(sizes, 2) for t in (q, k, v)]
+        pictures = iter(range(len(texts.spans) + 1, len(sizes)))
+        groups = []
+        for index, span in enumerate(texts.spans):
+            group = tuple(parts[index] for parts in split)
+            if span.reference:
+                at = next(pictures)
+                group = tuple(
+                    torch.cat([mine, parts[at]], 2)
+                    for mine, parts in zip(group, split, strict=True)
+                )
+            groups.append(group)
+        return groups, tuple(parts[len(texts.spans)] for parts in split)
+
+    def _in_order(self, told: Sequence[torch.Tensor], picture: torch.Tensor) -> torch.Tensor:
+        """Texts, picture, references again; told: see `_texts`."""
+        spans = self.tokens.texts.spans
+        parts = [
+            one.split([span.tokens, span.reference], 2)
+            for one, span in zip(told, spans, strict=True)
+        ]
+        return torch.cat([*(text for text, _ in parts), picture, *(ref for _, ref in parts)], 2)
 
     def _texts(self, texts, ki, vi, plain: Callable) -> list[torch.Tensor]:
-        """What each text's own tokens become: they see themselves and (their part of) the
-        picture."""
+        """What each text's own tokens, and its reference's, become: they see themselves and (their
+        part of) the picture."""
         out = []
         for seen, (qt, kt, vt) in zip(self._seen(ki), texts, strict=True):
             keys, values = ki, vi

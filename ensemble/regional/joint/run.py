@@ -13,7 +13,8 @@ from comfy.patcher_extension import WrappersMP
 from torch import nn
 
 from ..families.joint_attention import JointAttentionFamily, Stage
-from ..families.transformer import BASE, Replacement, Texts
+from ..families.references import each_as_the_first
+from ..families.transformer import BASE, REFERENCES, Replacement, Texts
 from ..lifetime import replaced_methods
 from ..people import TextSees
 from ..rows import BatchRow, isolate_of
@@ -51,8 +52,11 @@ class JointFused(TokenRun[JointAttentionFamily]):
         replacements = self._replacements(unet, tokens, attention)
         if keeps:
             replacements = chain(replacements, texts.replacements(self.family.text_modules(unet)))
+        given = [*args[:CONTEXT], context, *args[CONTEXT + 1 :]]
+        if any(told[0].references):
+            self._keep_seen(given, told[0], tokens.texts)
         with replaced_methods(replacements):
-            out = call((*args[:CONTEXT], context, *args[CONTEXT + 1 :]))
+            out = call(tuple(given))
         blocks = sum(stage is Stage.JOINT for _, stage in self.family.stages(unet))
         # A cache of others (EasyCache) may leave out the whole forward, which is its own business.
         if attention.entered and attention.calls != blocks:
@@ -62,6 +66,14 @@ class JointFused(TokenRun[JointAttentionFamily]):
                 f"blocks); remove it, or choose method = exact."
             )
         return out
+
+    def _keep_seen(self, args: list, told: Told, texts: Texts) -> None:
+        """Of everybody's pictures those of people who have a place here; the others' would only
+        cost time."""
+        having = [index for index, size in enumerate(told.references) if size]
+        seen = {span.person for span in texts.spans if span.reference}
+        at = self.family.place_of(REFERENCES)
+        args[at] = [p for who, p in zip(having, args[at], strict=True) if who in seen] or None
 
     def _keeps(self, rows: Sequence[BatchRow | None], options: dict) -> bool:
         """Whether nobody else changes from step to step what the model makes of a text: neither by
@@ -93,6 +105,8 @@ class JointFused(TokenRun[JointAttentionFamily]):
             yield block, "forward", _staged(block.forward, stage, attention)
         yield from self.with_adapters(unet, tokens)
         yield from self.family.replacements(unet, tokens.texts)
+        if tokens.texts.references:
+            yield unet, "process_img", each_as_the_first(unet.process_img)
 
 
 @dataclass

@@ -63,22 +63,26 @@ class TokenRun(Generic[Entry]):
     def _tokens(self, unet: nn.Module, latent: torch.Tensor, base: int, place, told: Told):
         """The sequence with the base's text of `base` tokens and everybody's. Texts that say nothing
         anywhere are left out."""
-        lengths = (base, *told.lengths)
-        key = ("tokens", id(unet), *latent.shape[-2:], lengths, place, told.regions)
+        lengths, sizes = (
+            (base, *told.lengths),
+            (None, *(told.references or [None] * len(told.lengths))),
+        )
+        key = ("tokens", id(unet), *latent.shape[-2:], lengths, sizes, place, told.regions)
         if key not in self.cache:
             masks = on_part(self.masks if told.regions is None else told.regions, *place)
             grid = self.family.grid(unet, *latent.shape[-2:])
             weights = region_weights(masks, self.base_strength)
             heard = [i for i, weight in enumerate(weights) if weight.any()]
-            spans = tuple(
-                TextSpan(i + BASE, lengths[i], self.family.text_tokens(unet, lengths[i]))
-                for i in heard
-            )
+            spans = tuple(self._span(unet, i + BASE, lengths[i], sizes[i]) for i in heard)
             self.cache[key] = TokenMap(
                 Texts(spans), grid, grid.of(weights[heard]),
                 grid.of(adapter_gates(masks, self.people)),
             )  # fmt: skip
         return self.cache[key]
+
+    def _span(self, unet: nn.Module, person: int, raw: int, picture: tuple[int, int] | None):
+        reference = self.family.grid(unet, *picture).tokens if picture else 0
+        return TextSpan(person, raw, self.family.text_tokens(unet, raw), reference)
 
     def with_adapters(self, unet: nn.Module, tokens: TokenMap) -> Iterator[Replacement]:
         for layer, stack, rule in self._layers(unet):

@@ -15,7 +15,8 @@ from ..isolation import Share, on_device, shares_of
 
 @dataclass
 class TokenMap:
-    """Texts first, then the picture, as every family with one attention for both lays them.
+    """Texts first, then the picture, then people's reference pictures, as every family with one
+    attention for all lays them. A reference is its person's, as their text is.
 
     weights `[K,T]`: how much each text says at each picture token; the columns sum to 1.
     gates `[N,T]`: how strongly each person's adapters act there.
@@ -29,7 +30,7 @@ class TokenMap:
 
     @property
     def tokens(self) -> int:
-        return self.texts.tokens + self.grid.tokens
+        return self.texts.tokens + self.grid.tokens + sum(self.texts.references)
 
     def gate(self, stream: Stream, owners: tuple[int, ...], like: torch.Tensor) -> torch.Tensor:
         """`[tokens of the stream, R]`: for every rank column of `owners`, how strongly it acts on
@@ -42,16 +43,19 @@ class TokenMap:
 
     def _gate(self, stream: Stream, owners: torch.Tensor) -> torch.Tensor:
         texts, image = self.texts, self.gates[owners].T
+        if texts.references:
+            pictures = self._own(owners, [span.reference for span in texts.spans])
+            image = torch.cat([image, pictures])
         if stream is Stream.IMAGE:
             return image
         if stream in (Stream.TEXT, Stream.TEXT_ROWS) and texts.running is not None:
             return (owners == texts.spans[texts.running].person).float()[None]
         if stream is Stream.TEXT_ROWS:
-            return self._own_text(owners, texts.raw_lengths)
-        text = self._own_text(owners, texts.lengths)
+            return self._own(owners, texts.raw_lengths)
+        text = self._own(owners, texts.lengths)
         return text if stream is Stream.TEXT else torch.cat([text, image])
 
-    def _own_text(self, owners: torch.Tensor, lengths: Sequence[int]) -> torch.Tensor:
+    def _own(self, owners: torch.Tensor, lengths: Sequence[int]) -> torch.Tensor:
         people = torch.tensor([span.person for span in self.texts.spans])
         whose = people.repeat_interleave(torch.tensor(lengths))
         return (whose[:, None] == owners[None]).float()

@@ -15,7 +15,8 @@ from ...prompt.errors import InputProblem, InputProblems, PromptError
 from ...prompt.grammar import OneBreakError, Part, Together, split_parts
 from ...prompt.places import place_sentences
 from ...prompt.reading import PromptReading, read_prompt
-from ...prompt.tags import LoraTag
+from ...prompt.tags import LoraTag, RefTag
+from ...regional.reference_pictures import picture_names
 from ...regions.drawn import read_drawn
 from ...regions.layout import Layout
 from ...regions.rect import Rect
@@ -52,7 +53,9 @@ def tell_prompt(
         standing = sorted(range(reading.people), key=lambda i: rects[i].centre[0])
     layout = found.attempt("layout", lambda: Layout(places)) if places else None
     readable = not found and not reading.problems
-    tell = _Teller(names, _units(text))
+    named = any(part.reference for part in reading.parts)
+    pictures = found.attempt("text", picture_names) if named else None
+    tell = _Teller(names, _units(text), pictures)
     doubts = [InputProblem("text", reading.doubt)] if reading.doubt else []
     return {
         "has_break": len(reading.parts) > 1,
@@ -166,6 +169,8 @@ class _Teller:
 
     names: ModelNames | None
     units: Units
+    # Of the input folder; None where the text names none.
+    pictures: ModelNames | None = None
     # Names that were looked up in vain.
     missing: set[str] = field(default_factory=set)
 
@@ -179,6 +184,7 @@ class _Teller:
             "start": self.units(part.start),
             "end": self.units(part.end),
             "loras": [self.tag(tag) for tag in part.loras],
+            "reference": part.reference and self.reference(part.reference),
         }
 
     def together(self, together: Together) -> dict[str, Any]:
@@ -187,21 +193,26 @@ class _Teller:
         members = [member + 1 for member in together.members]
         return {**told, "role": "together", "text": together.text, "members": members}
 
+    def reference(self, tag: RefTag) -> dict[str, Any]:
+        where = {"start": self.units(tag.start), "end": self.units(tag.end)}
+        return {"name": tag.name, **where, **self.match(tag.name, self.pictures)}
+
     def tag(self, tag: LoraTag) -> dict[str, Any]:
         where = {"start": self.units(tag.start), "end": self.units(tag.end)}
         weights = {"weight": tag.weight, "clip_weight": tag.clip_weight}
         return {"name": tag.name, **weights, **where, **self.match(tag.name)}
 
-    def match(self, name: str) -> dict[str, Any]:
+    def match(self, name: str, among: ModelNames | None = None) -> dict[str, Any]:
         """`status` is found, missing, ambiguous or unknown; `nearest` are names to write instead."""
-        if self.names is None or len(self.missing) >= MOST_MISSING:
+        names = among or self.names
+        if names is None or len(self.missing) >= MOST_MISSING:
             return {"status": "unknown", "file": "", "nearest": (), "message": ""}
-        match = self.names.match(name)
+        match = names.match(name)
         if match.error is None:
             return {"status": "found", "file": match.file, "nearest": (), "message": ""}
         self.missing.add(name)
         status = "ambiguous" if isinstance(match.error, AmbiguousNameError) else "missing"
-        short = short_names(self.names.files)
-        whole = [each for each in match.error.nearest if not damage_of(each)]
+        short = short_names(names.files)
+        whole = [each for each in match.error.nearest if among or not damage_of(each)]
         nearest = [short.get(each, each) for each in whole]
         return {"status": status, "file": "", "nearest": nearest, "message": str(match.error)}
