@@ -177,6 +177,8 @@ class PoseControlInput(io.ComfyNode):
                 "regional masks",
                 "arms crossed",
                 "multi person",
+                "two people",
+                "several people",
                 "vitpose",
                 "dwpose",
             ],
