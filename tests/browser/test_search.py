@@ -15,7 +15,7 @@ def test_the_search_box_offers_our_nodes(editor: Editor):
         for kind in kinds
     }
     editor.run_command("Workspace.SearchBox.Toggle")
-    box = editor.page.get_by_role("combobox").last
+    box = editor.page.locator("input[role=combobox]:visible").last
     missed = []
     for phrase, kinds in FOUND.items():
         box.fill(phrase)
