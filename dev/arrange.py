@@ -79,7 +79,7 @@ def note_place(frames: Sequence[Frame], text: str) -> tuple[list[int], list[int]
     enough, else at the left of all."""
     left, top, width, height = frames[0]["bounding"]
     shown = re.sub(r"\]\([^)]*\)", "]", text)
-    needed = 60 + sum(
+    needed = 40 + sum(
         ceil(len(line) / _CHARACTERS) * _LINE + (0 if line else _LINE // 2)
         for line in shown.splitlines()
     )

@@ -12,7 +12,7 @@ FOUND = {
     "lora stack": ["MultiLoraLoader"],
     "face detailer": ["FaceInpaint"],
     "face swap": ["EnsembleFaceSwap"],
-    "upscale": ["EnsembleHires"],
+    "hires fix": ["EnsembleHires"],
 }
 
 
