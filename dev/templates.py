@@ -1,7 +1,7 @@
 """example_workflows/NAME.json for the editor, made from example_workflows/api/NAME.json: one source for both forms.
 
-What an API graph cannot say (the note, which public files its loaders want, muted nodes beside it) is in
-templates.json. The finishing chain of all of them, and its blueprint, come from finishing.json.
+What an API graph cannot say (the note, which public files its loaders want, muted nodes beside it, the groups
+on the canvas, what app mode shows) is in templates.json. The finishing chain of all of them, and its blueprint, come from finishing.json.
 """
 
 import json
@@ -14,6 +14,7 @@ from ensemble.recipes.editor import to_editor
 from ensemble.recipes.graph import ApiGraph
 
 from . import finishing
+from .arrange import arrange, note_place
 from .base import prepare_base
 from .cache import ROOT
 from .client import Client, read_graph
@@ -22,7 +23,6 @@ from .server import Server
 
 WORKFLOWS = ROOT / "example_workflows"
 BLUEPRINT = ROOT / "subgraphs" / "Finishing.json"
-NOTE_SIZE = [420, 640]
 _MUTED, _BYPASSED = 2, 4
 
 
@@ -82,16 +82,25 @@ def editor_form(name: str, object_info: dict[str, Any]) -> dict[str, Any]:
             node["mode"] = _BYPASSED if key in muted.get("bypassed", ()) else _MUTED
         if key == finishing.HOST:
             finishing.dress(node)
-    workflow["nodes"].append(_note(len(graph) + 1, about["note"]))
+    placed = dict(zip(graph, workflow["nodes"], strict=True))
+    workflow["groups"] = arrange(placed, about["groups"])
+    workflow["nodes"].append(
+        _note(len(graph) + 1, about["note"], *note_place(workflow["groups"], about["note"]))
+    )
     workflow["last_node_id"] += 1
+    if app := about.get("app"):
+        workflow["extra"]["linearData"] = {
+            "inputs": [[placed[key]["id"], widget] for key, widget in app["inputs"]],
+            "outputs": [placed[key]["id"] for key in app["outputs"]],
+        }
     workflow["definitions"] = {"subgraphs": [finishing.definition(object_info)]}
     return workflow
 
 
-def _note(number: int, text: str) -> dict[str, Any]:
+def _note(number: int, text: str, place: list[int], size: list[int]) -> dict[str, Any]:
     return {
         "id": number, "type": "MarkdownNote", "title": "Read me",
-        "pos": [-NOTE_SIZE[0] - 60, 0], "size": NOTE_SIZE, "flags": {}, "order": number - 1,
+        "pos": place, "size": size, "flags": {}, "order": number - 1,
         "mode": 0, "inputs": [], "outputs": [], "properties": {}, "widgets_values": [text],
         "color": "#432", "bgcolor": "#653",
     }  # fmt: skip

@@ -24,7 +24,16 @@ class EnsembleCast(io.ComfyNode):
             category="Ensemble/text",
             description="People by name: @ann in a prompt becomes her words, her trigger and her "
             "LoRA's tag, and what she must not have goes into the negative.",
-            search_aliases=["cast", "character sheet", "people", "@name", "characters"],
+            search_aliases=[
+                "cast",
+                "character sheet",
+                "people",
+                "@name",
+                "characters",
+                "two characters",
+                "several people",
+                "character lora",
+            ],
             inputs=[
                 io.String.Input(
                     "text",

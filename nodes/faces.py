@@ -32,6 +32,7 @@ class FaceInpaint(io.ComfyNode):
                 "inpaint faces",
                 "inpaint_faces",
                 "group picture",
+                "several faces",
                 "face restore",
                 "yunet",
             ],

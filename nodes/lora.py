@@ -21,7 +21,17 @@ class MultiLoraLoader(io.ComfyNode):
             display_name="Multi LoRA Loader",
             category="Ensemble",
             description="Several LoRAs by name, each with its strength, merged into one model.",
-            search_aliases=["lora stack", "lora list", "load loras", "lora tag", "lora multi"],
+            search_aliases=[
+                "lora stack",
+                "lora list",
+                "load loras",
+                "lora tag",
+                "lora multi",
+                "power lora",
+                "power lora loader",
+                "character lora",
+                "several loras",
+            ],
             inputs=[
                 io.Model.Input("model", tooltip="The diffusion model the LoRAs change."),
                 *optional(

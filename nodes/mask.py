@@ -22,6 +22,8 @@ class MaskFromPrompt(io.ComfyNode):
             "White will be repainted.",
             search_aliases=[
                 "text mask",
+                "mask by text",
+                "text to mask",
                 "prompt mask",
                 "segment by text",
                 "clipseg",

@@ -183,6 +183,8 @@ class PoseControlInput(io.ComfyNode):
                 "regional masks",
                 "arms crossed",
                 "multi person",
+                "two people",
+                "several people",
                 "vitpose",
                 "dwpose",
             ],

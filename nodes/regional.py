@@ -41,9 +41,9 @@ class BreakRegionalPrompt(io.ComfyNode):
             description="One text, split by BREAK into scene, common and a part per person. Every "
             "person gets their own words and LoRA in their own region, in one sampling run.",
             search_aliases=[
-                "regional prompt", "multi person", "multiple characters", "BREAK", "lora per "
-                "person",
-                "attention couple", "regional lora",
+                "regional prompt", "multi person", "multiple characters", "BREAK", "lora per person",
+                "attention couple", "regional lora", "two characters", "two people", "several people",
+                "several characters", "group of people", "character lora", "one lora per character",
             ],
             inputs=[
                 io.Model.Input("model", tooltip="The model everybody is painted with."),

@@ -3,14 +3,10 @@
 import { customTexts, language } from './api.js'
 
 /** @type {Record<string, any>} */
-let english = {}
-/** @type {Record<string, any>} */
-let local = {}
+let all = {}
 
 export async function loadTexts() {
-  const all = await customTexts()
-  english = all.en?.ensemble ?? {}
-  local = all[language()]?.ensemble ?? {}
+  all = await customTexts()
 }
 
 /**
@@ -19,7 +15,7 @@ export async function loadTexts() {
  * @param {Record<string, string | number>} [values]
  */
 export function t(key, values = {}) {
-  const text = find(local, key) ?? find(english, key) ?? key
+  const text = find(all[language()]?.ensemble, key) ?? find(all.en?.ensemble, key) ?? key
   return text.replace(/\{(\w+)\}/g, (/** @type {string} */ whole, /** @type {string} */ name) =>
     name in values ? String(values[name]) : whole,
   )
