@@ -20,8 +20,8 @@ def test_app_mode_of_a_template(editor: Editor, name):
     editor.run_command(COMMAND)
     try:
         for _, widget in extras()[name]["app"]["inputs"]:
-            editor.page.get_by_text(widget, exact=True).first.wait_for()
-        editor.page.get_by_text("Finishing", exact=True).first.wait_for(state="hidden")
+            shown = editor.page.get_by_text(widget, exact=True).locator("visible=true")
+            shown.first.wait_for()
     finally:
         editor.run_command(COMMAND)
     kept = editor.state()["extra"]["linearData"]

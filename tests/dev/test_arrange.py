@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from dev.arrange import arrange
-from dev.templates import WORKFLOWS, extras, names
+from dev.templates import WORKFLOWS, editor_graph, extras, names
 
 SCREEN = (1920 * 2, 1080 * 2)
 TITLE = 30
@@ -56,9 +56,11 @@ def test_app_mode_shows_widgets_that_are_there(name):
     shown = workflow["extra"]["linearData"]
     assert [nodes[each]["type"] for each in shown["outputs"]] == ["SaveImage"]
     assert len(shown["inputs"]) > 5
-    for number, widget in shown["inputs"]:
-        linked = {each["name"] for each in nodes[number]["inputs"] if each["link"] is not None}
-        assert widget not in linked, f"{widget} takes its value from another node"
+    graph = editor_graph(name)
+    chosen = extras()[name]["app"]["inputs"]
+    assert shown["inputs"] == [[list(graph).index(key) + 1, widget] for key, widget in chosen]
+    for key, widget in chosen:
+        assert not isinstance(graph[key]["inputs"][widget], list), f"{widget} is linked"
 
 
 def test_a_node_in_no_group_is_told():
