@@ -34,7 +34,7 @@ class Contact(str, Enum):
 
 
 @dataclass
-class _Figure:
+class Figure:
     """One person while they are put into place: joints `[18,2]`."""
 
     xy: np.ndarray
@@ -65,9 +65,9 @@ class _Figure:
             self.xy[joint, 0] = middle + (self.xy[joint, 0] - middle) * (1 - 0.35 * abs(way))
 
 
-def _standing(x: float, front: float = 0.0) -> _Figure:
+def standing(x: float = 0.0, front: float = 0.0) -> Figure:
     """With hanging arms."""
-    figure = _Figure(FIGURE + np.array([x, 0.0]), front)
+    figure = Figure(FIGURE + np.array([x, 0.0]), front)
     for side, right in ((-1, True), (1, False)):
         figure.arm(right, (x + side * 0.15, 0.46), -side)
     return figure
@@ -77,9 +77,9 @@ def _row(people: int, apart: float) -> list[float]:
     return [(i - (people - 1) / 2) * apart for i in range(people)]
 
 
-def _hug(people: int) -> list[_Figure]:
+def _hug(people: int) -> list[Figure]:
     """The first one's back is nearest; the others' arms go round it."""
-    figures = [_standing(x, float(-i)) for i, x in enumerate(_row(people, 0.19))]
+    figures = [standing(x, float(-i)) for i, x in enumerate(_row(people, 0.19))]
     for i, figure in enumerate(figures):
         other = figures[1 if i == 0 else i - 1].xy[Joint.NECK]
         way = 1 if i == 0 else -1
@@ -90,9 +90,9 @@ def _hug(people: int) -> list[_Figure]:
     return figures
 
 
-def _shaking_hands(people: int) -> list[_Figure]:
+def _shaking_hands(people: int) -> list[Figure]:
     """Right hands, as people do: the left one's is on the viewer's side."""
-    left, right = (_standing(x) for x in _row(people, 0.3))
+    left, right = (standing(x) for x in _row(people, 0.3))
     left.turn(1)
     right.turn(-1)
     left.front = 1.0
@@ -101,20 +101,20 @@ def _shaking_hands(people: int) -> list[_Figure]:
     return [left, right]
 
 
-def _arm_round(people: int) -> list[_Figure]:
+def _arm_round(people: int) -> list[Figure]:
     """Each has the arm on the next one's farther shoulder."""
-    figures = [_standing(x, float(i)) for i, x in enumerate(_row(people, 0.24))]
+    figures = [standing(x, float(i)) for i, x in enumerate(_row(people, 0.24))]
     for i in range(people - 1):
         x, y = figures[i + 1].xy[Joint.L_SHOULDER]
         figures[i].arm(False, (x - 0.035, y + 0.02), -1, 0.112)
     return figures
 
 
-def _carrying(people: int) -> list[_Figure]:
+def _carrying(people: int) -> list[Figure]:
     """The child sits on the first one's arm and holds on to the neck; a third puts an arm round."""
-    adult = _standing(_row(people, 0.3)[0])
+    adult = standing(_row(people, 0.3)[0])
     x = adult.xy[Joint.NECK, 0]
-    child = _Figure((FIGURE - (0.0, 0.5)) * _CHILD + (x + 0.13, 0.43), 1.0)
+    child = Figure((FIGURE - (0.0, 0.5)) * _CHILD + (x + 0.13, 0.43), 1.0)
     head, neck = child.xy[list(_FACE)], child.xy[Joint.NECK].copy()
     child.xy[list(_FACE)] = neck + (head - neck) * 1.25  # children's heads are larger
     hips = child.xy[[Joint.R_HIP, Joint.L_HIP]].mean(0)
@@ -127,30 +127,35 @@ def _carrying(people: int) -> list[_Figure]:
     adult.arm(True, (float(hips[0]) - 0.03, float(hips[1]) - 0.05), -1)
     figures = [adult, child]
     if people == 3:
-        third = _standing(x + 0.33, -1.0)
+        third = standing(x + 0.33, -1.0)
         third.turn(-0.6)
         third.arm(True, (x + 0.09, 0.21), 1, 0.09)
         figures.append(third)
     return figures
 
 
-def _sitting_close(people: int) -> list[_Figure]:
+def _sitting_close(people: int) -> list[Figure]:
     """Shoulder at shoulder, hands in the lap."""
-    figures = [_standing(x, float(i % 2)) for i, x in enumerate(_row(people, 0.2))]
+    figures = [standing(x, float(i % 2)) for i, x in enumerate(_row(people, 0.2))]
     for figure in figures:
-        middle = figure.xy[Joint.NECK, 0]
-        for side, right in ((-1, True), (1, False)):
-            knee, ankle = (Joint.R_KNEE, Joint.R_ANKLE) if right else (Joint.L_KNEE, Joint.L_ANKLE)
-            figure.xy[knee] = middle + side * 0.07, 0.57
-            figure.xy[ankle] = middle + side * 0.06, 0.76
-            figure.arm(right, (middle + side * 0.045, 0.5), -side)
+        sit(figure)
     return figures
+
+
+def sit(figure: Figure) -> None:
+    """Seen from the front, hands in the lap."""
+    middle = figure.xy[Joint.NECK, 0]
+    for side, right in ((-1, True), (1, False)):
+        knee, ankle = (Joint.R_KNEE, Joint.R_ANKLE) if right else (Joint.L_KNEE, Joint.L_ANKLE)
+        figure.xy[knee] = middle + side * 0.07, 0.57
+        figure.xy[ankle] = middle + side * 0.06, 0.76
+        figure.arm(right, (middle + side * 0.045, 0.5), -side)
 
 
 @dataclass(frozen=True)
 class _Kind:
     people: tuple[int, ...]
-    figures: Callable[[int], list[_Figure]]
+    figures: Callable[[int], list[Figure]]
     # How far down figures go, against standing ones.
     depth: float = 1.0
 
@@ -176,8 +181,18 @@ def contact_pose(
             f"no_picture: {contact.value} is a pose of {known} people, and {people} are asked for. "
             "Set people, change the prompt's parts, or choose arms crossed, which takes any number."
         )
-    figures = kind.figures(people)
-    layout = _framed(figures, kind.depth, width, height, framing)
+    return laid_out(kind.figures(people), kind.depth, width, height, framing)
+
+
+def laid_out(
+    figures: Sequence[Figure],
+    depth: float,
+    width: int,
+    height: int,
+    framing: Framing = Framing.AUTO,
+) -> tuple[Pose, Layout]:
+    """Figures in the middle of a canvas. depth: how far down they go, against standing ones."""
+    layout = _framed(figures, depth, width, height, framing)
     left, right = _edges(figures)
     shift = np.array([width / 2 - (left + right) / 2 * layout.scale, TOP * height])
     bodies = [np.c_[f.xy * layout.scale + shift, np.ones(len(f.xy))] for f in figures]
@@ -189,7 +204,7 @@ def contact_pose(
 
 
 def _framed(
-    figures: Sequence[_Figure], depth: float, width: int, height: int, framing: Framing
+    figures: Sequence[Figure], depth: float, width: int, height: int, framing: Framing
 ) -> Layout:
     """The widest frame that keeps MIN_HEAD, else the biggest heads."""
     left, right = _edges(figures)
@@ -201,6 +216,6 @@ def _framed(
     return fitting[0] if fitting else max(layouts, key=lambda layout: layout.head)
 
 
-def _edges(figures: Sequence[_Figure]) -> tuple[float, float]:
+def _edges(figures: Sequence[Figure]) -> tuple[float, float]:
     every = np.concatenate([figure.xy[:, 0] for figure in figures])
     return float(every.min()), float(every.max())

@@ -178,3 +178,34 @@ def test_a_small_box_keeps_its_number_and_a_clicked_one_comes_to_the_front(edito
     assert colour[0] == "rgb(0, 0, 0)" and colour[1] == small.evaluate(
         "e => getComputedStyle(e).borderLeftColor"
     )
+
+
+def test_an_ellipse_an_outline_and_who_is_in_front(both):
+    node = both.add("BreakRegionalPrompt", text="a BREAK b BREAK c BREAK d", y=20)
+    both.page.locator("[data-key=boxes]").click()
+    both.page.locator("[data-key=box-1]").focus()
+    both.page.locator("[data-key=shape]").select_option("ellipse")
+    both.page.locator("[data-key=front]").click()
+    both.page.locator("[data-key=box-0]").focus()
+    both.page.locator("[data-key=shape]").select_option("lasso")
+    area = both.page.locator(".ensemble-boxes .ensemble-stage").bounding_box()
+    corners = [(0.1, 0.2), (0.7, 0.2), (0.7, 0.8), (0.1, 0.8)]
+    places = [(area["x"] + x * area["width"], area["y"] + y * area["height"]) for x, y in corners]
+    both.page.mouse.move(*places[0])
+    both.page.mouse.down()
+    for place in places[1:]:
+        both.page.mouse.move(*place)
+    both.page.mouse.up()
+    first, second = json.loads(both.value(node, "boxes"))
+    assert [pytest.approx(point, abs=0.02) for point in corners] == first["lasso"]
+    assert second == {"ellipse": [0.5, 0, 0.5, 1], "front": 1}
+    # It moves as a box does, and stays as large.
+    both.page.locator("[data-key=box-0]").press("ArrowRight")
+    moved = json.loads(both.value(node, "boxes"))[0]["lasso"]
+    assert [pytest.approx((x + 0.02, y), abs=2e-4) for x, y in first["lasso"]] == moved
+    masks = masks_of(both, node)
+    height, width = masks.shape[1:]
+    at = (int(0.55 * height), int(0.65 * width))
+    assert masks[1][at] > 0.95 and masks[0][at] < 0.05, "the ellipse is in front"
+    assert masks[0][int(0.5 * height), int(0.3 * width)] > 0.95
+    assert masks[1][int(0.03 * height), int(0.97 * width)] < 0.05, "an ellipse has no corner"

@@ -11,7 +11,7 @@ from PIL import Image
 from .test_people import expect
 
 SIZE = (384, 256)
-L_WRIST = 7
+L_WRIST, R_WRIST = 7, 4
 MARGINS = count(10)
 
 
@@ -27,7 +27,7 @@ def two_people(editor) -> tuple[str, str]:
     start = editor.page.get_by_role("button", name="Move joints")
     start.wait_for()
     assert start.is_disabled()
-    expect(editor.page.locator(".ensemble-bodies .ensemble-hint"), "Run the graph once")
+    expect(editor.page.locator(".ensemble-bodies .ensemble-hint"), "run the graph once")
     map_of(editor, save)
     editor.page.wait_for_function(
         "!document.querySelector('.ensemble-bodies [data-key=joints]').disabled"
@@ -182,7 +182,7 @@ def test_text_that_is_no_body_is_told_and_can_be_cleared(editor):
     expect(hint, "no bodies that can be drawn")
     editor.page.get_by_role("button", name="Back to the picture's pose").click()
     assert editor.value(node, "joints") == ""
-    expect(hint, "Run the graph once")
+    expect(hint, "run the graph once")
 
 
 def test_linked_joints_are_moved_where_they_are_typed(editor):
@@ -228,3 +228,35 @@ def test_the_skeleton_and_its_colours_are_those_of_the_map(editor):
         ".map(e => getComputedStyle(e).stroke)"
     )
     assert lines[len(LIMBS) :] == [f"rgb({r}, {g}, {b})" for r, g, b in LIMB_COLOURS.tolist()]
+
+
+def test_bodies_are_added_turned_completed_and_removed_before_any_run(both):
+    node = both.add("PoseControlInput", x=60, y=40, width=768, height=512)
+    poses = both.page.locator("[data-key=pose]")
+    both.page.wait_for_function("document.querySelectorAll('[data-key=pose] option').length > 5")
+    poses.select_option("standing")
+    poses.select_option("waving")
+    assert len(bodies(both, node)) == 2
+    dot(both, 1, L_WRIST).focus()
+    before = bodies(both, node)[1]
+    both.page.get_by_role("button", name="Turn body 2 round").click()
+    after = bodies(both, node)[1]
+    # Who raised the right hand raises the left one, on the other side.
+    middle = (min(x for x, _ in before) + max(x for x, _ in before)) / 2
+    assert after[L_WRIST] == pytest.approx(
+        [2 * middle - before[R_WRIST][0], before[R_WRIST][1]], abs=2e-4
+    )
+    dot(both, 1, L_WRIST).press("Delete")
+    assert bodies(both, node)[1][L_WRIST] is None
+    both.page.get_by_role("button", name="Complete body 2").click()
+    both.page.wait_for_function(
+        "id => JSON.parse(app.graph.getNodeById(id).widgets.find(w => w.name === 'joints').value)"
+        "[1].every(Boolean)",
+        arg=node,
+    )
+    both.page.get_by_role("button", name="Remove body 2").click()
+    assert len(bodies(both, node)) == 1
+    save = both.add("SaveImage", x=900, y=60, filename_prefix="joints")
+    both.link(node, 0, save, "images")
+    shown = map_of(both, save)
+    assert shown.shape == (512, 768, 3) and shown.any()

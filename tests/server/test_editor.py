@@ -277,3 +277,19 @@ file_names = st.lists(
 def test_a_short_name_means_its_file(files):
     for file, name in short_names(tuple(files)).items():
         assert ModelNames("loras", files, {}, "").resolve(name) == file
+
+
+def test_poses_to_begin_with():
+    status, answer = call("GET", f"{editor.POSES_PATH}?width=768&height=512")
+    assert status == 200 and next(iter(answer["poses"])) == "standing"
+    assert [len(bodies) for bodies in answer["poses"].values()] == [1] * 4 + [2] * 5
+    assert all(len(body) == 18 for bodies in answer["poses"].values() for body in bodies)
+    for wrong in (
+        "",
+        "?width=768",
+        "?width=0&height=9",
+        "?width=9e9&height=64",
+        "?width=64&height=64&x=1",
+    ):
+        status, answer = call("GET", editor.POSES_PATH + wrong)
+        assert status == 400 and answer["error"], wrong

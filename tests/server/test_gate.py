@@ -12,6 +12,7 @@ from ensemble_portraits.ensemble.server.editor.compile import PATH as COMPILE
 from ensemble_portraits.ensemble.server.editor.compile import register_compile
 from ensemble_portraits.ensemble.server.editor.routes import (
     LORAS_PATH,
+    POSES_PATH,
     PROMPT_PATH,
     STACK_PATH,
     register_editor,
@@ -27,6 +28,7 @@ ROUTES = {
     PROMPT_PATH: {"text": "a"},
     STACK_PATH: {"loras": "", "strengths": ""},
     LORAS_PATH: None,
+    f"{POSES_PATH}?width=64&height=64": None,
 }
 
 

@@ -1,5 +1,6 @@
 /** The joints of bodies, dragged or moved by keys over a picture; JSON in parts of it. */
 
+import { completed, turned, withBodies } from './body_edit.js'
 import { backdrop, button, el, replace, svg } from './dom.js'
 import { tint } from './palette.js'
 import { ARROWS, createDrag, createStage, hold, place, readList, round } from './stage.js'
@@ -29,8 +30,14 @@ const jointColour = (joint) => `hsl(${joint * 20} 100% 50%)`
 /** @param {number} limb */
 const limbColour = (limb) => `hsl(${limb * 20} 100% 30%)`
 
-/** @param {(value: string) => void} write what was moved, into the input `joints` */
-export function createJoints(write) {
+/** A pose that stands first where poses are offered, and from which missing joints are taken. */
+const WHOLE = 'standing'
+
+/**
+ * @param {(value: string) => void} write what was moved, into the input `joints`
+ * @param {() => Promise<Record<string, Body[]>>} poses to begin with, by name, for the node's size
+ */
+export function createJoints(write, poses) {
   const { stage, bar, root } = createStage('ensemble-bodies', t('joints.title'))
   const drag = createDrag(stage)
   /** @type {Body[]} */
@@ -38,6 +45,10 @@ export function createJoints(write) {
   /** What the node showed last: where moving starts. */
   let start = ''
   let written = ''
+  /** The body whose joint was touched last. */
+  let chosen = 0
+  /** @type {Record<string, Body[]>} */
+  let known = {}
   /** Puts what is drawn where the bodies have it. */
   /** @type {(bodies: Body[]) => void} */
   let lay = () => {}
@@ -52,6 +63,8 @@ export function createJoints(write) {
       moving || written
         ? button({ 'data-key': 'joints', onclick: () => save([]) }, t('joints.clear'))
         : button({ 'data-key': 'joints', onclick: begin, disabled: !ready }, t('joints.move')),
+      ...(written && !moving ? [] : [adder()]),
+      ...(bodies[chosen] ? changers() : []),
       el('span', { class: 'ensemble-hint' }, t(`joints.${hint}`)),
     ])
     const lines = bodies.flatMap((body, number) => linesOf(body, number))
@@ -72,9 +85,49 @@ export function createJoints(write) {
     lay(bodies)
   }
 
+  /** A list of poses, of which one is added. */
+  function adder() {
+    const names = Object.keys(known)
+    const select = el('select', {
+      'data-key': 'pose', 'aria-label': t('joints.add'), onfocus: () => void learn(),
+      onchange: () => {
+        const pose = known[/** @type {HTMLSelectElement} */ (select).value]
+        if (pose) save(withBodies(bodies, pose))
+      },
+    }, el('option', { value: '' }, t('joints.add')), ...names.map((name) =>
+      el('option', { value: name }, t(`joints.poses.${name.replaceAll(' ', '_')}`))))
+    return select
+  }
+
+  /** The poses for the size that the node has now. */
+  async function learn() {
+    const before = JSON.stringify(known)
+    known = await poses().catch(() => known)
+    if (JSON.stringify(known) !== before) paint()
+  }
+
+  /** What changes the chosen body as a whole. */
+  function changers() {
+    const number = chosen + 1
+    const whole = async () => {
+      await learn()
+      const [body] = known[WHOLE] ?? []
+      if (body) save(completed(bodies, chosen, body))
+    }
+    const lacks = bodies[chosen].some((xy) => !xy)
+    /** @type {[string, () => void][]} */
+    const all = [
+      ['turn', () => save(turned(bodies, chosen))],
+      ...(lacks ? [/** @type {[string, () => void]} */ (['complete', () => void whole()])] : []),
+      ['remove', () => save(bodies.filter((_, i) => i !== chosen))],
+    ]
+    return all.map(([name, onclick]) => button({ 'data-key': name, onclick }, t(`joints.body.${name}`, { number })))
+  }
+
   /** @param {Body[]} value */
   function save(value) {
     bodies = value
+    chosen = Math.min(chosen, Math.max(0, value.length - 1))
     written = value.length ? JSON.stringify(value) : ''
     paint()
     write(written)
@@ -104,11 +157,19 @@ export function createJoints(write) {
         'aria-label': nameOf(xy, number, joint),
         title: nameOf(xy, number, joint),
         style: { '--ensemble-tint': tint(number + 1), 'background-color': jointColour(joint) },
+        onfocus: () => choose(number),
         onpointerdown: (/** @type {PointerEvent} */ event) => grab(event, element, number, joint),
         onkeydown: (/** @type {KeyboardEvent} */ event) => key(event, element, number, joint),
       })
       return [{ element, number, joint }]
     })
+  }
+
+  /** @param {number} number */
+  function choose(number) {
+    if (number === chosen) return
+    chosen = number
+    paint()
   }
 
   /** @param {PointerEvent} event @param {HTMLElement} element @param {number} number @param {number} joint */
@@ -136,6 +197,7 @@ export function createJoints(write) {
   }
 
   paint()
+  void learn()
   return {
     root,
 

@@ -89,6 +89,25 @@ export function loraList() {
   return known.list
 }
 
+/** @type {Map<string, Promise<Record<string, import('./types.js').Body[]>>>} */
+const posesBySize = new Map()
+
+/**
+ * Poses to begin with, by name, in the middle of a map of that size; asked for once.
+ * @param {number} width
+ * @param {number} height
+ * @returns {Promise<Record<string, import('./types.js').Body[]>>}
+ */
+export function readyPoses(width, height) {
+  const asked = `width=${width}&height=${height}`
+  const poses = posesBySize.get(asked) ?? ask(`/poses?${asked}`)
+    .then((response) => (response.ok ? response.json() : Promise.reject(new Error(`HTTP ${response.status}`))))
+    .then((answer) => answer.poses)
+  posesBySize.set(asked, poses)
+  poses.catch(() => posesBySize.delete(asked))
+  return poses
+}
+
 /** @param {import('./types.js').LoraList} list */
 function withAddresses(list) {
   for (const lora of list.loras) lora.preview = lora.preview && api.apiURL(lora.preview)

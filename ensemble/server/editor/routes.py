@@ -7,6 +7,7 @@ is a key, whoever is not the editor's own page must send it.
   prompt with their LoRAs, and every problem the queue would stop at.
 * `POST /ensemble/v1/loras/read` `{loras, strengths, prompt?}`: the rows of MultiLoraLoader's strings.
 * `GET /ensemble/v1/loras`: every LoRA with trigger words and base model.
+* `GET /ensemble/v1/poses?width=768&height=512`: poses to begin with, by name, as the input `joints` holds bodies.
 
 Offsets in answers count UTF-16 units, as JavaScript's strings do.
 """
@@ -21,11 +22,13 @@ from aiohttp import web
 from ..access import Gate, answer_body
 from ..bodies import Refused
 from .loras import list_loras
+from .poses import tell_poses
 from .readings import tell_prompt, tell_stack
 
 PROMPT_PATH = "/ensemble/v1/prompt/read"
 STACK_PATH = "/ensemble/v1/loras/read"
 LORAS_PATH = "/ensemble/v1/loras"
+POSES_PATH = "/ensemble/v1/poses"
 MAX_BODY = 1_000_000
 # Keys of the bodies; the first must be there.
 _PROMPT_KEYS = ("text", "negative", "weights", "order", "boxes", "places")
@@ -42,11 +45,19 @@ def register_editor(routes: web.RouteTableDef, gate: Gate) -> None:
 
     @routes.get(LORAS_PATH)
     async def loras_route(request: web.Request) -> web.Response:
-        try:
-            gate.admit(request, for_editor=True)
-        except Refused as refused:
-            return web.json_response({"error": refused.message}, status=refused.status)
-        return web.json_response(await asyncio.to_thread(list_loras))
+        return await _get(gate, request, list_loras)
+
+    @routes.get(POSES_PATH)
+    async def poses_route(request: web.Request) -> web.Response:
+        return await _get(gate, request, partial(tell_poses, dict(request.query)))
+
+
+async def _get(gate: Gate, request: web.Request, tell: Callable[[], dict]) -> web.Response:
+    try:
+        gate.admit(request, for_editor=True)
+        return web.json_response(await asyncio.to_thread(tell))
+    except Refused as refused:
+        return web.json_response({"error": refused.message}, status=refused.status)
 
 
 def _read(
