@@ -53,7 +53,7 @@ def browser_page(server: Server) -> Iterator[Editor]:
             executable_path=found,
             args=["--no-sandbox", "--disable-background-networking", "--disable-gpu"],
         )
-        yield Editor(chromium.new_page(viewport={"width": 1500, "height": 950}), server.url)
+        yield Editor(chromium.new_page(viewport={"width": 1500, "height": 1200}), server.url)
         chromium.close()
 
 

@@ -31,7 +31,14 @@ export function createBoxes(write) {
   function paint() {
     root.hidden = !people
     stage.hidden = !regions.length
+    replace(stage, regions.map((region, index) => drawn(region, index)))
+    paintBar()
+  }
+
+  /** All but the regions: these may be held while the bar changes. */
+  function paintBar() {
     stage.classList.toggle('ensemble-drawing', drawing)
+    Array.from(stage.children).forEach((element, index) => element.classList.toggle('ensemble-chosen', index === chosen))
     const start = () => save(sideBySide(people ?? 0))
     const clear = () => save([])
     const fit = () => save([...regions, ...sideBySide(people ?? 0).slice(regions.length)].slice(0, people ?? 0))
@@ -45,7 +52,6 @@ export function createBoxes(write) {
       ...(regions[chosen] ? shaping() : []),
       el('span', { class: 'ensemble-hint' }, t(`boxes.${hint}`)),
     ])
-    replace(stage, regions.map((region, index) => drawn(region, index)))
   }
 
   /** What changes the chosen region. */
@@ -67,7 +73,7 @@ export function createBoxes(write) {
   /** @param {Region['kind']} kind */
   function shape(kind) {
     drawing = kind === 'lasso'
-    if (drawing) return paint()
+    if (drawing) return paintBar()
     save(changed(chosen, { ...regions[chosen], kind, points: [] }))
   }
 
@@ -90,13 +96,13 @@ export function createBoxes(write) {
       ? [svg('svg', { viewBox: '0 0 1 1', preserveAspectRatio: 'none' }, svg('polygon', { points: corners }))]
       : []
     const element = el('div', {
-      class: `ensemble-box${index === chosen ? ' ensemble-chosen' : ''}`,
+      class: 'ensemble-box',
       role: 'button',
       tabindex: 0,
       'data-key': `box-${index}`,
       'data-kind': kind,
       'aria-label': t('boxes.box', { number: index + 1, where }),
-      style: { '--ensemble-tint': tint(index + 1), '--ensemble-front': String(front) },
+      style: { '--ensemble-tint': tint(index + 1), ...(front ? { 'z-index': String(front) } : {}) },
       onpointerdown: (/** @type {PointerEvent} */ event) => grab(event, element, index),
       onkeydown: (/** @type {KeyboardEvent} */ event) => key(event, index),
       onfocus: () => choose(index),
@@ -158,7 +164,7 @@ export function createBoxes(write) {
     if (index === chosen) return
     chosen = index
     drawing = false
-    paint()
+    paintBar()
   }
 
   paint()

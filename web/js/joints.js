@@ -54,19 +54,8 @@ export function createJoints(write, poses) {
   let lay = () => {}
 
   function paint() {
-    const moving = bodies.length > 0
-    stage.hidden = !moving
-    const begin = () => save(readBodies(start))
-    const ready = readBodies(start).length > 0
-    const hint = moving ? 'keys' : written ? 'broken' : ready ? 'about' : 'none'
-    replace(bar, [
-      moving || written
-        ? button({ 'data-key': 'joints', onclick: () => save([]) }, t('joints.clear'))
-        : button({ 'data-key': 'joints', onclick: begin, disabled: !ready }, t('joints.move')),
-      ...(written && !moving ? [] : [adder()]),
-      ...(bodies[chosen] ? changers() : []),
-      el('span', { class: 'ensemble-hint' }, t(`joints.${hint}`)),
-    ])
+    paintBar()
+    stage.hidden = !bodies.length
     const lines = bodies.flatMap((body, number) => linesOf(body, number))
     const dots = bodies.flatMap((body, number) => dotsOf(body, number))
     const drawing = svg('svg', { viewBox: '0 0 1 1', preserveAspectRatio: 'none' }, ...lines.map((l) => l.element))
@@ -83,6 +72,22 @@ export function createJoints(write, poses) {
       }
     }
     lay(bodies)
+  }
+
+  /** All but the bodies: these may be held while the bar changes. */
+  function paintBar() {
+    const moving = bodies.length > 0
+    const begin = () => save(readBodies(start))
+    const ready = readBodies(start).length > 0
+    const hint = moving ? 'keys' : written ? 'broken' : ready ? 'about' : 'none'
+    replace(bar, [
+      moving || written
+        ? button({ 'data-key': 'joints', onclick: () => save([]) }, t('joints.clear'))
+        : button({ 'data-key': 'joints', onclick: begin, disabled: !ready }, t('joints.move')),
+      ...(written && !moving ? [] : [adder()]),
+      ...(bodies[chosen] ? changers() : []),
+      el('span', { class: 'ensemble-hint' }, t(`joints.${hint}`)),
+    ])
   }
 
   /** A list of poses, of which one is added. */
@@ -103,7 +108,7 @@ export function createJoints(write, poses) {
   async function learn() {
     const before = JSON.stringify(known)
     known = await poses().catch(() => known)
-    if (JSON.stringify(known) !== before) paint()
+    if (JSON.stringify(known) !== before) paintBar()
   }
 
   /** What changes the chosen body as a whole. */
@@ -169,7 +174,7 @@ export function createJoints(write, poses) {
   function choose(number) {
     if (number === chosen) return
     chosen = number
-    paint()
+    paintBar()
   }
 
   /** @param {PointerEvent} event @param {HTMLElement} element @param {number} number @param {number} joint */
