@@ -27,6 +27,7 @@ TAKEN_OVER = {
         "Person {number}",
         "LoRAs",
         "Checkpoint",
+        "Ellipse",
         "Hires Fix",
         "Panorama",
         "Sampler.",
