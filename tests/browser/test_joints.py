@@ -239,7 +239,7 @@ def test_bodies_are_added_turned_completed_and_removed_before_any_run(both):
     assert len(bodies(both, node)) == 2
     dot(both, 1, L_WRIST).focus()
     before = bodies(both, node)[1]
-    both.page.get_by_role("button", name="Turn body 2 round").click()
+    both.page.get_by_role("button", name="Mirror body 2").click()
     after = bodies(both, node)[1]
     # Who raised the right hand raises the left one, on the other side.
     middle = (min(x for x, _ in before) + max(x for x, _ in before)) / 2

@@ -22,7 +22,7 @@ function attach(node, root, gone) {
   const view = createLoraRows({ write, list: loraList, say })
   root.append(view.element)
   const listen = createListener(refresh, gone)
-  const asker = createAsker(node, refresh)
+  const asker = createAsker(refresh)
 
   /** @param {Entry[]} entries */
   function write(entries) {

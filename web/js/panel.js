@@ -107,10 +107,9 @@ export function createListener(refresh, gone) {
 
 /**
  * Asks one question at a time, then the latest: answers come in order and typing never waits.
- * @param {ComfyNode} node
  * @param {() => void} refresh asks anew
  */
-export function createAsker(node, refresh) {
+export function createAsker(refresh) {
   let shown = ''
   let asking = ''
   let busy = false
@@ -149,7 +148,6 @@ export function createAsker(node, refresh) {
       } finally {
         busy = false
       }
-      node.setDirtyCanvas(true, true)
       if (again) {
         again = false
         refresh()

@@ -72,7 +72,7 @@ function attach(node, root, gone) {
   })
   root.append(panel.root, boxes.root)
   const listen = createListener(refresh, gone)
-  const asker = createAsker(node, refresh)
+  const asker = createAsker(refresh)
 
   /** @param {string} value */
   function write(value) {
