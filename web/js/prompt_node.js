@@ -91,8 +91,9 @@ function attach(node, root, gone) {
     if (!known || whole !== text) return
     const boxes = readRows(drawn)
     const pieces = piecesOf(whole, known.parts)
+    const people = known.parts.filter((part) => part.number).length
     const after = /** @type {any} */ (
-      change({ text: whole, negative, order, boxes }, pieces, piecesOf(negative, known.negative_parts))
+      change({ text: whole, negative, order, boxes, people }, pieces, piecesOf(negative, known.negative_parts))
     )
     after.boxes = after.boxes.length ? JSON.stringify(after.boxes) : ''
     asOneStep(() =>
