@@ -158,6 +158,8 @@ def test_what_people_do_together_has_both_colours(both):
         "e => [getComputedStyle(e).borderLeftColor, getComputedStyle(e).borderRightColor]"
     )
     assert colours == [first, second] and first != second
+    # A box each for the people, and none for what they do.
+    assert both.page.locator(".ensemble-box").count() == 2
     if folder := os.environ.get("ENSEMBLE_SCREENSHOTS"):
         both.page.screenshot(path=f"{folder}/together.png")
     chip.locator(".ensemble-chip-head").click()
@@ -179,6 +181,7 @@ DROP = """(chip, name) => new Promise(done => {
 def test_a_picture_dropped_on_a_person_is_theirs(both):
     text = "a BREAK b BREAK a woman <lora:zed>\nBREAK a man"
     node = both.add("BreakRegionalPrompt", text=text)
+    expect(both.chip("person-1"), "zed 1")  # what is dropped on words that are gone is not taken
     both.chip("person-1").evaluate(DROP, "dropped.png")
     picture = both.chip("person-1").locator("img.ensemble-ref")
     picture.wait_for(state="attached")
