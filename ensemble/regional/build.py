@@ -144,12 +144,12 @@ def _fused(people: People, ready: Ready, family: CrossAttentionFamily) -> Region
 
 def _by_token(people: People, ready: Ready, family: TransformerFamily) -> Regional:
     shared = (family, people.painted_masks, people.base_strength, ready.adapters)
-    persons = len(people.people)
+    together = [each.members for each in people.together]
     if isinstance(family, JointAttentionFamily):
         kind = JointFused if family.calls_wrappers else UnwrappedFused
-        forward = kind(*shared, people=persons, text_sees=people.text_sees)  # type: ignore[arg-type]
+        forward = kind(*shared, together=together, text_sees=people.text_sees)  # type: ignore[arg-type]
     else:
-        forward = CrossedFused(*shared, people=persons)  # type: ignore[arg-type]
+        forward = CrossedFused(*shared, together=together)  # type: ignore[arg-type]
     names = RowNames(
         people.span, one_sequence=True, refused=family.refused,
         takes_references=family.references is not None,

@@ -9,7 +9,7 @@ from .test_people import expect
 
 def test_what_people_do_together_has_both_colours(both):
     text = "a BREAK b BREAK a woman BREAK a man BREAK 1+2: dancing <lora:zed>"
-    both.add("BreakRegionalPrompt", text=text)
+    node = both.add("BreakRegionalPrompt", text=text)
     chip = both.chip("together-1-2")
     expect(chip, "dancing")
     expect(chip, "zed 1")
@@ -22,10 +22,11 @@ def test_what_people_do_together_has_both_colours(both):
         "e => [getComputedStyle(e).borderLeftColor, getComputedStyle(e).borderRightColor]"
     )
     assert colours == [first, second] and first != second
-    # A box each for the people, and none for what they do.
-    assert both.page.locator(".ensemble-box").count() == 2
     if folder := os.environ.get("ENSEMBLE_SCREENSHOTS"):
         both.page.screenshot(path=f"{folder}/together.png")
+    # A box each for the people, and none for what they do.
+    both.page.get_by_role("button", name="Draw regions").click()
+    assert both.value(node, "boxes") == "[[0,0,0.5,1],[0.5,0,0.5,1]]"
     chip.locator(".ensemble-chip-head").click()
     selected = both.text_box().evaluate("e => e.value.slice(e.selectionStart, e.selectionEnd)")
     assert selected.strip() == "1+2: dancing <lora:zed>"
