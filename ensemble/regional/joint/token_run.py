@@ -27,7 +27,7 @@ Entry = TypeVar("Entry", bound=TransformerFamily)
 
 @dataclass
 class TokenRun(Generic[Entry]):
-    """masks `[N,H,W]` over the canvas."""
+    """masks `[N,H,W]` over the canvas; the last are of several people, whose indices `together` lists."""
 
     family: Entry
     masks: torch.Tensor
@@ -36,7 +36,6 @@ class TokenRun(Generic[Entry]):
     cache: dict = field(default_factory=dict)
     """Lives for one run: tokens and layers by model, size and lengths of texts."""
     together: Sequence[Sequence[int]] = ()
-    """Members of each of the last masks, which are of several people together."""
 
     around: ClassVar[str] = WrappersMP.DIFFUSION_MODEL
 
