@@ -14,6 +14,7 @@ from ..regional.crops import CanvasCrop, Painter
 from ..regional.encode import encode
 from ..regional.exact import Exact
 from ..regional.families import family_of
+from ..regional.families.references import LATENTS
 from ..regional.patch import RegionalPatch, without_regional
 from ..regional.people import People, Text
 from ..regional.row_names import RowNames
@@ -22,9 +23,6 @@ from ..regional.stack import AdapterStack, as_patcher
 from ..regional.texts import common_length
 from .boxes import Face
 from .crop import Crop
-
-REFERENCES = "reference_latents"
-"""Core's key in conditioning."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +97,7 @@ def joined(entries: Sequence[list], tokens: int) -> list:
             isinstance(other, torch.Tensor) and other.shape == first.shape for other in others
         ):
             values[key] = torch.cat(others)
-        if key == REFERENCES:  # of one number and size: see PeoplePainter.groups
+        if key == LATENTS:  # of one number and size: see PeoplePainter.groups
             values[key] = [torch.cat(each) for each in zip(*others, strict=True)]
     return [torch.cat(contexts), values]
 
@@ -185,7 +183,7 @@ class PeoplePainter:
 
     def _references(self, target: Target) -> tuple:
         """Sizes of the pictures beside their text: others' cannot lie in the same batch."""
-        latents = self._texts(target)[0][0][1].get(REFERENCES, ())
+        latents = self._texts(target)[0][0][1].get(LATENTS, ())
         return tuple(tuple(latent.shape) for latent in latents)
 
     def groups(self, targets: Sequence[Target]) -> list[list[Target]]:

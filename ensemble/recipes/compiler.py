@@ -132,7 +132,7 @@ def _check_people(build: Build) -> None:
     if len(people) > MOST_PEOPLE:
         build.refuse("prompt", f"has {len(people)} people; at most {MOST_PEOPLE} can be told apart")
     for index, person in enumerate(people):
-        if not person.text and not person.loras:
+        if not person.text and not person.loras and not person.reference:
             build.notes.append(f"prompt: person {index + 1} has no text of their own")
 
 

@@ -33,7 +33,8 @@ class ModelFamily:
     latent: node id of the empty latent. shift: of ModelSamplingAuraFlow, where core's own is not the
     template's. guidance: of FluxGuidance. own_steps: a node that spaces the steps by the picture's size.
     emphasis: whether the text encoder knows `(word:1.2)`. side: px of the pictures it was trained on.
-    union: where core loads one that needs no word of which map it is given.
+    union: where core loads one that needs no word of which map it is given. references: whether any of its
+    models takes people's pictures (`<ref:NAME>`).
     """
 
     name: str
@@ -52,6 +53,7 @@ class ModelFamily:
     emphasis: bool = False
     side: int = 1024
     union: Union | None = None
+    references: bool = False
 
 
 _KLEIN = r"(?<![a-z])flux.*(?<![a-z])klein(?![a-z])"
@@ -64,7 +66,7 @@ _FLUX_1: dict[str, Any] = {
 }  # fmt: skip
 _FLUX_2: dict[str, Any] = {
     "clip_type": "flux2", "vae": r"flux[-_]?2[-_]vae|full_encoder_small_decoder",
-    "latent": "EmptyFlux2LatentImage", "own_steps": "Flux2Scheduler",
+    "latent": "EmptyFlux2LatentImage", "own_steps": "Flux2Scheduler", "references": True,
 }  # fmt: skip
 _Z_IMAGE: dict[str, Any] = {"encoders": (_QWEN_3_4B,), "clip_type": "lumina2", "vae": r"ae\."}
 _TURBO = Union(

@@ -4,8 +4,9 @@ import re
 from collections.abc import Sequence
 
 from ..prompt.emphasis import parse_a1111
-from ..prompt.tags import LoraTag, find_tags
+from ..prompt.tags import REF, LoraTag, find_tags
 from .build import Build, Flow
+from .families import FAMILIES
 from .graph import Link
 from .library import Missing
 from .recipe import Service
@@ -147,6 +148,7 @@ def _add_people(build: Build, flow: Flow, regions: Link | None) -> None:
         text=prompt,
         negative=negative,
         regions=regions,
+        vae=flow.vae if REF.search(prompt) else None,
         weights=_weights(build, prompt, negative),
         on_missing="skip" if build.options.skip_missing else "error",
     )
@@ -193,9 +195,22 @@ def _checked_tags(build: Build, prompt: str) -> str:
     """The prompt, with every LoRA tag's file found or noted as missing."""
     for tag in find_tags(prompt):
         build.find("loras", tag.name, f"<lora:{tag.name}>")
-    for tag in _FOREIGN_TAG.finditer(prompt):
-        build.notes.append(f"prompt: {tag[0]} has no counterpart here and is left out")
-    return _FOREIGN_TAG.sub("", prompt)
+    return _FOREIGN_TAG.sub(lambda tag: _known_tag(build, tag[0]), prompt)
+
+
+def _known_tag(build: Build, tag: str) -> str:
+    """A person's picture where the model takes one, else nothing and a note."""
+    picture, family = REF.fullmatch(tag), build.model.family
+    people = build.recipe.service is Service.ASTRIA
+    if picture and people and family and family.references:
+        build.find("images", picture["picture"].strip(), tag)
+        return tag
+    why = "has no counterpart here"
+    if picture:
+        takers = ", ".join(each.name for each in FAMILIES if each.references)
+        why = f"needs people (BREAK) and a model that takes pictures in a recipe ({takers})"
+    build.notes.append(f"prompt: {tag} {why} and is left out")
+    return ""
 
 
 def _with_embeddings(build: Build, prompt: str, negative: str) -> tuple[str, str]:

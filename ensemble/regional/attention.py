@@ -47,6 +47,7 @@ class RegionalAttention:
 
     weights `[N+1,H,W]`: base first. texts: everybody's for each batch row, or None for a row that is
     not ours. images, sides: pictures of people, none for nobody, and the side of CFG of each row.
+    shown `[N,H,W]`: how much of them counts; None: as much as the texts.
     """
 
     weights: torch.Tensor
@@ -58,6 +59,7 @@ class RegionalAttention:
     """Weights per grid of tokens, and runs of rows."""
     images: Sequence[ImagePrompt | None] = ()
     sides: Sequence[int] = ()
+    shown: torch.Tensor | None = None
     patched: Callable | None = None
     """What others' attn2 patches make of a context in the block that runs: `[B,T,C]` -> the contexts
     of K and of V. None where there are none."""
@@ -113,18 +115,20 @@ class RegionalAttention:
                 else:
                     part = attend(q[rows].index_select(1, picked), keys, values)
                     into.index_add_(1, picked, part * weight_there)
-                self._add_image(
-                    block, q[rows], into, person, rows, (weight, picked, weight_there), options
-                )
+                self._add_image(block, q[rows], into, person, rows, grid, options)
         return out
 
-    def _add_image(self, block: Block, q, into, person, rows: slice, where, options) -> None:
-        """The person's picture, by the weight of their text. Others' replacements see the texts only:
-        one that adds a term of its own would add it twice."""
+    def _add_image(self, block: Block, q, into, person, rows: slice, grid, options) -> None:
+        """The person's picture. Others' replacements see the texts only: one that adds a term of its own
+        would add it twice."""
         image = self.images[person] if self.images else None
         if image is None:
             return
-        weight, picked, weight_there = where
+        shown = self.weights[1:] if self.shown is None else self.shown
+        weight, picked, weight_there = self._once(
+            ("shown", person, grid, q.dtype, q.device),
+            lambda: _places(reduce_to(shown[person : person + 1], *grid).flatten(), q),
+        )
         sides = self.sides[rows]
         if picked is None:
             into.addcmul_(image.term(block.attention, q, sides, options, self.cache), weight)
@@ -181,19 +185,27 @@ class RegionalAttention:
     def _weights_at(self, grid: tuple[int, int], q: torch.Tensor):
         """The base's weight per row `[B,T,1]`, and for each person the weight `[1,T,1]`, the indices of
         the tokens where it is not zero (None when that is nearly everywhere), and the weight there."""
-        key = (grid, q.dtype, q.device)
-        if key not in self.cache:
+
+        def made():
             weights = reduce_to(self.weights, *grid).flatten(1)
             ours = torch.tensor([texts is not None for texts in self.texts])
             base = torch.where(ours[:, None], weights[:1], torch.ones(1))[..., None]
-            people = []
-            for weight in weights[1:]:
-                picked = weight.nonzero()[:, 0]
-                few = picked.to(q.device) if len(picked) < DENSE * q.shape[1] else None
-                weight = weight[None, :, None].to(q)
-                people.append((weight, few, weight if few is None else weight[:, few]))
-            self.cache[key] = (base.to(q), people)
+            return base.to(q), [_places(weight, q) for weight in weights[1:]]
+
+        return self._once((grid, q.dtype, q.device), made)
+
+    def _once(self, key: tuple, make: Callable):
+        if key not in self.cache:
+            self.cache[key] = make()
         return self.cache[key]
+
+
+def _places(weight: torch.Tensor, q: torch.Tensor):
+    """A weight `[T]` as `[1,T,1]`, where it is not zero (None: nearly everywhere), and what it is there."""
+    picked = weight.nonzero()[:, 0]
+    few = picked.to(q.device) if len(picked) < DENSE * q.shape[1] else None
+    weight = weight[None, :, None].to(q)
+    return weight, few, weight if few is None else weight[:, few]
 
 
 def _project(layer: nn.Module, stack: LayerStack | None, person: int, context: torch.Tensor):

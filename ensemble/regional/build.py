@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import node_helpers
 import torch
 from comfy.model_patcher import ModelPatcher
 
-from ..regions.weights import region_weights
+from ..regions.weights import adapter_gates, region_weights
 from .exact import Exact
 from .families import family_of
 from .families.family import CrossAttentionFamily, Family
 from .families.joint_attention import JointAttentionFamily
-from .families.references import TIMESTEP_ZERO, method_of
+from .families.references import LATENTS, LATENTS_METHOD, TIMESTEP_ZERO, method_of
 from .families.transformer import TransformerFamily
 from .fused import Fused
 from .joint.crossed import CrossedFused
 from .joint.run import JointFused, UnwrappedFused
 from .patch import RegionalForward, RegionalPatch
-from .people import Method, People, Person
+from .people import Method, People, Person, Text, Together
 from .row_names import RowNames
 from .rows import NEGATIVE, POSITIVE, Row, marked
 from .stack import AdapterStack, as_patcher, compute_dtype, stack_adapters
@@ -100,7 +101,7 @@ def _check_modulation(people: People, family: TransformerFamily, adapters: Adapt
     """Where references have a modulation of their own, tokens cannot have each their person's too."""
     shown = [
         entry for person in people.people for entry in person.positive.conditioning
-        if "reference_latents" in entry[1]
+        if LATENTS in entry[1]
     ]  # fmt: skip
     if not shown or method_of(people.model.model.diffusion_model, shown) != TIMESTEP_ZERO:
         return
@@ -136,19 +137,19 @@ def adapters_of(people: People) -> AdapterStack:
 def _fused(people: People, ready: Ready, family: CrossAttentionFamily) -> Regional:
     forward = Fused(
         family, people.painted_masks, people.base_strength, ready.adapters, people.images,
-        people=len(people.people),
+        together=[each.members for each in people.together],
     )  # fmt: skip
     return _together(people, ready, forward, RowNames(people.span))
 
 
 def _by_token(people: People, ready: Ready, family: TransformerFamily) -> Regional:
     shared = (family, people.painted_masks, people.base_strength, ready.adapters)
-    persons = len(people.people)
+    together = [each.members for each in people.together]
     if isinstance(family, JointAttentionFamily):
         kind = JointFused if family.calls_wrappers else UnwrappedFused
-        forward = kind(*shared, people=persons, text_sees=people.text_sees)  # type: ignore[arg-type]
+        forward = kind(*shared, together=together, text_sees=people.text_sees)  # type: ignore[arg-type]
     else:
-        forward = CrossedFused(*shared, people=persons)  # type: ignore[arg-type]
+        forward = CrossedFused(*shared, together=together)  # type: ignore[arg-type]
     names = RowNames(
         people.span, one_sequence=True, refused=family.refused,
         takes_references=family.references is not None,
@@ -160,7 +161,7 @@ def _together(people: People, ready: Ready, forward: RegionalForward, names: Row
     """One row for everybody. People's texts follow the scene's as entries of their own, which the
     model's own `extra_conds` makes ready and which never become rows."""
     names.regions, names.has_loras = tuple(people.painted_masks), ready.adapters.changes_anything
-    names.isolation = people.isolation
+    names.isolation, names.people = people.isolation, len(people.people)
     patch = RegionalPatch(forward, names)
     inside = None if people.span.whole else True
     sides = []
@@ -209,20 +210,50 @@ def _exact(people: People, ready: Ready, family: Family) -> Regional:
 
 
 def _rows(people: People, identity: str, kind: str) -> list:
-    """The base's entry and every person's, with masks that core weighs and sums by."""
+    """The base's entry and every person's, with masks that core weighs and sums by. What several do
+    together is painted with each one's LoRAs and picture where that one stands."""
     weights = region_weights(people.painted_masks, people.base_strength)
     base = people.base if kind == POSITIVE else people.negative
     inside = None if people.span.whole else True
+    rows = [(base, None, weights[0])]
+    rows += [(_side(person, kind), i, weights[i + 1]) for i, person in enumerate(people.people)]
+    for number, each in enumerate(people.together, len(people.people)):
+        rows += _rows_together(people, each, number, weights[number + 1], kind)
     entries = []
-    for index, weight in enumerate(weights):
-        text = base if index == 0 else _side(people.painted[index - 1], kind)
+    for text, who, weight in rows:
         if not weight.any():
             continue  # a row that counts nowhere would only cost time
-        row = Row(identity, index - 1 if index else None, inside, region=weight)
+        row = Row(identity, who, inside, region=weight)
         entries += marked(text.conditioning, row, mask=weight[None], mask_strength=1.0)
     if inside:  # before and after the span the base is alone and paints everywhere
         entries += marked(base.conditioning, Row(identity, None, inside=False))
     return entries
+
+
+def _rows_together(
+    people: People, each: Together, number: int, weight: torch.Tensor, kind: str
+) -> Iterator[tuple[Text, int, torch.Tensor]]:
+    """Its text, whose adapters and picture go with it, and how much it counts `[H,W]`: once per member,
+    whose adapters have its own beside theirs, and once for what is nobody's of it."""
+    text, rest = _side(each.painted, kind), weight
+    gates = adapter_gates(people.masks)
+    for member in each.members:
+        person, share = people.people[member], weight * gates[member]
+        if not (person.patches or person.image or _reference(person, kind)):
+            continue  # painted as the rest is, so that it needs no row
+        yield _beside(text, _reference(person, kind)), member, share
+        rest = rest - share
+    yield text, number, rest.clamp(min=0.0)
+
+
+def _reference(person: Person, kind: str) -> dict:
+    """The picture beside a person's text, by core's keys."""
+    values = _side(person, kind).conditioning[0][1]
+    return {key: values[key] for key in (LATENTS, LATENTS_METHOD) if key in values}
+
+
+def _beside(text: Text, reference: dict) -> Text:
+    return Text(text.text, node_helpers.conditioning_set_values(text.conditioning, reference))
 
 
 def _side(person: Person, kind: str):

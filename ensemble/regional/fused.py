@@ -11,7 +11,7 @@ import torch
 from comfy.patcher_extension import WrappersMP
 from torch import nn
 
-from ..regions.weights import adapter_gates, region_weights
+from ..regions.weights import adapter_gates, picture_weights, region_weights
 from .attention import Block, RegionalAttention
 from .families.family import CrossAttentionFamily, Stream
 from .image_prompts import ImagePrompt
@@ -37,8 +37,8 @@ class Fused:
     cache: dict = field(default_factory=dict)
     """Lives for one run: layers of the UNet that runs, K/V of the texts, gates per batch
     structure."""
-    people: int | None = None
-    """How many of the masks are a person's, see `adapter_gates`."""
+    together: Sequence[Sequence[int]] = ()
+    """Members of each of the last masks, which are of several people together."""
 
     around: ClassVar[str] = WrappersMP.DIFFUSION_MODEL
 
@@ -102,9 +102,11 @@ class Fused:
         ours = None
         if not all(texts):
             ours = torch.tensor([float(each is not None) for each in texts])
-        gate = RegionGate(adapter_gates(masks, self.people), grids, ours)
+        people = len(masks) - len(self.together)
+        gate = RegionGate(adapter_gates(masks, people), grids, ours)
         weights = region_weights(masks, self.base_strength)
-        return gate, RegionalAttention(weights, texts, grids, pairs)
+        shown = picture_weights(masks, self.base_strength, self.together)
+        return gate, RegionalAttention(weights, texts, grids, pairs, shown=shown)
 
     def _isolated(self, blocks: Sequence[Block], gate: RegionGate, isolate: float, others: dict):
         """Blocks whose self-attention somebody else replaces (PAG, SAG) stay theirs."""

@@ -25,9 +25,13 @@ def find_picture(name: str) -> Path:
 
 def picture_names() -> ModelNames:
     """The pictures of the input folder, now. Raises AliasFileError for a broken alias file."""
+    return names_among(IMAGES, input_pictures(), read_aliases())
+
+
+def input_pictures() -> list[str]:
+    """The files of the input folder, and of folders in it, that are called as pictures are."""
     found, _ = folder_paths.recursive_search(folder_paths.get_input_directory())
-    pictures = folder_paths.filter_files_content_types(found, ["image"])
-    return names_among(IMAGES, pictures, read_aliases())
+    return folder_paths.filter_files_content_types(found, ["image"])
 
 
 def reference_files(people: Sequence[Part], skip_missing: bool = False) -> list[Path | None]:

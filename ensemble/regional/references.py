@@ -13,7 +13,7 @@ from comfy.sd import CLIP, VAE
 
 from .families import FAMILIES, family_of
 from .families.family import CrossAttentionFamily
-from .families.references import References
+from .families.references import LATENTS, LATENTS_METHOD, References
 from .image_prompts import ImagePrompt
 from .ip_adapter import image_prompt, load_ip_adapter
 
@@ -39,9 +39,9 @@ class Shown:
 
     def beside(self, conditioning: list) -> list:
         """The conditioning with the picture, by the keys that core's nodes set."""
-        values: dict = {"reference_latents": [self.latent]}
+        values: dict = {LATENTS: [self.latent]}
         if self.how.method:
-            values["reference_latents_method"] = self.how.method
+            values[LATENTS_METHOD] = self.how.method
         return node_helpers.conditioning_set_values(conditioning, values)
 
     def read(self, clip: CLIP, words: str, encode: Callable[[], list]) -> list:

@@ -37,6 +37,8 @@ class RowNames:
     refused: Sequence[Refusal] = ()
     isolation: Isolation = TOGETHER
     takes_references: bool = False
+    people: int | None = None
+    """How many of the regions are a person's; the rest are of several people together."""
     tell: Callable[[str], None] = field(default_factory=teller)
     identity: str = field(default_factory=lambda: uuid.uuid4().hex)
     isolate: float = 0.0
@@ -131,7 +133,7 @@ class RowNames:
         if not self.regions:
             return {}
         mine = [e if self._ours(e.get(KEY)) else None for e in entries]
-        return texts_of_bases(mine, KEY, len(self.regions), timestep[0])
+        return texts_of_bases(mine, KEY, len(self.regions), timestep[0], self.people)
 
     def _same(self, everybody: Sequence[dict], x_in: torch.Tensor) -> Texts:
         """One Texts object for the same tensors, by which keys and values are known again."""

@@ -44,12 +44,17 @@ class LostTextError(ValueError):
 
 
 def texts_of_bases(
-    entries: Sequence[dict | None], key: str, people: int, sigma: torch.Tensor
+    entries: Sequence[dict | None],
+    key: str,
+    count: int,
+    sigma: torch.Tensor,
+    people: int | None = None,
 ) -> dict[int, tuple[dict, ...]]:
     """Index of each base entry that acts at `sigma` -> the entry of everybody's text.
 
     entries: of one side of CFG, None for those that are not ours. A base's texts follow it; a copy
-    of a base that core appended takes those of the side's first. LostTextError where the scene or a
+    of a base that core appended takes those of the side's first. count: of texts, the first `people` of
+    which are a person's (None: all). LostTextError where the scene or a
     person has no text.
     """
     groups: list[tuple[list[int], dict[int, list[dict]]]] = []
@@ -70,15 +75,18 @@ def texts_of_bases(
         texts = texts or groups[0][1]
         for index in bases:
             if acts(entries[index], sigma):
-                found[index] = _everybody(entries[index], texts, people, sigma)
+                found[index] = _everybody(entries[index], texts, count, sigma, people)
     return found
 
 
-def _everybody(base, texts: dict[int, list[dict]], people: int, sigma: torch.Tensor):
-    chosen = [_chosen(base, texts.get(person, []), sigma) for person in range(people)]
+def _everybody(base, texts: dict[int, list[dict]], count: int, sigma, people: int | None):
+    chosen = [_chosen(base, texts.get(person, []), sigma) for person in range(count)]
     missing = [person for person, entry in enumerate(chosen) if entry is None]
     if missing:
-        raise LostTextError("person " + ", ".join(str(person + 1) for person in missing))
+        persons = [str(who + 1) for who in missing if people is None or who < people]
+        raise LostTextError(
+            f"person {', '.join(persons)}" if persons else "what several people do together"
+        )
     return tuple(chosen)
 
 

@@ -1,5 +1,7 @@
 """How much of the picture's prediction comes from the base and from each person, at every point."""
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 
@@ -29,6 +31,23 @@ def adapter_gates(masks: torch.Tensor, people: int | None = None) -> torch.Tenso
     own = masks[:people]
     gates = own / own.sum(0, keepdim=True).clamp(min=1.0)
     return torch.cat([gates, torch.zeros_like(masks[len(own) :])])
+
+
+def picture_weights(
+    masks: torch.Tensor, base_strength: float, together: Sequence[Sequence[int]]
+) -> torch.Tensor:
+    """How much each person's picture says at every point: as their own text does, and, of what several
+    do together, what is that person's place. Else a text beside theirs would take from who they are.
+
+    masks: of N people, then of each part of `together`, which lists its members. `[N+T,H,W]` -> the same.
+    """
+    weights = region_weights(masks, base_strength)[1:]
+    people = len(masks) - len(together)
+    gates = adapter_gates(masks[:people])
+    for part, members in zip(weights[people:], together, strict=True):
+        for member in members:
+            weights[member] += part * gates[member]
+    return weights
 
 
 # How much a text of several people together weighs beside each one's own.

@@ -115,34 +115,6 @@ def test_a_chip_leads_to_its_words(both):
     assert selected.strip() == "the one <lora:zed>"
 
 
-DROP = """(chip, name) => new Promise(done => {
-    const canvas = Object.assign(document.createElement('canvas'), {width: 8, height: 8})
-    canvas.toBlob(blob => {
-        const data = new DataTransfer()
-        data.items.add(new File([blob], name, {type: 'image/png'}))
-        chip.dispatchEvent(new DragEvent('drop', {dataTransfer: data, bubbles: true, cancelable: true}))
-        done()
-    })
-})"""
-
-
-def test_a_picture_dropped_on_a_person_is_theirs(both):
-    text = "a BREAK b BREAK a woman <lora:zed>\nBREAK a man"
-    node = both.add("BreakRegionalPrompt", text=text)
-    both.chip("person-1").evaluate(DROP, "dropped.png")
-    picture = both.chip("person-1").locator("img.ensemble-ref")
-    picture.wait_for(state="attached")
-    written = both.value(node, "text")
-    assert written == "a BREAK b BREAK a woman <lora:zed> <ref:dropped.png>\nBREAK a man"
-    both.page.wait_for_function("document.querySelector('img.ensemble-ref').naturalWidth === 8")
-    both.set(node, "text", written.replace("dropped", "droped"))
-    expect(both.chip("person-1").locator(".ensemble-bad"), "missing")
-    both.chip("person-1").get_by_role("button", name="Write dropped").click()
-    both.chip("person-1").locator("img.ensemble-ref").wait_for(state="attached")
-    assert both.value(node, "text") == written.replace("dropped.png", "dropped")
-    assert len(both.js("app.graph.nodes.map(node => node.comfyClass)")) == 1
-
-
 def test_a_completion_can_be_undone_in_the_text_box(editor):
     editor.add("BreakRegionalPrompt", text="")
     editor.text_box().click()

@@ -33,6 +33,23 @@ def test_people_are_added_exchanged_and_removed_without_writing_break(both):
     assert both.value(node, "boxes") == "[[0.3,0,0.3,1],[0.6,0,0.3,1]]"
 
 
+def test_what_people_do_together_stays_theirs(both):
+    text = "a BREAK b BREAK a woman BREAK a man BREAK a child BREAK <lora:zed> 1+3: dancing BREAK 1+2: hug"
+    node = both.add("BreakRegionalPrompt", text=text, y=20)
+    expect(both.chip("together-1-3"), "dancing")
+    both.page.get_by_role("button", name="Add a person").click()
+    expect(both.chip("person-4"), "a person")
+    expect(both.chip("together-1-3"), "dancing")  # behind the people, as before
+    both.page.get_by_role("button", name="Exchange places with person 2").first.click()
+    expect(both.chip("together-2-3"), "dancing")  # the woman and the child, as before
+    expect(both.chip("person-2"), "a woman")
+    expect(both.chip("together-2-1"), "hug")
+    both.page.get_by_role("button", name="Remove person 1").click()
+    expect(both.chip("together-1-2"), "dancing")
+    assert both.value(node, "text").split(" BREAK ")[-1] == "<lora:zed> 1+2: dancing"
+    assert "hug" not in both.value(node, "text")  # nobody is left to do it with
+
+
 def test_a_weight_follows_arrow_keys_and_the_pointer(both):
     text = "\U0001f600 BREAK b BREAK c <lora:zed:0.8> <lora:ohwx_first:1:0.5>, end"
     node = both.add("BreakRegionalPrompt", text=text, y=20)

@@ -6,8 +6,10 @@ import os
 import re
 import shutil
 import tempfile
+from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from PIL import Image
@@ -36,10 +38,12 @@ WIDTH, HEIGHT = 384, 256
 class WithLoaders(Server):
     """A server that loads the tests' loaders beside the pack."""
 
+    nodes: ClassVar[Sequence[Path]] = NODES
+
     def command(self) -> list[str]:
         command = super().command()
         at = command.index(PACK_FOLDER) + 1
-        return [*command[:at], *(node.name for node in NODES), *command[at:]]
+        return [*command[:at], *(node.name for node in self.nodes), *command[at:]]
 
 
 @pytest.fixture(scope="module")

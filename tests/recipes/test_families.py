@@ -80,6 +80,26 @@ def test_a_prompt_of_people_compiles_to_the_familys_graph(dits, validate, snapsh
     assert found.report == snapshot(name="report")
 
 
+def test_peoples_pictures_go_along_where_the_family_takes_them(dits, validate):
+    """And beside what they do together; elsewhere the report says that they are left out."""
+    text = "a hall BREAK photo BREAK a woman <ref:portrait> BREAK a man <ref:d6ff3soq5pok5tlbcanf599vkw06> BREAK 1+2: hug"
+    done = dits.compiled(text, "flux-2-klein-4b")
+    validate(done.graph)
+    people = done.graph["people"]["inputs"]
+    assert people["text"] == text and people["vae"] == done.graph["decode"]["inputs"]["vae"]
+    assert "portrait.png" in [each["file"] for each in done.report["files"]]
+    gone = text.replace("<ref:portrait>", "<ref:portrai>")
+    with pytest.raises(MissingError, match="'portrai' is no file in the input folder"):
+        dits.compiled(gone, "flux-2-klein-4b")
+    other = dits.compiled(text, "flux1-dev")
+    validate(other.graph)
+    assert "<ref" not in other.graph["people"]["inputs"]["text"]
+    assert "vae" not in other.graph["people"]["inputs"]
+    notes = " ".join(other.report["notes"])
+    assert "<ref:portrait> needs people (BREAK) and a model that takes pictures" in notes
+    assert "Flux.2 Klein" in notes
+
+
 def test_a_json_body_names_the_model(dits, validate):
     body = {"prompt": "a (tall:1.3) woman", "negative_prompt": "blurry", "model_id": "z_image_turbo_bf16",
             "clip_skip": "2", "tomesd": "yes", "scheduler": "EulerDiscreteScheduler"}  # fmt: skip

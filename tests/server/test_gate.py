@@ -14,6 +14,7 @@ from ensemble_portraits.ensemble.server.editor.routes import (
     LORAS_PATH,
     POSES_PATH,
     PROMPT_PATH,
+    REFERENCES_PATH,
     STACK_PATH,
     register_editor,
 )
@@ -28,6 +29,7 @@ ROUTES = {
     PROMPT_PATH: {"text": "a"},
     STACK_PATH: {"loras": "", "strengths": ""},
     LORAS_PATH: None,
+    REFERENCES_PATH: None,
     f"{POSES_PATH}?width=64&height=64": None,
 }
 

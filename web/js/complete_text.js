@@ -1,14 +1,19 @@
-/** Completes LoRA names while `<lora:` is typed into a node's text box. */
+/** Completes names while `<lora:` or `<ref:` is typed into a node's text box. */
 
 import { app } from './api.js'
 import { choose } from './choices.js'
 import { createPopup } from './popup.js'
 import { recentNames, remember } from './recent.js'
-import { loraList } from './routes.js'
+import { loraList, referenceList } from './routes.js'
 import { followers } from './source.js'
 
-/** The tag being typed before the caret: `<lora:` and the beginning of a name. */
-const OPEN_TAG = /<lora:([^<>:\n]*)$/i
+/** The tag being typed before the caret, and the beginning of a name. */
+const OPEN_TAG = /<(lora|ref):([^<>:\n]*)$/i
+/** What each kind of tag lists, and how one that was not closed ends behind the name. */
+const KINDS = {
+  lora: { list: loraList, recent: recentNames, ending: ':1>' },
+  ref: { list: referenceList, recent: () => [], ending: '>' },
+}
 /** The rest of a name behind the caret, and whether the tag goes on. */
 const REST = /^([^<>:\n]*?)\s*([:>]|$)/
 
@@ -52,17 +57,18 @@ function attach(field) {
   const options = { signal: focused.signal }
   const popup = createPopup(field, (choice) => {
     popup.hide()
-    remember(choice.name)
-    insert(field, choice.name)
+    const kind = typedTag(field)?.kind
+    if (kind === KINDS.lora) remember(choice.name)
+    if (kind) insert(field, choice.name)
   })
   let asked = 0
 
   async function update() {
-    const typed = typedName(field)
+    const tag = typedTag(field)
     const mine = ++asked
-    if (typed === null) return popup.hide()
-    const list = await loraList()
-    if (mine === asked) popup.show(choose(list, typed, recentNames()))
+    if (!tag) return popup.hide()
+    const list = await tag.kind.list()
+    if (mine === asked) popup.show(choose(list, tag.name, tag.kind.recent()))
   }
 
   field.addEventListener('input', update, options)
@@ -76,21 +82,22 @@ function attach(field) {
 }
 
 /** @param {HTMLTextAreaElement} field */
-function typedName(field) {
+function typedTag(field) {
   if (field.selectionStart !== field.selectionEnd) return null
-  return field.value.slice(0, field.selectionStart).match(OPEN_TAG)?.[1] ?? null
+  const found = field.value.slice(0, field.selectionStart).match(OPEN_TAG)
+  return found && { kind: found[1].toLowerCase() === 'ref' ? KINDS.ref : KINDS.lora, name: found[2] }
 }
 
 /** @param {HTMLTextAreaElement} field @param {string} name */
 function insert(field, name) {
   const caret = field.selectionStart
-  const typed = typedName(field) ?? ''
+  const { kind, name: typed } = typedTag(field) ?? { kind: KINDS.lora, name: '' }
   const [, rest, end] = field.value.slice(caret).match(REST) ?? ['', '', '']
   // Text behind a tag that was never closed is no part of its name.
   const closed = end !== ''
   field.setSelectionRange(caret - typed.length, closed ? caret + rest.length : caret)
   // The one way to write that the field's own undo knows of.
-  document.execCommand('insertText', false, closed ? name : `${name}:1>`)
+  document.execCommand('insertText', false, closed ? name : name + kind.ending)
   // Behind the tag, so that typing on leaves it whole.
   const after = field.value.indexOf('>', field.selectionStart - 1) + 1
   if (after) field.setSelectionRange(after, after)

@@ -9,9 +9,14 @@ import { columns } from './regions.js'
  * @property {string} negative
  * @property {string} order
  * @property {any[]} boxes the rows of the input, as they stand there
+ * @property {number} people how many parts are a person's; those behind are of several together
  */
 
 const BREAK = 'BREAK'
+/** The parts before the people: scene and common. */
+const COMMON = 2
+/** Who does something together, at the begin of their part. */
+const NUMBERS = /\d+(?:\s*\+\s*\d+)+(?=\s*:)/
 
 /** What stands between the BREAKs of a text, as the server has split it. */
 /** @param {string} text @param {Range[]} parts */
@@ -24,7 +29,8 @@ export const piecesOf = (text, parts) => parts.map(({ start, end }) => text.slic
  * @returns {Inputs}
  */
 export function withPerson(inputs, pieces, words) {
-  const before = pieces.slice()
+  const before = pieces.slice(0, COMMON + inputs.people)
+  const together = pieces.slice(before.length)
   if (before.length < 2) before[0] = `${before[0] ?? ''}\n`
   // The common part has its place, empty or not.
   while (before.length < 2) before.push('\n')
@@ -34,7 +40,7 @@ export function withPerson(inputs, pieces, words) {
   const places = orderOf(inputs.order)
   return {
     ...inputs,
-    text: joined([...before, ` ${words}`]),
+    text: joined([...before, ` ${words}`, ...together]),
     order: places.length ? [...places.map(written), people].join(',') : inputs.order,
     boxes: inputs.boxes.length ? [...inputs.boxes, columns(people)[people - 1]] : [],
   }
@@ -48,12 +54,14 @@ export function withPerson(inputs, pieces, words) {
  * @returns {Inputs}
  */
 export function withoutPerson(inputs, pieces, negatives, person) {
-  const left = without(pieces, person + 1)
+  const numbered = (/** @type {number} */ number) => (number > person ? number - 1 : number)
+  const left = without(renumbered(inputs, pieces, (number) => (number === person ? null : numbered(number))), person + 1)
   const places = orderOf(inputs.order).filter((place) => place.number !== person)
   return {
+    ...inputs,
     text: joined(left).trimEnd(),
     negative: negatives.length > 1 ? joined(without(negatives, person + 1)) : inputs.negative,
-    order: places.map(({ number, front }) => written({ number: number > person ? number - 1 : number, front })).join(','),
+    order: places.map(({ number, front }) => written({ number: numbered(number), front })).join(','),
     boxes: inputs.boxes.filter((_, index) => index !== person - 1),
   }
 }
@@ -71,11 +79,28 @@ export function exchanged(inputs, pieces, negatives, one, other) {
   const minus = negatives.slice()
   // Who has no part of the negative has the scene's.
   while (minus.length > 1 && minus.length <= Math.max(one, other) + 1) minus.push(minus[0])
+  const exchange = (/** @type {number} */ number) => (number === one ? other : number === other ? one : number)
   return {
     ...inputs,
-    text: joined(swapped(pieces, one + 1, other + 1)),
+    text: joined(swapped(renumbered(inputs, pieces, exchange), one + 1, other + 1)),
     negative: minus.length > 1 ? joined(swapped(minus, one + 1, other + 1)) : inputs.negative,
   }
+}
+
+/**
+ * The pieces with other numbers of people in the parts that are of several together; one that is left with fewer
+ * than two of them goes.
+ * @param {Inputs} inputs
+ * @param {string[]} pieces
+ * @param {(number: number) => number | null} change null: that person goes
+ */
+function renumbered({ people }, pieces, change) {
+  return pieces.flatMap((piece, index) => {
+    if (index < COMMON + people) return [piece]
+    const members = (piece.match(NUMBERS)?.[0] ?? '').split('+').map((number) => change(Number(number)))
+    const left = members.filter((number) => number !== null)
+    return left.length < 2 ? [] : [piece.replace(NUMBERS, left.join('+'))]
+  })
 }
 
 /** With BREAK between them as a word of its own, and in no comment. */

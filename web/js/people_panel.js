@@ -163,7 +163,17 @@ function picture(tag, key, actions) {
   const pill = el('span', { class: `ensemble-lora${bad ? ' ensemble-bad' : ''}`, title: bad ? tag.message : tag.file })
   if (tag.file) pill.append(el('img', { class: 'ensemble-ref', src: inputPicture(tag.file), alt: tag.name }))
   pill.append(tag.name)
-  if (!bad) return pill
+  return bad ? withFixes(pill, tag, key, actions) : pill
+}
+
+/**
+ * The tag of a file that is not there, with the names to write instead.
+ * @param {HTMLElement} pill
+ * @param {Tag | import('./types.js').Reference} tag
+ * @param {string} key
+ * @param {Actions} actions
+ */
+function withFixes(pill, tag, key, actions) {
   const fixes = nearestButtons(tag, key, (name) => actions.rename(tag, name))
   pill.append(el('em', {}, t(`people.${tag.status}`)), ...fixes)
   return pill
@@ -226,10 +236,7 @@ function lora(tag, key, words, actions) {
     const title = t('people.say', { words })
     pill.append(button({ 'data-key': `say-${key}`, title, 'aria-label': title, onclick: () => actions.say(tag, words) }, '+'))
   }
-  if (!bad) return pill
-  const fixes = nearestButtons(tag, key, (name) => actions.rename(tag, name))
-  pill.append(el('em', {}, t(`people.${tag.status}`)), ...fixes)
-  return pill
+  return bad ? withFixes(pill, tag, key, actions) : pill
 }
 
 /**

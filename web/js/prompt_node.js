@@ -46,7 +46,8 @@ function attach(node, root, gone) {
       const asked = text
       try {
         const tag = `<ref:${await uploadPicture(file.name, file, false)}>`
-        if (text !== asked) return // which was typed meanwhile, so that the part may stand elsewhere
+        // Typed meanwhile, so that the part may stand elsewhere.
+        if (text !== asked) return toast('warn', t('people.unwritten'), tag)
         const end = part.start + text.slice(part.start, part.end).trimEnd().length
         const { start, end: stop } = part.reference ?? { start: end, end }
         write(`${text.slice(0, start)}${part.reference ? '' : ' '}${tag}${text.slice(stop)}`)
@@ -91,8 +92,9 @@ function attach(node, root, gone) {
     if (!known || whole !== text) return
     const boxes = readRows(drawn)
     const pieces = piecesOf(whole, known.parts)
+    const people = peopleOf(known)
     const after = /** @type {any} */ (
-      change({ text: whole, negative, order, boxes }, pieces, piecesOf(negative, known.negative_parts))
+      change({ text: whole, negative, order, boxes, people }, pieces, piecesOf(negative, known.negative_parts))
     )
     after.boxes = after.boxes.length ? JSON.stringify(after.boxes) : ''
     asOneStep(() =>
@@ -138,7 +140,7 @@ function attach(node, root, gone) {
         show()
         // The boxes as they are by now, not as they were when the question went out.
         const drawn = sourceOf(node, 'boxes').widget
-        boxes.setPeople(drawn && Math.max(0, reading.parts.length - 2), String(drawn?.value ?? ''))
+        boxes.setPeople(drawn && peopleOf(reading), String(drawn?.value ?? ''))
         return true
       },
       panel.say,
@@ -146,6 +148,10 @@ function attach(node, root, gone) {
   }
   return refresh
 }
+
+/** How many parts are a person's; those of several together have no number. */
+/** @param {import('./types.js').Reading} reading */
+const peopleOf = ({ parts }) => parts.filter((part) => part.number !== null).length
 
 /**
  * Trigger words by file.

@@ -1,6 +1,6 @@
 /** Our own routes on ComfyUI's server. */
 
-import { api } from './api.js'
+import { api, inputPicture } from './api.js'
 
 const ROUTES = '/ensemble/v1'
 /** A folder is asked about again after so long, in milliseconds. */
@@ -71,23 +71,38 @@ export const readStack = (body) => postOrThrow('/loras/read', body)
 /** @param {object} body */
 export const compileRecipe = (body) => post('/recipes/compile', body)
 
-/** @type {{ time: number, list: Promise<import('./types.js').LoraList> } | null} */
-let known = null
+/** @type {Map<string, { time: number, list: Promise<any> }>} */
+const known = new Map()
 
 /**
- * Every LoRA of this ComfyUI, asked for again when the last answer is some seconds old.
+ * The answer to a question, asked again when the last one is some seconds old.
+ * @template T
+ * @param {string} path
+ * @param {(answer: any) => T} read
+ * @returns {Promise<T>}
+ */
+function fresh(path, read) {
+  const last = known.get(path)
+  if (last && performance.now() - last.time <= FRESH) return last.list
+  const list = ask(path)
+    .then((response) => (response.ok ? response.json() : Promise.reject(new Error(`HTTP ${response.status}`))))
+    .then(read)
+  known.set(path, { time: performance.now(), list })
+  list.catch(() => known.delete(path))
+  return list
+}
+
+/**
+ * Every LoRA of this ComfyUI.
  * @returns {Promise<import('./types.js').LoraList>}
  */
-export function loraList() {
-  if (!known || performance.now() - known.time > FRESH) {
-    const list = ask('/loras')
-      .then((response) => (response.ok ? response.json() : Promise.reject(new Error(`HTTP ${response.status}`))))
-      .then((list) => withAddresses(list))
-    known = { time: performance.now(), list }
-    list.catch(() => (known = null))
-  }
-  return known.list
-}
+export const loraList = () => fresh('/loras', withAddresses)
+
+/**
+ * Every picture that `<ref:NAME>` can mean, as LoRAs are listed.
+ * @returns {Promise<import('./types.js').LoraList>}
+ */
+export const referenceList = () => fresh('/references', asList)
 
 /** @type {Map<string, Promise<Record<string, import('./types.js').Body[]>>>} */
 const posesBySize = new Map()
@@ -106,6 +121,12 @@ export function readyPoses(width, height) {
   posesBySize.set(asked, poses)
   poses.catch(() => posesBySize.delete(asked))
   return poses
+}
+
+/** @param {{ references: { file: string, name: string }[], aliases: Record<string, string>, problem: string }} told */
+function asList({ references, aliases, problem }) {
+  const plain = { base_model: '', triggers: [], title: '', damaged: '' }
+  return { loras: references.map((each) => ({ ...plain, ...each, preview: inputPicture(each.file) })), aliases, problem }
 }
 
 /** @param {import('./types.js').LoraList} list */

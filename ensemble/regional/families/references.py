@@ -13,6 +13,8 @@ from comfy.sd import CLIP
 from torch import nn
 
 MEGAPIXEL = 1024 * 1024
+LATENTS, LATENTS_METHOD = "reference_latents", "reference_latents_method"
+"""Core's keys in conditioning."""
 TIMESTEP_ZERO = "index_timestep_zero"
 """Core's method in which references are modulated as if they had no noise."""
 
@@ -33,7 +35,7 @@ class References:
 
 def method_of(unet: nn.Module, conditioning: list) -> str | None:
     """Which of core's methods places and modulates references."""
-    told = [values.get("reference_latents_method") for _, values in conditioning]
+    told = [values.get(LATENTS_METHOD) for _, values in conditioning]
     own = getattr(unet, "params", unet)
     return next(filter(None, told), getattr(own, "default_ref_method", None))
 

@@ -25,7 +25,7 @@ from ..families.transformer import BASE
 from ..isolation import Share, by_share, damped
 from ..people import TextSees
 from .softmax import Attend, kernel_for
-from .tokens import TokenMap, index_of
+from .tokens import Say, TokenMap, index_of
 
 OWN_REGION = 0.5
 """A text with `text_sees = own` sees the tokens where its weight is at least this part of its
@@ -118,7 +118,8 @@ class JointAttention:
         texts, (qi, ki, vi) = self._parts(q, k, v)
         told = self._texts(texts, ki, vi, plain)
         said = []
-        for (there, weight), (_, kt, vt) in zip(self.tokens.where(q), texts, strict=True):
+        for (there, weight), say in zip(self.tokens.where(q), self.tokens.says, strict=True):
+            kt, vt = self._said(say, texts)
             mine = qi if there is None else qi.index_select(2, there)
             said.append((there, weight, *attend(mine, kt, vt, scale)))
 
@@ -139,7 +140,8 @@ class JointAttention:
 
         def summed(shares: Sequence[Share] | None = None) -> torch.Tensor:
             out = torch.zeros_like(qi)
-            for index, (_, kt, vt) in enumerate(texts):
+            for index, say in enumerate(self.tokens.says):
+                kt, vt = self._said(say, texts)
                 for (queries, keys), weight in self._asking(index, shares, q):
                     seen = [t if keys is None else t.index_select(2, keys) for t in (ki, vi)]
                     mine = qi if queries is None else qi.index_select(2, queries)
@@ -152,16 +154,25 @@ class JointAttention:
         return self._in_order(told, out)
 
     def _asking(self, index: int, shares: Sequence[Share] | None, like: torch.Tensor):
-        """The picture's tokens that ask text `index`, as Shares, and its weight there."""
+        """The picture's tokens that ask for what is said at `index`, as Shares, and its weight there."""
         if shares is None:
             there, weight = self.tokens.where(like)[index]
             return [(Share(there, None), weight)]
         key = ("asking", index, like.device)
         if key not in self.places:
-            weight = self.tokens.weights[index].to(like.device)
+            weight = self.tokens.says[index].weight.to(like.device)
             chosen = [Share(s.queries[weight[s.queries] > 0], s.keys) for s in shares]
             self.places[key] = [(s, weight[s.queries]) for s in chosen if len(s.queries)]
         return self.places[key]
+
+    def _said(self, say: Say, texts: Sequence[tuple]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Keys and values."""
+        _, kt, vt = texts[say.text]
+        if say.reference is None:
+            return kt, vt
+        _, kr, vr = texts[say.reference]
+        words = self.tokens.texts.spans[say.reference].tokens
+        return torch.cat([kt, kr[:, :, words:]], 2), torch.cat([vt, vr[:, :, words:]], 2)
 
     def _parts(self, q, k, v):
         """(q, k, v) of every text with its reference, and of the picture."""

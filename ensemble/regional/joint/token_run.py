@@ -27,7 +27,7 @@ Entry = TypeVar("Entry", bound=TransformerFamily)
 
 @dataclass
 class TokenRun(Generic[Entry]):
-    """masks `[N,H,W]` over the canvas."""
+    """masks `[N,H,W]` over the canvas; the last are of several people, whose indices `together` lists."""
 
     family: Entry
     masks: torch.Tensor
@@ -35,8 +35,7 @@ class TokenRun(Generic[Entry]):
     adapters: AdapterStack
     cache: dict = field(default_factory=dict)
     """Lives for one run: tokens and layers by model, size and lengths of texts."""
-    people: int | None = None
-    """So many of the masks are a person's, see `adapter_gates`."""
+    together: Sequence[Sequence[int]] = ()
 
     around: ClassVar[str] = WrappersMP.DIFFUSION_MODEL
 
@@ -74,9 +73,10 @@ class TokenRun(Generic[Entry]):
             weights = region_weights(masks, self.base_strength)
             heard = [i for i, weight in enumerate(weights) if weight.any()]
             spans = tuple(self._span(unet, i + BASE, lengths[i], sizes[i]) for i in heard)
+            people = len(masks) - len(self.together)
             self.cache[key] = TokenMap(
-                Texts(spans), grid, grid.of(weights[heard]),
-                grid.of(adapter_gates(masks, self.people)),
+                Texts(spans), grid, grid.of(weights[heard]), grid.of(adapter_gates(masks, people)),
+                dict(enumerate(self.together, people)),
             )  # fmt: skip
         return self.cache[key]
 

@@ -3,8 +3,9 @@ it a person has."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import torch
 
@@ -13,19 +14,33 @@ from ..families.transformer import Grid, Texts
 from ..isolation import Share, on_device, shares_of
 
 
+class Say(NamedTuple):
+    """What the picture's tokens listen to, and how much, `[T]`: a text with its person's reference; of a text of
+    several people, with the reference of the member whose place it is. Both are indices of texts."""
+
+    text: int
+    weight: torch.Tensor
+    reference: int | None = None
+
+
+LEAST = 1e-6
+"""What counts for less is a rounding error, and no weight."""
+
+
 @dataclass
 class TokenMap:
     """Texts first, then the picture, then people's reference pictures, as every family with one
     attention for all lays them. A reference is its person's, as their text is.
 
     weights `[K,T]`: how much each text says at each picture token; the columns sum to 1.
-    gates `[N,T]`: how strongly each person's adapters act there.
+    gates `[N,T]`: how strongly each person's adapters act there. members: of each text of several people.
     """
 
     texts: Texts
     grid: Grid
     weights: torch.Tensor
     gates: torch.Tensor
+    members: Mapping[int, Sequence[int]] = field(default_factory=dict)
     cache: dict = field(default_factory=dict)
 
     @property
@@ -77,12 +92,33 @@ class TokenMap:
             self.cache[key] = on_device(shares_of(gates), like.device)
         return self.cache[key]
 
+    @property
+    def says(self) -> list[Say]:
+        if "says" not in self.cache:
+            self.cache["says"] = [say for i in range(len(self.weights)) for say in self._says(i)]
+        return self.cache["says"]
+
+    def _says(self, index: int) -> Iterator[Say]:
+        """A text beside theirs would take from who people are, so it speaks with their references."""
+        spans, rest = self.texts.spans, self.weights[index]
+        members = self.members.get(spans[index].person, ())
+        with_them = [
+            Say(index, rest * self.gates[span.person], at)
+            for at, span in enumerate(spans)
+            if span.reference and span.person in members
+        ]
+        yield from with_them
+        rest = rest - sum(say.weight for say in with_them)
+        rest = torch.where(rest > LEAST, rest, 0.0) if with_them else rest
+        if rest.any() or not with_them:
+            yield Say(index, rest)
+
     def where(self, like: torch.Tensor) -> list[tuple[torch.Tensor | None, torch.Tensor]]:
-        """For each text: the indices of the picture's tokens where it says something (None: all),
+        """For each of `says`: the indices of the picture's tokens where it says something (None: all),
         and its weight there."""
         key = ("where", like.device)
         if key not in self.cache:
-            self.cache[key] = [index_of(w > 0, w, like.device) for w in self.weights]
+            self.cache[key] = [index_of(w > 0, w, like.device) for _, w, _ in self.says]
         return self.cache[key]
 
 

@@ -7,6 +7,7 @@ is a key, whoever is not the editor's own page must send it.
   prompt with their LoRAs, and every problem the queue would stop at.
 * `POST /ensemble/v1/loras/read` `{loras, strengths, prompt?}`: the rows of MultiLoraLoader's strings.
 * `GET /ensemble/v1/loras`: every LoRA with trigger words and base model.
+* `GET /ensemble/v1/references`: every picture that `<ref:NAME>` can mean.
 * `GET /ensemble/v1/poses?width=768&height=512`: poses to begin with, by name, as the input `joints` holds bodies.
 
 Offsets in answers count UTF-16 units, as JavaScript's strings do.
@@ -24,10 +25,12 @@ from ..bodies import Refused
 from .loras import list_loras
 from .poses import tell_poses
 from .readings import tell_prompt, tell_stack
+from .references import list_references
 
 PROMPT_PATH = "/ensemble/v1/prompt/read"
 STACK_PATH = "/ensemble/v1/loras/read"
 LORAS_PATH = "/ensemble/v1/loras"
+REFERENCES_PATH = "/ensemble/v1/references"
 POSES_PATH = "/ensemble/v1/poses"
 MAX_BODY = 1_000_000
 # Keys of the bodies; the first must be there.
@@ -46,6 +49,10 @@ def register_editor(routes: web.RouteTableDef, gate: Gate) -> None:
     @routes.get(LORAS_PATH)
     async def loras_route(request: web.Request) -> web.Response:
         return await _get(gate, request, list_loras)
+
+    @routes.get(REFERENCES_PATH)
+    async def references_route(request: web.Request) -> web.Response:
+        return await _get(gate, request, list_references)
 
     @routes.get(POSES_PATH)
     async def poses_route(request: web.Request) -> web.Response:
