@@ -21,7 +21,7 @@ from .cache import ROOT
 from .cli import size
 from .client import Client, Graph, Progress, RefusedError, Run, read_graph
 from .engine import Engine
-from .graphs import Wishes, absent_files, fit, loaded_images
+from .graphs import Wishes, absent_files, choices, fit, loaded_images
 from .server import Server
 
 WORKFLOWS = ROOT / "example_workflows" / "api"
@@ -41,8 +41,13 @@ def run(engine: Engine, arguments: argparse.Namespace, _: list[str]) -> int:
         named = bool(arguments.names)
         failed = [p.stem for p in files if not render(client, p, table, wishes, named=named)]
     if arguments.checkpoint is None:
-        print("The model has random weights: this checks the wiring, it is not art.")
-        print("For a picture give --checkpoint FILE (SD1.5) and --lora FILE once per person.")
+        print(
+            "SD1.5's workflows are drawn by the small model of drawn people (dolls/README.md), the others "
+            "by random weights, which check the wiring."
+        )
+        print(
+            "For a picture of yours give --checkpoint FILE (SD1.5) and --lora FILE once per person."
+        )
     if failed:
         print(f"python dev demo: failed: {', '.join(failed)}", file=sys.stderr)
     return int(bool(failed))
@@ -89,6 +94,7 @@ def render(
     if absent := absent_files(graph, client.object_info(), table):
         print(f"  left out: there is no {absent[0]}, and no small model of its kind")
         return not named
+    table, wishes = with_dolls(graph, client.object_info(), table, wishes)
     for name in loaded_images(graph):
         own = wishes.image
         picture = own.read_bytes() if own else find_picture(name)
@@ -103,6 +109,27 @@ def render(
         print(f"  refused: {refused}", file=sys.stderr)
         return False
     return run.status == "success" and bool(saved)
+
+
+def with_dolls(
+    graph: Graph, object_info: dict[str, Any], table: dict[str, Any], wishes: Wishes
+) -> tuple[dict[str, Any], Wishes]:
+    """The table and the wishes for the model of drawn people, where the graph loads a checkpoint, none
+    of the user's own is given, and that model is there."""
+    dolls = table["dolls"]
+    loaders = [n for n in graph.values() if n["class_type"] == "CheckpointLoaderSimple"]
+    there = loaders and dolls["checkpoint"] in (choices(object_info, loaders[0], "ckpt_name") or [])
+    if not there or not wishes.quick:
+        return table, wishes
+    mixed = {key: table[key] | dolls[key] for key in ("files", "texts", "quick")}
+    asked = size(table["size"]) == wishes.size, table["steps"] == wishes.steps
+    return table | mixed, dataclasses.replace(
+        wishes,
+        checkpoint=dolls["checkpoint"],
+        loras=tuple(dolls["loras"]),
+        size=size(dolls["size"]) if asked[0] else wishes.size,
+        steps=dolls["steps"] if asked[1] else wishes.steps,
+    )
 
 
 def run_into_output(client: Client, graph: Graph, stem: str) -> tuple[Run, list[Path], float]:

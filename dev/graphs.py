@@ -8,6 +8,9 @@ from typing import Any
 
 from .client import Graph
 
+SMALL = "small_"
+"""How names of the models with random weights begin."""
+
 
 @dataclass(frozen=True)
 class Wishes:
@@ -47,7 +50,7 @@ def fit(
             key = f"{node['class_type']}.{name}"
             if new != old and key in table["files"]:
                 notes.append(f"{key}: {new} for {old}")
-    return graph, notes + (_spare(graph, table) if wishes.checkpoint else [])
+    return graph, notes + (_spare(graph) if wishes.checkpoint else [])
 
 
 def absent_files(graph: Graph, object_info: dict[str, Any], table: dict[str, Any]) -> list[str]:
@@ -63,13 +66,12 @@ def absent_files(graph: Graph, object_info: dict[str, Any], table: dict[str, Any
     return found
 
 
-def _spare(graph: Graph, table: dict[str, Any]) -> list[str]:
+def _spare(graph: Graph) -> list[str]:
     """Keep small models, whose weights are random, out of a picture of a real checkpoint."""
-    small = table["files"]["ControlNetLoader.control_net_name"]
     notes = []
     for node in graph.values():
         net = node["inputs"].get("control_net")
-        if net and graph[net[0]]["inputs"].get("control_net_name") == small:
+        if net and str(graph[net[0]]["inputs"].get("control_net_name")).startswith(SMALL):
             node["inputs"]["strength"] = 0.0
             notes.append(f"{node['class_type']}.strength: 0, no real ControlNet is there")
         if node["class_type"] == "MaskFromPrompt":
