@@ -25,7 +25,8 @@ def test_what_people_do_together_has_both_colours(both):
     if folder := os.environ.get("ENSEMBLE_SCREENSHOTS"):
         both.page.screenshot(path=f"{folder}/together.png")
     # A box each for the people, and none for what they do.
-    both.page.get_by_role("button", name="Draw regions").click()
+    # On the canvas it may be below the window.
+    both.page.get_by_role("button", name="Draw regions").dispatch_event("click")
     assert both.value(node, "boxes") == "[[0,0,0.5,1],[0.5,0,0.5,1]]"
     chip.locator(".ensemble-chip-head").click()
     selected = both.text_box().evaluate("e => e.value.slice(e.selectionStart, e.selectionEnd)")
