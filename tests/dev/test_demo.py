@@ -1,5 +1,6 @@
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ from PIL import Image
 
 from dev import DevError
 from dev.cli import size
-from dev.demo import TABLE, find_picture, picture_size
+from dev.demo import TABLE, find_picture, picture_size, with_dolls
 from dev.graphs import Wishes, absent_files, fit, loaded_images
 
 INFO = {
@@ -178,3 +179,26 @@ def test_files_that_no_small_model_stands_in_for_are_absent(graph, table):
     assert absent_files({**graph, "clip": loader}, info, table) == ["big.safetensors"]
     offered.append("big.safetensors")
     assert absent_files({**graph, "clip": loader}, info, table) == []
+
+
+def test_drawn_people_are_painted_by_their_own_model(table):
+    """Where it is there, and nobody asks for a size, steps or a checkpoint of their own."""
+    own = {
+        "load": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "x.safetensors"}}
+    }
+    there = {"CheckpointLoaderSimple": {"input": {"required": {
+        "ckpt_name": ["COMBO", {"options": ["small_sd15.safetensors", "paper_dolls.safetensors"]}]
+    }}}}  # fmt: skip
+    usual = Wishes(size=size(table["size"]), steps=table["steps"], quick=True)
+    mixed, wishes = with_dolls(own, there, table, usual)
+    assert wishes.checkpoint == "paper_dolls.safetensors" and wishes.size == (288, 192)
+    assert wishes.steps == 20 and len(wishes.loras) == 2
+    fitted, _ = fit(own, there, mixed, wishes)
+    assert fitted["load"]["inputs"]["ckpt_name"] == "paper_dolls.safetensors"
+    assert with_dolls(own, there, table, replace(usual, steps=9))[1].steps == 9
+    for graph, info, asked in (
+        ({}, there, usual),
+        (own, INFO, usual),
+        (own, there, replace(usual, quick=False, checkpoint="mine.safetensors")),
+    ):
+        assert with_dolls(graph, info, table, asked) == (table, asked)
