@@ -62,7 +62,7 @@ def test_templates_come_with_their_thumbnails(client):
         for pack, names in client.get_json("/workflow_templates").items()
         if pack == PACK_FOLDER
     ]
-    assert len(names) == 9
+    assert len(names) == 10
     for name in names:
         for suffix, kind in ((".json", b"{"), (".jpg", b"\xff\xd8")):
             path = f"/api/workflow_templates/{PACK_FOLDER}/{name}{suffix}"

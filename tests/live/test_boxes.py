@@ -63,7 +63,7 @@ def test_an_old_graph_without_boxes_has_columns(server):
 @pytest.mark.parametrize(
     ("boxes", "needle"),
     [
-        ("[[0,0,1,1]]", "1 boxes and the prompt has 2 people"),
+        ("[[0,0,1,1]]", "1 box and the prompt has 2 people"),
         ("left", "must be a list"),
         ("[[0,0,1,1],[0.5,0,0.6,1]]", "box 2"),
     ],
