@@ -29,7 +29,8 @@ def no_grad():
 
 
 LEFT_OUT = {*CONVOLUTIONS_ONLY, "glora old", "bias"}
-PAIRS = list(itertools.pairwise([kind for kind in KINDS if kind not in LEFT_OUT]))
+_ALONE = [kind for kind in KINDS if kind not in LEFT_OUT]
+PAIRS = list(itertools.zip_longest(_ALONE[::2], _ALONE[1::2], fillvalue=_ALONE[0]))
 """Every kind beside another one, on the same layers."""
 
 
