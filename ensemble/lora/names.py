@@ -120,9 +120,8 @@ class ModelNames:
         target = self._aliases.get(name.strip())
         if target is not None:
             return self._look_up_alias(name, target)
-        way_out = (
-            f"Give one of them, or map the name in section {self._folder!r} of {self._alias_file}"
-        )
+        mapped = f"or map the name in section {self._folder!r} of {self._alias_file}"
+        way_out = f"Give one of them, {mapped}"
         if candidates:
             near = tuple(self._by_path[path] for path in sorted(candidates))
             listed = ", ".join(map(shown, near[:NEAREST]))
@@ -133,6 +132,8 @@ class ModelNames:
                 near[:NEAREST],
             )
         near = _nearest(wanted, self._by_path, self._aliases)
+        if not near:
+            way_out = f"Put the file there, {mapped}"
         raise UnknownNameError(
             f"{shown(name)} is no file in {self._place}. {_listed(near)}. {way_out}",
             name,

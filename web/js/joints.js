@@ -119,14 +119,13 @@ export function createJoints(write, poses) {
       const [body] = known[WHOLE] ?? []
       if (body) save(completed(bodies, chosen, body))
     }
-    const lacks = bodies[chosen].some((xy) => !xy)
-    /** @type {[string, () => void][]} */
-    const all = [
-      ['turn', () => save(turned(bodies, chosen))],
-      ...(lacks ? [/** @type {[string, () => void]} */ (['complete', () => void whole()])] : []),
-      ['remove', () => save(bodies.filter((_, i) => i !== chosen))],
+    const change = (/** @type {string} */ name, /** @type {() => void} */ onclick) =>
+      button({ 'data-key': name, onclick }, t(`joints.body.${name}`, { number }))
+    return [
+      change('turn', () => save(turned(bodies, chosen))),
+      ...(bodies[chosen].every(Boolean) ? [] : [change('complete', () => void whole())]),
+      change('remove', () => save(bodies.filter((_, i) => i !== chosen))),
     ]
-    return all.map(([name, onclick]) => button({ 'data-key': name, onclick }, t(`joints.body.${name}`, { number })))
   }
 
   /** @param {Body[]} value */
