@@ -13,7 +13,7 @@ def test_strings_become_rows_and_rows_strings(both):
     both.page.keyboard.press("Tab")
     both.wait_rows(("zed", True, 0.25), ("more_details", True, 0.6))
     # Tab goes on within the node.
-    assert both.js("document.activeElement.dataset.key") == "remove-zed"
+    assert both.js("document.activeElement.dataset.key") == "clip-zed"
     assert (both.value(node, "loras"), both.value(node, "strengths")) == (LORAS, "0.25,0.6")
 
     both.page.get_by_label("more_details on").press("Space")

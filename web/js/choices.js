@@ -11,13 +11,13 @@ const MOST = 50
 /**
  * @param {import('./types.js').LoraList} list
  * @param {string} typed
- * @param {string[]} recent names, the latest first: they come first among equals
+ * @param {string[]} recent names, the latest first: they come first while nothing is typed
  * @returns {Choice[]}
  */
 export function choose(list, typed, recent = []) {
-  const age = new Map(recent.map((name, index) => [name, index]))
-  const ageOf = (/** @type {Choice} */ { name }) => age.get(name) ?? recent.length
   const wanted = typed.trim().toLowerCase()
+  const age = new Map(recent.map((name, index) => [name, index]))
+  const ageOf = (/** @type {Choice} */ { name }) => (wanted ? 0 : (age.get(name) ?? recent.length))
   /** @type {[number, Choice][]} */
   const scored = []
   for (const choice of choicesOf(list)) {
