@@ -96,7 +96,7 @@ class EnsembleBoxes(io.ComfyNode):
         return io.NodeOutput(
             masks, as_text(places), text_of(places, scene), as_bounding_boxes(places, size),
             as_elements(places), as_segs(places, masks),
-            ui={"text": [f"{len(places)} boxes"] if len(places) != 1 else ["1 box"]},
+            ui={"text": [f"{len(places)} {'box' if len(places) == 1 else 'boxes'} in {width}x{height}"]},
         )  # fmt: skip
 
 

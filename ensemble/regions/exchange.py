@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import torch
 
+from .boxes import shown
 from .drawn import read_drawn
 from .places import GRID, Place, Size
 from .rect import Rect, Unit
@@ -52,7 +53,7 @@ def read_places(value: Any, size: Size, corners: bool = True) -> list[Place]:
             return places
     known = ", ".join(form.name for form in FORMS)
     raise ValueError(
-        f"Input 'boxes' holds {_shown(value)}. Known are {known}, and text [[x, y, width, height], …] "
+        f"Input 'boxes' holds {shown(value)}. Known are {known}, and text [[x, y, width, height], …] "
         "in parts of the picture."
     )
 
@@ -63,7 +64,7 @@ def _parsed(text: str) -> Any:
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"Input 'boxes' is text, and no JSON: {_shown(text)}") from error
+        raise ValueError(f"Input 'boxes' is text, and no JSON: {shown(text)}") from error
     # A whole prompt of Ideogram 4, as KJNodes' builder writes it.
     for key in ("compositional_deconstruction", "elements"):
         if isinstance(value, Mapping) and key in value:
@@ -131,7 +132,7 @@ def _from_boxes(value: Any, size: Size) -> list[Place]:
             x, y, width, height = (float(box[key]) for key in ("x", "y", "width", "height"))
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(
-                f"Input 'boxes', box {number} must have x, y, width and height, not {_shown(box)}"
+                f"Input 'boxes', box {number} must have x, y, width and height, not {shown(box)}"
             ) from error
         about = box.get("metadata")
         words = about.get("desc", "") if isinstance(about, Mapping) else box.get("label", "")
@@ -148,7 +149,13 @@ def _from_elements(value: Any, size: Size) -> list[Place]:
         if not _numbers(element["bbox"], 4):
             raise ValueError(
                 f"Input 'boxes', element {number}: bbox must be [top, left, bottom, right] in "
-                f"thousandths of the picture, not {_shown(element['bbox'])}"
+                f"thousandths of the picture, not {shown(element['bbox'])}"
+            )
+        if not all(0 <= v <= GRID for v in element["bbox"]):
+            raise ValueError(
+                f"Input 'boxes', element {number}: bbox {shown(element['bbox'])} goes beyond 0 to "
+                f"{GRID}, so it is in pixels. Let its node write thousandths of the picture "
+                "(normalized), or link its bounding boxes instead."
             )
         top, left, bottom, right = element["bbox"]
         across, down = size.width / GRID, size.height / GRID
@@ -216,8 +223,3 @@ FORMS = (
     Form("elements (bbox, desc)", _holds("bbox"), _from_elements),
     Form("BOUNDING_BOX (x, y, width, height)", _holds("x"), _from_boxes),
 )
-
-
-def _shown(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:79] + "…"

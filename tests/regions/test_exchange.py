@@ -171,6 +171,8 @@ def test_nobody():
         ([{"x": 0, "y": 0, "width": 9, "height": float("nan")}], "box 1"),
         ([DRAWN[0] | {"x": 2000}], "outside the picture of 960x640"),
         ([{"bbox": [1, 2, 3], "desc": ""}], "element 1: bbox must be"),
+        ([{"bbox": [0, 0, 640, 1216], "desc": ""}], "so it is in pixels"),
+        ([{"bbox": [-1, 0, 640, 900], "desc": ""}], "beyond 0 to 1000"),
         ("no json", "is text, and no JSON"),
         ([DRAWN[0]] * 65, "65 boxes; 64 is the most"),
         (torch.zeros(2, 8, 8), "mask 1 is empty"),
