@@ -54,6 +54,20 @@ def test_no_run_of_lines_stands_twice():
     assert not twice, "\n".join(twice)
 
 
+def test_no_test_file_is_imported_by_its_bare_name():
+    """Files of one name stand in several folders: which of them `import test_x` finds is luck. What tests
+    share stands in a module with a name of its own, or is imported from its package."""
+    imports = re.compile(r"^\s*(?:from|import) test_\w+", re.M)
+    found = [
+        name
+        for name in tracked()
+        if name.startswith("tests/")
+        and name.endswith(".py")
+        and imports.search((ROOT / name).read_text())
+    ]
+    assert found == []
+
+
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_a_document_names_what_is_there(document):
     """Words in backticks with a slash or a suffix of ours are paths, save routes and placeholders."""

@@ -15,27 +15,10 @@ from ensemble_portraits.ensemble.regional.settings import Settings
 from ensemble_portraits.ensemble.regions.layout import Layout
 from ensemble_portraits.ensemble.regions.masks import centre
 from ensemble_portraits.ensemble.regions.rect import WHOLE, Rect
+from words import Words
 
 PROMPT = r"a park BREAK photo BREAK a (woman:1.2) in red \(dress\) BREAK a man"
 SAID = "On the left: a woman in red (dress). On the right: a man."
-
-
-class Words:
-    """A text encoder that hands out what it was told; `weights` says whether it knows emphasis."""
-
-    def __init__(self, weights: bool = False):
-        self.weights = weights
-
-    def tokenize(self, text: str) -> dict:
-        from comfy.sd1_clip import escape_important, token_weights, unescape_important
-
-        if not self.weights:
-            return {"model": [[(text, 1.0)]]}
-        pieces = token_weights(escape_important(text), 1.0)
-        return {"model": [[(unescape_important(piece), weight) for piece, weight in pieces]]}
-
-    def encode_from_tokens_scheduled(self, tokens: dict) -> list:
-        return [[tokens["model"][0], {}]]
 
 
 def said(people) -> str:

@@ -12,7 +12,7 @@ from ensemble_portraits.ensemble.regional.settings import Settings
 from ensemble_portraits.ensemble.regions.weights import adapter_gates, region_weights, together
 from hypothesis import given
 from hypothesis import strategies as st
-from test_place_words import Words
+from words import Words
 
 
 @pytest.fixture(scope="module", autouse=True)

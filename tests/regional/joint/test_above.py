@@ -27,12 +27,6 @@ SAMPLING = SamplingSettings(
 )
 
 
-@pytest.fixture(scope="module", autouse=True)
-def no_grad():
-    with torch.no_grad():
-        yield
-
-
 class Vae:
     """Means of 8x8 (16x16) pixels, with the axis of time where the family's latents have one."""
 

@@ -17,12 +17,6 @@ TOLERANCE = 1e-5
 SIZE = (16, 24)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def no_grad():
-    with torch.no_grad():
-        yield
-
-
 def zeroed(side):
     return nodes.ConditioningZeroOut().zero_out(side)[0]
 

@@ -20,12 +20,6 @@ TOLERANCE = 3e-5
 pytestmark = pytest.mark.long
 
 
-@pytest.fixture(scope="module", autouse=True)
-def no_grad():
-    with torch.no_grad():
-        yield
-
-
 @pytest.fixture(scope="module")
 def scenes():
     made = {}

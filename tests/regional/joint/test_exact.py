@@ -3,17 +3,10 @@
 import pytest
 import small
 import tiny
-import torch
 from ensemble_portraits.ensemble.regional.build import build
 from ensemble_portraits.ensemble.regional.people import Method
 
 TOLERANCE = 1e-5
-
-
-@pytest.fixture(scope="module", autouse=True)
-def no_grad():
-    with torch.no_grad():
-        yield
 
 
 @pytest.mark.parametrize("name", small.FAMILIES)

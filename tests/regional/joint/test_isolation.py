@@ -24,12 +24,6 @@ SIZE = (16, 24)
 FULL = Isolation(1.0)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def no_grad():
-    with torch.no_grad():
-        yield
-
-
 def tokens() -> TokenMap:
     """Two people and a scene over 4 x 6 places and 2 pads; the border is shared, the middle free."""
     columns = torch.tensor([[1, 1, 0.7, 0.3, 0, 0], [0, 0, 0.2, 0.3, 0.9, 1]])

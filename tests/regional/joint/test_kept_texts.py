@@ -22,12 +22,6 @@ FIRST = {
 }
 
 
-@pytest.fixture(scope="module", autouse=True)
-def no_grad():
-    with torch.no_grad():
-        yield
-
-
 @pytest.fixture(params=FIRST)
 def name(request):
     return request.param

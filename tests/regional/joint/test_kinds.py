@@ -23,24 +23,6 @@ SIZE = (16, 24)
 LINEAR = [kind for kind in KINDS if kind not in (*CONVOLUTIONS_ONLY, "glora old", "bias")]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def no_grad():
-    with torch.no_grad():
-        yield
-
-
-@pytest.fixture(scope="module")
-def models():
-    made = {}
-
-    def of(name):
-        if name not in made:
-            made[name] = small.FAMILIES[name].make()
-        return made[name]
-
-    return of
-
-
 def layers_of(model) -> str:
     """Of every linear layer of the blocks whose widths the blocks of OFT and LoKr divide."""
     names = [

@@ -35,12 +35,6 @@ PEFT = ("lora_A.weight", "lora_B.weight")
 KOHYA = ("lora_down.weight", "lora_up.weight")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def no_grad():
-    with torch.no_grad():
-        yield
-
-
 @pytest.fixture(scope="module")
 def models():
     return {name: small.FAMILIES[name].make() for name in FORMS}

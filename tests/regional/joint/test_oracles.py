@@ -19,12 +19,6 @@ CASES = [(name, size) for name, family in small.FAMILIES.items() for size in fam
 BOTH = list(TextSees)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def no_grad():
-    with torch.no_grad():
-        yield
-
-
 @dataclasses.dataclass
 class Scene:
     family: small.Small

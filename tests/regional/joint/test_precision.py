@@ -30,12 +30,6 @@ INTEGER = ("int8", "int4 convrot")
 """Formats in which core rounds what goes into a layer too, so that nobody's numbers are float32's."""
 
 
-@pytest.fixture(scope="module", autouse=True)
-def no_grad():
-    with torch.no_grad():
-        yield
-
-
 @contextmanager
 def whole(model):
     yield

@@ -12,7 +12,7 @@ from ensemble_portraits.ensemble.regional.crops import Painter, from_people
 from ensemble_portraits.ensemble.regional.hires import HiresSettings, refine
 from ensemble_portraits.ensemble.regional.people import Method
 from ensemble_portraits.ensemble.regional.sampling import SamplingSettings
-from test_references import NAMES, models, no_grad, picture, with_references  # noqa: F401
+from pictures import NAMES, picture, with_references
 
 SIZE = (8, 24)
 SAMPLING = SamplingSettings(steps=2, denoise=0.6, cfg=3.0, scheduler="simple", seed=11)
@@ -43,7 +43,7 @@ def core(model, person):
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("name", NAMES)
-def test_one_person_everywhere_is_cores_run_in_one_tile_and_in_several(models, name, method):  # noqa: F811
+def test_one_person_everywhere_is_cores_run_in_one_tile_and_in_several(models, name, method):
     model = models(name)
     field = latent(model, name)
     people = scene(model, name, torch.ones(1, *SIZE), [picture(name, 1)], method)
@@ -56,7 +56,7 @@ def test_one_person_everywhere_is_cores_run_in_one_tile_and_in_several(models, n
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("name", NAMES)
-def test_each_tile_has_the_pictures_of_those_who_stand_there(models, name, method):  # noqa: F811
+def test_each_tile_has_the_pictures_of_those_who_stand_there(models, name, method):
     """Everybody alone in a tile: core's run of that person in that half, picture and all."""
     model = models(name)
     field = latent(model, name)

@@ -9,12 +9,6 @@ from ensemble_portraits.ensemble.regional.joint.attention import UnexpectedAtten
 SIZE = (8, 12)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def no_grad():
-    with torch.no_grad():
-        yield
-
-
 @pytest.fixture
 def krea2():
     return small.FAMILIES["krea2"]

@@ -19,12 +19,6 @@ SIZE = (8, 12)
 FAMILIES = ("z_image", "krea2", "flux", "flux2", "chroma", "qwen_image", "anima", "sd3")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def no_grad():
-    with torch.no_grad():
-        yield
-
-
 @pytest.fixture(params=FAMILIES)
 def family(request):
     return small.FAMILIES[request.param]

@@ -1,20 +1,12 @@
 """What is SD3's own: a convolution that makes the picture's tokens, and blocks of others in place of its
 blocks."""
 
-import pytest
 import small
 import tiny
-import torch
 from ensemble_portraits.ensemble.regional.build import build
 
 FAMILY = small.FAMILIES["sd35_medium"]
 SIZE = (13, 21)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def no_grad():
-    with torch.no_grad():
-        yield
 
 
 def test_a_lora_on_the_convolution_acts_where_its_person_stands():

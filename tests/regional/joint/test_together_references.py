@@ -10,10 +10,10 @@ from ensemble_portraits.ensemble.regional.isolation import Isolation
 from ensemble_portraits.ensemble.regional.joint.attention import JointAttention
 from ensemble_portraits.ensemble.regional.people import Method, TextSees, Together
 from ensemble_portraits.ensemble.regions.weights import together
-from test_references import NAMES, models, no_grad, picture, plain, run, shown  # noqa: F401
+from pictures import NAMES, picture, plain, run, shown
 
 
-def scene(models, name, pictures, **more):  # noqa: F811
+def scene(models, name, pictures, **more):
     """Twins in their halves, who say the same each and together; the pictures are the people's."""
     model, family = models(name), small.FAMILIES[name]
     masks = small.halves(family.sizes[0])
@@ -36,7 +36,7 @@ def without(people):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_exact_paints_it_with_each_ones_picture(models, name):  # noqa: F811
+def test_exact_paints_it_with_each_ones_picture(models, name):
     people = scene(models, name, [picture(name, 1)] * 2, method=Method.EXACT)
     wanted = plain(name, models(name), people.people[0])
     assert tiny.relative(run(name, people), wanted) < 1e-5
@@ -45,7 +45,7 @@ def test_exact_paints_it_with_each_ones_picture(models, name):  # noqa: F811
 @pytest.mark.parametrize("isolate", [0.0, 1.0])
 @pytest.mark.parametrize("split", [False, True])
 @pytest.mark.parametrize("name", NAMES)
-def test_it_takes_nothing_from_their_pictures(models, name, split, isolate, monkeypatch):  # noqa: F811
+def test_it_takes_nothing_from_their_pictures(models, name, split, isolate, monkeypatch):
     """The first block's picture is as it is without it; in later ones its text has seen no reference.
     split: by attention backends that tell no log-sum-exp."""
     if split:
@@ -72,7 +72,7 @@ def test_it_takes_nothing_from_their_pictures(models, name, split, isolate, monk
 
 @pytest.mark.parametrize("method", list(Method))
 @pytest.mark.parametrize("name", NAMES)
-def test_one_picture_of_two_and_guidance(models, name, method):  # noqa: F811
+def test_one_picture_of_two_and_guidance(models, name, method):
     some, none = (
         run(name, scene(models, name, [None, latent], method=method), cfg=3.0)
         if method is Method.FUSED
