@@ -14,9 +14,12 @@ ControlNet where there is one. docs/identity.md says what is measured, how, and 
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
+import shutil
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -59,18 +62,16 @@ def options():
 
 
 def with_dolls(args) -> str:
-    """Fills the drawn people's files in; the line that says why they cannot be measured, or none."""
-    models = Path(os.environ.get("ENSEMBLE_BASE", ".")) / "models"
+    """Fills the drawn people in; the line that says why they cannot be measured, or none."""
+    from dolls.weights import SHIPPED
+
     wanted = max(args.people)
-    found = [sorted((models / "loras").glob(f"doll_{n + 1}_*.safetensors")) for n in range(wanted)]
-    control = models / "controlnet" / "paper_dolls_openpose.safetensors"
-    if not all(found) or not control.is_file():
+    parts = ["control", *(f"lora_{n + 1}" for n in range(wanted))]
+    if not all((SHIPPED / f"{part}.safetensors").is_file() for part in parts):
         return (
             "The drawn people's model has no LoRAs or no ControlNet yet (dolls/README.md, How far it is), so "
             "nobody can be told apart by it: no rows. Give weights of yours: --checkpoint FILE --lora FILE ..."
         )
-    args.checkpoint = models / "checkpoints" / "paper_dolls.safetensors"
-    args.controlnet, args.lora = control, [each[0] for each in found]
     args.text = [identity_scenes.drawn_text(n) for n in range(wanted)]
     return ""
 
@@ -101,15 +102,33 @@ def load_kit(args, dolls: bool) -> identity_methods.Kit:
     import comfy.sd
     import folder_paths
 
+    if dolls:
+        model, clip, vae, control, args.lora = drawn_models()
+    else:
+        model, clip, vae = comfy.sd.load_checkpoint_guess_config(str(args.checkpoint))[:3]
+        control = args.controlnet and comfy.controlnet.load_controlnet(str(args.controlnet))
     for file in args.lora:
         folder_paths.add_model_folder_path("loras", str(file.resolve().parent))
-    model, clip, vae = comfy.sd.load_checkpoint_guess_config(str(args.checkpoint))[:3]
-    control = args.controlnet and comfy.controlnet.load_controlnet(str(args.controlnet))
     return identity_methods.Kit(
         model=model, clip=clip, vae=vae, control=control, texts=tuple(args.text),
         loras=tuple(args.lora), place=args.place, negative=args.negative, steps=args.steps,
         counts=identity_scenes.DRAWN_COUNTS if dolls else identity_scenes.COUNTS, cfg=args.cfg,
     )  # fmt: skip
+
+
+def drawn_models() -> tuple:
+    """The drawn people's narrow nets in core's classes, and files of their LoRAs."""
+    from safetensors.torch import save_file
+
+    from dolls import in_core
+
+    made = in_core.load()
+    folder = Path(tempfile.mkdtemp(prefix="dolls_"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    files = [folder / f"drawn_{n + 1}.safetensors" for n in range(len(made.loras))]
+    for file, state in zip(files, made.loras, strict=True):
+        save_file(state, str(file))
+    return made.model, made.clip, made.vae, made.control, files
 
 
 class Case:

@@ -8,6 +8,8 @@ from .networks.layers import Conv, Linear, Norm, TokenNorm
 
 State = dict[str, Tensor]
 _TAESD = 64  # channels of TAESD everywhere
+ABSENT = (5, 9, 13)
+"""TAESD's blocks that the encoder does without."""
 
 
 def net(narrow: nn.Module) -> State:
@@ -46,7 +48,7 @@ def autoencoder(narrow: State) -> State:
         if value.ndim == 4 and not key.startswith(("taesd_encoder.0.", "taesd_decoder.1.")):
             value = _grown(value, 1, _TAESD)
         state[key] = value
-    for block in (5, 9, 13):
+    for block in ABSENT:
         for i in (0, 2, 4):
             name = f"taesd_encoder.{block}.conv.{i}"
             state[f"{name}.weight"] = torch.zeros(_TAESD, _TAESD, 3, 3)

@@ -240,6 +240,7 @@ class Down(nn.Module):
 
     def __init__(self, ins: Layout, outs: Layout) -> None:
         super().__init__()
+        self.ins = ins
         self.op = Conv(ins, outs, stride=2)
 
     def forward(self, x: Tensor, emb: Tensor, ctx: Context) -> Tensor:
@@ -251,6 +252,7 @@ class Up(nn.Module):
 
     def __init__(self, ins: Layout, outs: Layout) -> None:
         super().__init__()
+        self.ins = ins
         self.conv = Conv(ins, outs)
 
     def forward(self, x: Tensor, emb: Tensor, ctx: Context) -> Tensor:
