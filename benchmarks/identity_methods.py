@@ -40,18 +40,24 @@ class Painter:
 
     def __init__(self, kit: Kit, stage: identity_scenes.Stage):
         import comfy.utils
-        from ensemble_portraits.ensemble.regional.compose import compose
-        from ensemble_portraits.ensemble.regional.settings import Settings
 
         self.kit, self.stage = kit, stage
         self.texts, self.files = kit.texts[: stage.people], kit.loras[: stage.people]
         self.base = kit.counts[stage.people] + kit.place
-        parts = [f"{t} <lora:{f.stem}:1>" for t, f in zip(self.texts, self.files, strict=True)]
-        self.people = compose(
-            kit.model, kit.clip, text=" BREAK ".join([self.base, "", *parts]), negative=kit.negative,
-            settings=Settings(), pose=stage.pose(),
-        )  # fmt: skip
+        self.people = self.composed()
         self.tensors = [comfy.utils.load_torch_file(str(f), safe_load=True) for f in self.files]
+
+    def composed(self, **settings):
+        """The people by the pack's defaults, but for these settings."""
+        from ensemble_portraits.ensemble.regional.compose import compose
+        from ensemble_portraits.ensemble.regional.settings import Settings
+
+        parts = [f"{t} <lora:{f.stem}:1>" for t, f in zip(self.texts, self.files, strict=True)]
+        text = " BREAK ".join([self.base, "", *parts])
+        return compose(
+            self.kit.model, self.kit.clip, text=text, negative=self.kit.negative,
+            settings=Settings(**settings), pose=self.stage.pose(),
+        )  # fmt: skip
 
     def fused(self, strengths: Sequence[float], seed: int):
         return self._ours("fused", strengths, seed)

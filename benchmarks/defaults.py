@@ -1,0 +1,220 @@
+"""Which defaults keep people most themselves? One setting at a time, swept on the taught drawn people.
+
+    python dev bench defaults [--quick] [--json FILE] [--only NAME ...] [--people 2] [--seeds 8] [--steps 20]
+
+Settings of the regional prompt (`base_strength`, `feather`, `start`, `end`), of the hires fix (`denoise`,
+`overlap`) and of FaceInpaint (`denoise`, `context`). `own` is how much of themselves people show, as a share of
+what the drawing of the same identity shows, nobody left out; `other` the same of the others, who should not be
+seen there; `right` the share of people who show themselves most; `seam` what the step between neighbouring
+pixels is at the border of regions or tiles, in steps elsewhere. Regional settings start from noise; hires and
+faces from the pictures that the regional defaults make.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import engine
+import identity
+import identity_methods
+import identity_scenes
+
+COLUMNS = ["setting", "value", "own", "other", "right", "seam", "seeds"]
+REGIONAL = {
+    "base_strength": (0.0, 0.1, 0.2, 0.3, 0.5),
+    "feather": (0.0, 0.03, 0.06, 0.12, 0.2),
+    "start": (0.0, 0.1, 0.2, 0.4),
+    "end": (0.4, 0.6, 0.8, 1.0),
+}
+HIRES = {"hires denoise": (0.2, 0.3, 0.4, 0.5, 0.7), "hires overlap": (0, 32, 64, 96)}
+FACES = {"face denoise": (0.3, 0.4, 0.5, 0.6, 0.7), "face context": (1.5, 2.0, 2.5, 3.0)}
+FACTOR = 2.0
+"""Of the hires fix."""
+TILE = 192
+"""Pixels: the side the model was taught at, and several tiles in a picture."""
+
+
+def options():
+    parser = engine.options(__doc__, "two seeds, eight steps, the ends of each range")
+    names = [*REGIONAL, *HIRES, *FACES]
+    parser.add_argument("--only", nargs="+", choices=names, default=names)
+    parser.add_argument("--people", type=int, nargs="+", default=[2])
+    parser.add_argument("--seeds", type=int, default=8)
+    parser.add_argument("--steps", type=int, default=20)
+    return parser
+
+
+@dataclass
+class Bench:
+    """The scene, and pictures of it that are made once."""
+
+    painter: identity_methods.Painter
+    seeds: range
+    kept: dict[int, object]
+
+    def base(self, seed: int):
+        """The picture `[1,H,W,3]` by the defaults."""
+        if seed not in self.kept:
+            self.kept[seed] = self.regional({}, seed)
+        return self.kept[seed]
+
+    def regional(self, changed: dict[str, float], seed: int):
+        people = self.painter.people
+        if changed:
+            people = self.painter.composed(**changed)
+        painter = replace_people(self.painter, people)
+        return painter.picture(painter.fused([1.0] * self.painter.stage.people, seed))
+
+    def hires(self, changed: dict[str, float], seed: int):
+        from ensemble_portraits.ensemble.regional.crops import from_people
+        from ensemble_portraits.ensemble.regional.hires import HiresSettings, hires
+
+        kit = self.painter.kit
+        settings = HiresSettings(
+            sampling=self.sampling(seed, changed.get("denoise", 0.4)), factor=FACTOR, tile=TILE,
+            overlap=int(changed.get("overlap", 32)),
+        )  # fmt: skip
+        picture = self.base(seed)
+        return hires(picture, kit.vae, from_people(self.painter.people), None, settings)
+
+    def faces(self, changed: dict[str, float], seed: int):
+        from ensemble_portraits.ensemble.faces.choices import Source
+        from ensemble_portraits.ensemble.faces.detect import Sources
+        from ensemble_portraits.ensemble.faces.inpaint import FaceSettings, face_inpaint
+        from ensemble_portraits.ensemble.faces.painters import PeoplePainter
+        from ensemble_portraits.ensemble.faces.redraw import RedrawSettings
+
+        redraw = RedrawSettings(
+            sampling=self.sampling(seed, changed.get("denoise", 0.5)), size=TILE,
+            context=changed.get("context", 2.0),
+        )  # fmt: skip
+        people = self.painter.people
+        sources = Sources(pose=self.painter.stage.pose(), people=people)
+        settings = FaceSettings(redraw=redraw, source=Source.POSE)
+        made = face_inpaint(
+            self.base(seed), self.painter.kit.vae, PeoplePainter(people), sources, settings
+        )
+        return made.image
+
+    def sampling(self, seed: int, denoise: float):
+        from ensemble_portraits.ensemble.regional.sampling import SamplingSettings
+
+        kit = self.painter.kit
+        return SamplingSettings(
+            seed=seed, steps=kit.steps, cfg=kit.cfg, scheduler="normal", denoise=denoise
+        )
+
+
+def replace_people(painter, people):
+    import copy
+
+    other = copy.copy(painter)
+    other.people = people
+    return other
+
+
+def measured(pictures: list, stage, scale: float = 1.0) -> dict:
+    """Own and others' shares, and how many are themselves most. scale: of the pictures to the stage."""
+    import numpy as np
+    from ensemble_portraits.ensemble.pictures import to_bytes
+    from identity_readers import Drawn
+
+    from dolls.world import identity_scores
+
+    full = np.array([Drawn._own(i) for i in range(stage.people)])
+    own, other, right = [], [], []
+    for picture in pictures:
+        pixels = to_bytes(picture[0]).numpy()
+        for i, box in enumerate(stage.heads):
+            box = tuple(scale * side for side in box)
+            scores = np.array(identity_scores(pixels, box)[: stage.people]) / full
+            own.append(scores[i])
+            other.append(np.delete(scores, i).max(initial=0.0))
+            right.append(scores[i] > 0 and int(scores.argmax()) == i)
+    mean = lambda values: float(np.mean(values))  # noqa: E731
+    return {"own": mean(own), "other": mean(other), "right": mean(right)}
+
+
+def seam(pictures: list, columns: list[int]) -> float:
+    """The step across these columns of pixels, in steps across all others."""
+    import torch
+
+    steps = torch.stack([p[0].diff(dim=1).abs().mean((0, 2)) for p in pictures]).mean(0)
+    at = torch.zeros_like(steps, dtype=torch.bool)
+    at[[c - 1 for c in columns]] = True
+    return float(steps[at].mean() / steps[~at].mean())
+
+
+def borders(people) -> list[int]:
+    """Columns of pixels where the region with most weight changes hands, in the middle row of the masks."""
+    row = people.masks.argmax(0)[people.masks.shape[1] // 2]
+    return (row.diff().nonzero()[:, 0] + 1).tolist()
+
+
+def sweep(bench: Bench, name: str, values) -> list[dict]:
+    kind, _, key = name.rpartition(" ")
+    paint: Callable = {"": bench.regional, "hires": bench.hires, "face": bench.faces}[kind]
+    scale = FACTOR if kind == "hires" else 1.0
+    rows = []
+    for value in values:
+        pictures = [paint({key: value}, seed) for seed in bench.seeds]
+        rows.append({
+            "setting": name, "value": value, **measured(pictures, bench.painter.stage, scale),
+            "seam": at_borders(bench, pictures, name), "seeds": len(pictures),
+            "people": bench.painter.stage.people,
+        })  # fmt: skip
+        print(rows[-1], flush=True)
+    return rows
+
+
+def at_borders(bench: Bench, pictures: list, name: str) -> float | None:
+    width = pictures[0].shape[2]
+    if name.startswith("face"):
+        return None
+    if name.startswith("hires"):
+        return seam(pictures, list(range(TILE, width, TILE)))
+    people = bench.painter.people
+    wide = people.masks.shape[-1]
+    return seam(pictures, [c * width // wide for c in borders(people)])
+
+
+def main(argv: list[str] | None = None) -> None:
+    args = options().parse_args(argv)
+    if args.quick:
+        args.seeds, args.steps = 2, 8
+    wanted = {k: v for k, v in {**REGIONAL, **HIRES, **FACES}.items() if k in args.only}
+    if args.quick:
+        wanted = {name: (values[0], values[-1]) for name, values in wanted.items()}
+    engine.load(os.environ.get("ENSEMBLE_BASE"))
+    import torch
+
+    rows = []
+    with torch.inference_mode():
+        kit = identity.load_kit(drawn_arguments(args), True)
+        for people in args.people:
+            stage = identity_scenes.stage(people, "apart", 192, 0)
+            bench = Bench(identity_methods.Painter(kit, stage), range(args.seeds), {})
+            rows.append({
+                "setting": "as it is", "value": None,
+                **measured([bench.base(seed) for seed in bench.seeds], stage),
+                "seam": None, "seeds": args.seeds, "people": people,
+            })  # fmt: skip
+            for name, values in wanted.items():
+                rows += sweep(bench, name, values)
+    engine.report(rows, COLUMNS, args.json)
+
+
+def drawn_arguments(args):
+    """The identity benchmark's, for the drawn people."""
+    made = identity.options().parse_args(["--people", *map(str, args.people)])
+    made.steps = args.steps
+    refusal = identity.with_dolls(made)
+    if refusal:
+        raise SystemExit(refusal)
+    return made
+
+
+if __name__ == "__main__":
+    main()
