@@ -16,6 +16,7 @@ from ensemble_portraits.ensemble.regional.people import Method
 from ensemble_portraits.ensemble.regional.rows import KEY
 from kinds_of_files import file_of
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_flatten
 
 SIZE = (16, 24)
 BLOCKS = r"^(?!llm_adapter|txtfusion).*(mlp|feed_forward)"
@@ -128,3 +129,39 @@ def test_no_step_but_the_first_waits_for_the_device(name, method):
     sample(plain, people.base.conditioning, people.negative.conditioning, steps=3)
     later = counts["ours"][len(counts["ours"]) // 3 :]  # exact calls it once per length of a text
     assert len(later) >= 2 and max(later) <= max(counts["plain"][1:])
+
+
+class Recorder(TorchDispatchMode):
+    """Every operation with its plain numbers and the shapes of its tensors."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen: list[tuple] = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        flat, _ = tree_flatten((args, kwargs or {}))
+        plain = [tuple(v.shape) if isinstance(v, torch.Tensor) else v for v in flat]
+        self.seen.append((func.__name__, str(plain)))
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("method", list(Method))
+@pytest.mark.parametrize("name", ["sd15", "flux", "z_image", "qwen_image", "anima", "krea2"])
+def test_every_later_step_is_the_same_operations_with_the_same_numbers(name, method):
+    """What a captured graph replays. What differs from step to step may only be in tensors."""
+    model, people, sample = scene(name, method, isolation=Isolation(1.0))
+    run = build(people)
+    steps: dict[float, list] = {}
+
+    def record(executor, x, t, *args, **kwargs):
+        with Recorder() as recorder:
+            out = executor(x, t, *args, **kwargs)
+        steps.setdefault(float(t[0]), []).extend(recorder.seen)
+        return out
+
+    run.model.add_wrapper(WrappersMP.APPLY_MODEL, record)
+    sample(*run[:3], steps=4)
+    _, second, *later = steps.values()
+    assert len(later) == 2 and len(second) > 100
+    for step in later:
+        assert step == second
