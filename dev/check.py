@@ -1,4 +1,4 @@
-"""`python dev test`: lint, types, import contracts, then pytest, whose summary comes last."""
+"""`python dev test`: lint, types, import contracts, then pytest, whose summaries come last."""
 
 import argparse
 import dataclasses
@@ -11,13 +11,17 @@ import sys
 import tempfile
 from pathlib import Path
 
-from .base import link_folder, prepare_base
+from .base import link_folder, make_base, prepare_base
 from .build import engine_folder
 from .cache import ROOT, cache_folder, digest, file_lock
 from .engine import LAUNCHER, Engine, missing_packages, venv_python
 from .packages import install, pip
 
 REQUIREMENTS = ROOT / "dev" / "requirements-test.txt"
+MODELS = [f"tests/{room}" for room in ("dolls", "faces", "leak", "lora", "regional")]
+"""Rooms whose tests run models in process and never wait."""
+LANES = (["tests", *(f"--ignore={room}" for room in MODELS)], MODELS)
+"""What runs side by side where everything runs: servers and browsers wait much."""
 QUICK = "not live and not browser and not slow and not long"
 
 
@@ -28,18 +32,65 @@ def run(engine: Engine, arguments: argparse.Namespace, others: list[str]) -> int
     with tempfile.TemporaryDirectory() as folder:
         checks = static_checks(engine, Path(folder))
         failed = [name for name, step in checks if not call(engine, name, step, folder)]
-    print("== pytest", flush=True)
     options = ["-m", QUICK] if arguments.quick else []
     options += ["--slow"] if arguments.slow else []
-    code = subprocess.run(
-        engine.command("pytest", *options, *others),
-        cwd=ROOT,
-        env={**engine.environment(), "ENSEMBLE_BASE": str(base)},
-        check=False,
-    ).returncode
+    lanes = [others] if others or arguments.quick else LANES
+    codes = run_lanes(engine, [[*options, *lane] for lane in lanes], base)
     if failed:
         print(f"Before pytest, these failed (see above): {', '.join(failed)}", flush=True)
-    return code or int(bool(failed))
+    return max(codes, key=abs) or int(bool(failed))
+
+
+def run_lanes(engine: Engine, lanes: list[list[str]], base: Path) -> list[int]:
+    """Run pytest with each of these arguments, side by side; the exit codes. The first shows what it does,
+    the others what they did."""
+    threads = max(1, (os.cpu_count() or 1) // len(lanes))
+    with tempfile.TemporaryDirectory() as folder:
+        first, *others = [
+            Lane(number, engine, lane, base, Path(folder), threads)
+            for number, lane in enumerate(lanes)
+        ]
+        try:
+            codes = [lane.process.wait() for lane in (first, *others)]
+        finally:  # Ctrl+C reaches them too; their folders go when they have gone
+            for lane in others:
+                lane.process.wait()
+        for lane in others:
+            print(lane.output.read_text(encoding="utf-8", errors="replace"), flush=True)
+    if others:
+        ends = ", ".join(
+            f"{' '.join(lane)}: {code}" for lane, code in zip(lanes, codes, strict=True)
+        )
+        print(f"pytest ended with {ends}", flush=True)
+    return codes
+
+
+class Lane:
+    """A pytest with a base directory of its own, so that no two write into one, and its share of the
+    processor's threads: more of them only wait for each other."""
+
+    def __init__(
+        self,
+        number: int,
+        engine: Engine,
+        arguments: list[str],
+        base: Path,
+        folder: Path,
+        threads: int,
+    ):
+        environment = {"OMP_NUM_THREADS": str(threads), **engine.environment()}
+        environment |= {"ENSEMBLE_BASE": str(base)}
+        self.output = folder / f"{number}.log"
+        stream = None
+        if number:
+            own = make_base(folder / f"base{number}", (base / "models").resolve())
+            environment |= {"ENSEMBLE_BASE": str(own)}
+            stream = self.output.open("wb")
+        print(f"== pytest {' '.join(arguments)}", flush=True)
+        self.process = subprocess.Popen(
+            engine.command("pytest", *arguments), cwd=ROOT, env=environment, stdout=stream,
+            stderr=subprocess.STDOUT,
+        )  # fmt: skip
 
 
 def static_checks(engine: Engine, folder: Path) -> list[tuple[str, list[str]]]:

@@ -149,7 +149,7 @@ class Recorder(TorchDispatchMode):
 @pytest.mark.parametrize("name", ["sd15", "flux", "z_image", "qwen_image", "anima", "krea2"])
 def test_every_later_step_is_the_same_operations_with_the_same_numbers(name, method):
     """What a captured graph replays. What differs from step to step may only be in tensors."""
-    model, people, sample = scene(name, method, isolation=Isolation(1.0))
+    _, people, sample = scene(name, method, isolation=Isolation(1.0))
     run = build(people)
     steps: dict[float, list] = {}
 
@@ -161,7 +161,7 @@ def test_every_later_step_is_the_same_operations_with_the_same_numbers(name, met
 
     run.model.add_wrapper(WrappersMP.APPLY_MODEL, record)
     sample(*run[:3], steps=4)
-    _, second, *later = steps.values()
+    _first, second, *later = steps.values()
     assert len(later) == 2 and len(second) > 100
     for step in later:
         assert step == second
