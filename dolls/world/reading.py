@@ -53,17 +53,20 @@ def _of(person: Person, pixels: np.ndarray, owner: np.ndarray):
 
 
 def word_of(picture: np.ndarray, part: Part) -> str:
-    """The word of the colour that RGB uint8 `[H,W,3]` shows where the part should be: the palette's nearest
-    to the median."""
-    seen = np.median(np.asarray(picture)[part.mask].astype(np.float32), axis=0)
-    return min(part.palette, key=lambda word: float(((seen - part.palette[word]) ** 2).sum()))
+    """The word of the colour that RGB uint8 `[H,W,3]` shows in the part's shape, near its place."""
+    return max(part.palette, key=lambda word: _best(picture, part, word)[0])
 
 
 def displacement(picture: np.ndarray, part: Part) -> float:
     """How far from its place a part is drawn, in pixels: where its shape, moved, covers most of its colour
     and has least of it round it. FAR where its colour is nowhere near in that shape."""
-    colour = np.float32(part.palette[part.word])
-    off = ((np.asarray(picture).astype(np.float32) - colour) ** 2).sum(-1)
+    found, away = _best(picture, part, part.word)
+    return float(FAR) if found < _FOUND else min(float(FAR), away)
+
+
+def _best(picture: np.ndarray, part: Part, word: str) -> tuple[float, float]:
+    """How much more of a colour is in the shape, moved by up to FAR, than round it, and how far that is."""
+    off = ((np.asarray(picture).astype(np.float32) - np.float32(part.palette[word])) ** 2).sum(-1)
     like = np.pad(np.exp(-off / _LIKE**2), FAR)
     mask = np.pad(part.mask, FAR).astype(np.float32)
     ring = _wider(mask) - mask
@@ -71,9 +74,7 @@ def displacement(picture: np.ndarray, part: Part) -> float:
     steps = np.arange(-FAR, FAR + 1)
     near = found[np.ix_(steps, steps)]
     y, x = np.unravel_index(int(near.argmax()), near.shape)
-    if near[y, x] < _FOUND:
-        return float(FAR)
-    return min(float(FAR), float(np.hypot(steps[y], steps[x])))
+    return float(near[y, x]), float(np.hypot(steps[y], steps[x]))
 
 
 def _moved(like: np.ndarray, mask: np.ndarray) -> np.ndarray:
