@@ -94,7 +94,11 @@ class Bench:
         sources = Sources(pose=self.painter.stage.pose(), people=people)
         settings = FaceSettings(redraw=redraw, source=Source.POSE)
         made = face_inpaint(
-            self.base(seed), self.painter.kit.vae, PeoplePainter(people), sources, settings
+            self.base(seed),
+            self.painter.kit.vae,
+            PeoplePainter.of(people, None, None),
+            sources,
+            settings,
         )
         return made.image
 

@@ -3,6 +3,7 @@
     python dev bench identity [--quick] [--json FILE] [--picture FILE]
         [--checkpoint FILE --lora FILE --lora FILE ... [--text TEXT ...] [--reference FILE ...]
          [--controlnet FILE] [--detector auto|yunet|mediapipe|pose] [--embedder auto|sface|dinov2]]
+        [--freefuse DIR] [--prompt-control DIR]
         [--people 1 2 3 4 5] [--layouts apart touching overlapping] [--methods fused exact ...]
         [--seeds 4] [--steps 25] [--cfg 4] [--side 192] [--place beach]
 
@@ -29,7 +30,7 @@ import identity_readers
 import identity_scenes
 
 COLUMNS = [
-    "method", "people", "layout", "right_share", "id_conf", "leak", "count_right",
+    "method", "people", "layout", "right_share", "seen_share", "similarity", "id_conf", "leak", "count_right",
     "model_calls_per_step", "seconds_per_step", "peak_memory_bytes",
 ]  # fmt: skip
 
@@ -52,6 +53,9 @@ def options():
     parser.add_argument("--layouts", nargs="+", choices=layouts, default=layouts)
     methods = list(identity_methods.METHODS)
     parser.add_argument("--methods", nargs="+", choices=methods, default=methods)
+    for peer in identity_methods.PEERS:
+        flag = f"--{peer.replace('_', '-')}"
+        parser.add_argument(flag, metavar="DIR", help=f"folder of the {peer} pack, for its rows")
     parser.add_argument("--seeds", type=int, default=4)
     parser.add_argument("--steps", type=int, default=25)
     parser.add_argument("--cfg", type=float, default=4.0)
@@ -97,6 +101,11 @@ def checked(args) -> None:
         sys.exit(f"--people: there are {len(args.lora)} LoRAs; ask for as many people or fewer.")
 
 
+def named_peers(args) -> dict[str, str]:
+    """Folders of the peers that the command line names."""
+    return {peer: getattr(args, peer) for peer in identity_methods.PEERS if getattr(args, peer)}
+
+
 def load_kit(args, dolls: bool) -> identity_methods.Kit:
     import comfy.controlnet
     import comfy.sd
@@ -113,6 +122,7 @@ def load_kit(args, dolls: bool) -> identity_methods.Kit:
         model=model, clip=clip, vae=vae, control=control, texts=tuple(args.text),
         loras=tuple(args.lora), place=args.place, negative=args.negative, steps=args.steps,
         counts=identity_scenes.DRAWN_COUNTS if dolls else identity_scenes.COUNTS, cfg=args.cfg,
+        peers=named_peers(args),
     )  # fmt: skip
 
 
@@ -168,7 +178,7 @@ def row(case: Case, reader, seeds: list[int]) -> tuple[dict, object]:
     figures = {name: _mean([getattr(m, name) for m in read]) for name in identity_readers.FIGURES}
     return {
         "method": case.method, "people": len(case.everybody), "layout": case.painter.stage.layout,
-        **figures, "leak": case.leak(seeds[0]), "model_calls_per_step": runs[0][1],
+        **figures, "seen_share": _mean([1 - len(m.missing) / m.asked for m in read]), "leak": case.leak(seeds[0]), "model_calls_per_step": runs[0][1],
         "seconds_per_step": engine.median(later), "peak_memory_bytes": max(r[3] for r in runs),
         "seeds": len(seeds), "reader": reader.title,
     }, runs[0][0]  # fmt: skip
@@ -189,6 +199,7 @@ def main(argv: list[str] | None = None) -> None:
         print(refusal)
         engine.write_rows([], args.json)
         return
+    args.methods = [*args.methods, *named_peers(args)]
     engine.load(os.environ.get("ENSEMBLE_BASE"))
     import torch
 

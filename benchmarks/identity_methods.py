@@ -5,15 +5,19 @@ Every method gets the same model, texts, regions, pose, noise and sampler; all b
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import engine
 import identity_scenes
+import peers
 import regional
 
-METHODS = ("fused", "exact", "core_hooks", "merged", "plain", "inpaint")
+METHODS = ("fused", "isolated", "exact", "core_hooks", "merged", "plain", "inpaint")
+PEERS = ("freefuse", "prompt_control")
+"""Packs whose folders the command line names; see peers.py."""
 WITHOUT_LORAS = ("plain",)
 INPAINT_DENOISE = 0.8
 
@@ -33,6 +37,8 @@ class Kit:
     negative: str
     steps: int
     cfg: float
+    peers: Mapping[str, str] = field(default_factory=dict)
+    """Folders of peers by their names."""
 
 
 class Painter:
@@ -62,6 +68,12 @@ class Painter:
     def fused(self, strengths: Sequence[float], seed: int):
         return self._ours("fused", strengths, seed)
 
+    def isolated(self, strengths: Sequence[float], seed: int):
+        """`fused` with `isolate` at 1 over all of sampling."""
+        from ensemble_portraits.ensemble.regional.isolation import Isolation
+
+        return self._ours("fused", strengths, seed, isolation=Isolation(1.0))
+
     def exact(self, strengths: Sequence[float], seed: int):
         return self._ours("exact", strengths, seed)
 
@@ -87,17 +99,26 @@ class Painter:
             latent = self._sample(model, *sides, seed + 1 + i, latent, mask)
         return latent
 
-    def _ours(self, method: str, strengths: Sequence[float], seed: int):
+    def freefuse(self, strengths: Sequence[float], seed: int):
+        scene = PeerScene(self, strengths)
+        return self._sample(*peers.freefuse(scene, self.kit.peers["freefuse"]), seed)
+
+    def prompt_control(self, strengths: Sequence[float], seed: int):
+        scene = PeerScene(self, strengths)
+        return self._sample(*peers.prompt_control(scene, self.kit.peers["prompt_control"]), seed)
+
+    def _ours(self, method: str, strengths: Sequence[float], seed: int, **changed):
         from ensemble_portraits.ensemble.leak.effects import with_strengths
         from ensemble_portraits.ensemble.regional.build import build
         from ensemble_portraits.ensemble.regional.people import Method
 
-        people = with_strengths(replace(self.people, method=Method(method)), strengths)
+        people = with_strengths(replace(self.people, method=Method(method), **changed), strengths)
         run = build(people)
         return self._sample(run.model, run.positive, run.negative, seed)
 
-    def _whole(self) -> str:
-        return ", ".join([self.base, *self.texts])
+    def _whole(self, people: int | None = None) -> str:
+        """One text for all, or for the first so many."""
+        return ", ".join([self.base, *self.texts[:people]])
 
     def _with_loras(self, strengths: dict[int, float]):
         """These people's LoRAs by core's LoraLoader; on CLIP always whole, since the effect matrix
@@ -143,3 +164,41 @@ class Painter:
         """IMAGE `[1,H,W,3]`."""
         decoded = self.kit.vae.decode(latent)
         return decoded.reshape(-1, *decoded.shape[-3:])
+
+
+class PeerScene:
+    """A painter's scene as peers.py takes it."""
+
+    def __init__(self, painter: Painter, strengths: Sequence[float]):
+        import torch
+        from ensemble_portraits.ensemble.regions.weights import region_weights
+
+        self.painter, self.strengths = painter, list(strengths)
+        self.patcher, self.people = painter.kit.model, painter.stage.people
+        self.loras, self.scenes = painter.tensors, {"fused": painter.people}
+        self.weights = region_weights(painter.people.masks, painter.people.base_strength)
+        width, height = painter.stage.size
+        self.noise = torch.zeros(1, 4, height // 8, width // 8)
+
+    def parsed(self, i: int) -> dict:
+        return engine.parsed(self.patcher, self.loras[i])
+
+    def reduced(self, mask, height: int, width: int):
+        """The mask `[H,W]` at the latent's size."""
+        from ensemble_portraits.ensemble.regions.weights import reduce_to
+
+        return reduce_to(mask[None], height, width)[0]
+
+    def whole_text(self) -> list:
+        return self.painter._encoded(self.painter.kit.clip, self.painter._whole())[0]
+
+    def token_places(self, i: int) -> list[int]:
+        """Where a person's words stand in the whole text."""
+        before, behind = (self._count(self.painter._whole(n)) for n in (i, i + 1))
+        return list(range(before + 1, behind + 1))
+
+    def _count(self, text: str) -> int:
+        """Tokens of a text without the first and the last of all."""
+        tokens = self.painter.kit.clip.tokenize(text)["l"][0]
+        ends = [k for k, (token, *_) in enumerate(tokens) if token == tokens[-1][0]]
+        return ends[0] - 1

@@ -35,15 +35,14 @@ def freefuse(scene, folder: str):
     for i, (lora, mask) in enumerate(zip(scene.loras, scene.weights[1:], strict=True)):
         person = f"person{i}"
         model, _ = loader.load_bypass_lora_for_models_fixed(
-            model, None, lora, 1.0, 0.0, adapter_name=person
+            model, None, lora, scene.strengths[i], 0.0, adapter_name=person
         )
         adapters.append({"name": person})
         masks[person] = scene.reduced(mask, height, width)
-        tokens[person] = [list(range(1 + 5 * i, 6 + 5 * i))]
+        tokens[person] = [scene.token_places(i)]
     data = {"adapters": adapters, "token_pos_maps": tokens, "model_type": "sdxl"}
     model = applicator.FreeFuseMaskApplicator().apply_masks(model, {"masks": masks}, data)[0]
-    text = scene.scenes["fused"]
-    return model, text.base.conditioning, text.negative.conditioning
+    return model, scene.whole_text(), scene.scenes["fused"].negative.conditioning
 
 
 def prompt_control(scene, folder: str):
@@ -52,7 +51,7 @@ def prompt_control(scene, folder: str):
     couple = importlib.import_module(f"{name}.prompt_control.attention_couple_ppm")
     model = scene.patcher.clone()
     for i in range(scene.people):
-        model.add_patches(scene.parsed(i), 1.0)
+        model.add_patches(scene.parsed(i), scene.strengths[i])
     texts = scene.scenes["fused"]
     entries = []
     for weight, text in zip(

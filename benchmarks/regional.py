@@ -45,6 +45,7 @@ class Scene:
         from ensemble_portraits.ensemble.regions.weights import region_weights
 
         self.patcher, self.people = patcher, people
+        self.strengths = [1.0] * people
         shape = dits.shape_of(model)
         self.cfg = shape.cfg
         self.loras = [
@@ -79,6 +80,13 @@ class Scene:
         from ensemble_portraits.ensemble.regions.weights import reduce_to
 
         return reduce_to(mask[None], height, width)[0]
+
+    def token_places(self, i: int) -> list[int]:
+        """Where a person's words would stand in one text for all."""
+        return list(range(1 + 5 * i, 6 + 5 * i))
+
+    def whole_text(self) -> list:
+        return self.scenes["fused"].base.conditioning
 
     def exact(self):
         return self._ours("exact")

@@ -98,13 +98,18 @@ def _dressed(rng: random.Random, identity: int | None) -> Person:
     pose = rng.choices(POSES, (4, 2, 1.5, 1.5, 1.5))[0]
     person = Person(cls, skin, hair, length, shirt, pattern, bottom, hat, glasses, pose)
     if identity is not None:
-        who = IDENTITIES[identity]
-        person = Person(
-            who.cls, who.skin, "", who.hair_length, who.shirt, "", who.bottom, "", False, pose,
-            identity,
-        )  # fmt: skip
+        person = as_identity(person, identity)
     turn, tilt = rng.uniform(-1, 1), rng.uniform(-0.14, 0.14)
     return replace(person, turn=turn, tilt=tilt, seed=rng.getrandbits(30))
+
+
+def as_identity(person: Person, identity: int) -> Person:
+    """The same body in the same place, as one of IDENTITIES."""
+    who = IDENTITIES[identity]
+    return replace(
+        person, cls=who.cls, skin=who.skin, hair="", hair_length=who.hair_length, shirt=who.shirt,
+        pattern="", bottom=who.bottom, hat="", glasses=False, identity=identity,
+    )  # fmt: skip
 
 
 def _placed(
