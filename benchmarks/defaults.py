@@ -3,9 +3,8 @@
     python dev bench defaults [--quick] [--json FILE] [--only NAME ...] [--people 2] [--seeds 8] [--steps 20]
 
 Settings of the regional prompt (`base_strength`, `feather`, `start`, `end`), of the hires fix (`denoise`,
-`overlap`) and of FaceInpaint (`denoise`, `context`). `own` is how much of themselves people show, as a share of
-what the drawing of the same identity shows, nobody left out; `other` the same of the others, who should not be
-seen there; `right` the share of people who show themselves most; `seam` what the step between neighbouring
+`overlap`) and of FaceInpaint (`denoise`, `context`). `own` is how much of their own look people show, in parts of
+what a drawing of them shows; `other` the same of the others, who should not be seen there; `right` the share of people who show themselves most; `seam` what the step between neighbouring
 pixels is at the border of regions or tiles, in steps elsewhere. Regional settings start from noise; hires and
 faces from the pictures that the regional defaults make.
 """
@@ -123,22 +122,28 @@ def measured(pictures: list, stage, scale: float = 1.0) -> dict:
     """Own and others' shares, and how many are themselves most. scale: of the pictures to the stage."""
     import numpy as np
     from ensemble_portraits.ensemble.pictures import to_bytes
-    from identity_readers import Drawn
 
-    from dolls.world import identity_scores
+    from dolls.world.reading import looks
 
-    full = np.array([Drawn._own(i) for i in range(stage.people)])
+    people = range(stage.people)
     own, other, right = [], [], []
     for picture in pictures:
-        pixels = to_bytes(picture[0]).numpy()
-        for i, box in enumerate(stage.heads):
-            box = tuple(scale * side for side in box)
-            scores = np.array(identity_scores(pixels, box)[: stage.people]) / full
-            own.append(scores[i])
-            other.append(np.delete(scores, i).max(initial=0.0))
-            right.append(scores[i] > 0 and int(scores.argmax()) == i)
+        if scale != 1.0:
+            height, width = (round(side / scale) for side in picture.shape[1:3])
+            picture = smaller(picture, width, height)
+        scores = looks(to_bytes(picture[0]).numpy(), stage.scene, people)
+        own += [scores[i, i] for i in people]
+        other += [np.delete(scores[i], i).max(initial=0.0) for i in people]
+        right += [int(scores[i].argmax()) == i for i in people]
     mean = lambda values: float(np.mean(values))  # noqa: E731
     return {"own": mean(own), "other": mean(other), "right": mean(right)}
+
+
+def smaller(picture, width: int, height: int):
+    import comfy.utils
+
+    planes = comfy.utils.common_upscale(picture.movedim(-1, 1), width, height, "area", "disabled")
+    return planes.movedim(1, -1)
 
 
 def seam(pictures: list, columns: list[int]) -> float:
