@@ -18,13 +18,55 @@ def no_grad():
         yield
 
 
-@pytest.fixture(scope="module")
-def taught():
-    sys.path.append(str(BENCHMARKS))
-    spec = importlib.util.spec_from_file_location("taught", BENCHMARKS / "taught.py")
+def benchmark(name: str):
+    """A benchmark's module; its name may be a package's."""
+    if str(BENCHMARKS) not in sys.path:
+        sys.path.append(str(BENCHMARKS))
+    spec = importlib.util.spec_from_file_location(name, BENCHMARKS / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def taught():
+    return benchmark("taught")
+
+
+@pytest.fixture(scope="module")
+def pair():
+    """Two people side by side in each one's pose, by every method: the painter of the benchmark."""
+    identity, scenes = benchmark("identity"), benchmark("identity_scenes")
+    methods = benchmark("identity_methods")
+    args = identity.options().parse_args(["--people", "2", "--steps", str(STEPS)])
+    assert identity.with_dolls(args) == ""
+    return methods.Painter(identity.load_kit(args, True), scenes.stage(2, "apart", 192, 0))
+
+
+def look(pair, method: str, seed: int):
+    """`[2,2]`: how much each place shows of each person."""
+    from dolls.world.reading import looks
+
+    latent = getattr(pair, method)([1.0, 1.0], seed)
+    picture = (pair.picture(latent)[0].clamp(0, 1) * 255).round().byte().numpy()
+    return looks(picture, pair.stage.scene, range(2))
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_both_people_look_like_themselves_where_they_stand(pair, seed):
+    own, other = both(look(pair, "fused", seed))
+    assert own.min() > 2 * other.max()
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_merged_loras_make_no_such_difference(pair, seed):
+    own, other = both(look(pair, "merged", seed))
+    assert own.min() < 2 * other.max()
+
+
+def both(scores):
+    """Of each place its own person's, and the other one's."""
+    return scores.diagonal(), scores[:, ::-1].diagonal()
 
 
 @pytest.fixture(scope="module")
