@@ -6,7 +6,7 @@ is there, so a crash at any moment leaves it done or not, never half.
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -28,17 +28,17 @@ class Results:
         return self.out / LEDGER
 
     def publish(
-        self, key: str, stem: str, files: Iterable[tuple[str, bytes]], record: dict[str, Any]
+        self, key: str, stem: str, files: Sequence[tuple[str, bytes]], record: dict[str, Any]
     ) -> list[str]:
         """`files` are (name as the worker had it, bytes). The names they have now. Raises OSError, and
         then the job counts as not done."""
         names = []
         for number, (name, data) in enumerate(files, 1):
             final = f"{stem}_{number:02}{PurePosixPath(name).suffix.lower()}"
-            _write(self.out / final, data)
+            write(self.out / final, data)
             names.append(final)
         text = json.dumps({"key": key, "files": names, **record}, indent=1)
-        _write(self._records / f"{key}.json", text.encode())
+        write(self._records / f"{key}.json", text.encode())
         return names
 
     def done(self) -> set[str]:
@@ -61,7 +61,8 @@ class Results:
         )
 
 
-def _write(path: Path, data: bytes) -> None:
+def write(path: Path, data: bytes) -> None:
+    """Whole or not at all. Raises OSError."""
     part = path.with_name(path.name + _PART)
     try:
         with part.open("wb") as file:

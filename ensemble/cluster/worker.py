@@ -26,7 +26,7 @@ _LOOK = 1.0  # seconds between looks at the history, where the websocket says no
 _ANSWER = 60.0  # seconds for an answer of ComfyUI's own routes
 _FOLDERS = ("output", "temp", "user", "input")
 _COMPILE = "/ensemble/v1/recipes/compile"
-_NOT_WEIGHTS = {"custom_nodes", "configs"}
+_API = "ENSEMBLE_API"  # variables of the ComfyUI that takes jobs in, which a worker's does not
 
 
 class _EndError(Exception):
@@ -51,6 +51,7 @@ class Worker:
         self._child: Child | None = None
         self._follower: Follower | None = None
         self._boot = 0.0
+        self._kept: tuple[str, dict[str, Any]] = ("", {})
         if sys.platform == "linux":
             threading.Thread(
                 target=self._end_with_parent, args=(os.getppid(),), daemon=True
@@ -67,8 +68,8 @@ class Worker:
             "child": child.pid,
             "boot": round(self._boot, 2),
             "gpu": os.environ.get("CUDA_VISIBLE_DEVICES", ""),
-            "memory": self._memory(child),
-            "files": self._files(child),
+            "memory": child.memory(),
+            "files": child.model_files(),
         }
 
     def render(self, task: dict[str, Any]) -> dict[str, Any]:
@@ -77,6 +78,9 @@ class Worker:
         """
         began = time.monotonic()
         answer: dict[str, Any]
+        # A driver that died while this ran asks for it again when it is back.
+        if self._kept[0] == task["prompt_id"]:
+            return self._kept[1]
         try:
             answer = self._render(task)
         except _EndError as end:
@@ -84,11 +88,14 @@ class Worker:
         # What is no known end of a run is the worker's: the driver tries the job elsewhere.
         except (OSError, ValueError, KeyError, TypeError, HttpError) as error:
             answer = {"fault": "died", "error": f"{type(error).__name__}: {error}"}
-        if answer.get("fault") in ("died", "stalled"):
+        if answer.get("fault") in ("died", "stalled", "absent"):
             answer["error"] += self._why()
             self.stop_child()
             answer["reboot"] = True
-        return answer | {"inside": time.monotonic() - began, "host": socket.gethostname()}
+        answer |= {"inside": time.monotonic() - began, "host": socket.gethostname()}
+        again = answer.get("reboot") or answer.get("fault") == "cancelled"
+        self._kept = ("", {}) if again else (task["prompt_id"], answer)
+        return answer
 
     def cancel(self, prompt_id: str) -> None:
         """End a run, now; of one that is not running nothing happens."""
@@ -125,6 +132,7 @@ class Worker:
             comfyui=self._comfyui,
             arguments=[*folders, *self._arguments, *gpu],
             folder=self._folder,
+            environment={n: v for n, v in os.environ.items() if not n.startswith(_API)},
             tied=True,
         )
         began = time.monotonic()
@@ -151,22 +159,13 @@ class Worker:
 
     def _alive(self) -> Child:
         if self._child is None:
-            raise _EndError("died", "ComfyUI is not running")
+            raise _EndError("absent", "ComfyUI is not running")
         return self._child
-
-    def _memory(self, child: Child) -> int:
-        devices = get_json(f"{child.url}/system_stats", _ANSWER).get("devices") or [{}]
-        return int(devices[0].get("vram_total") or 0)
-
-    def _files(self, child: Child) -> list[str]:
-        kinds = set(get_json(f"{child.url}/models", _ANSWER)) - _NOT_WEIGHTS
-        found = [get_json(f"{child.url}/models/{kind}", _ANSWER) for kind in kinds]
-        return sorted({name for names in found for name in names})
 
     def _render(self, task: dict[str, Any]) -> dict[str, Any]:
         child = self._alive()
         if child.ended() is not None:
-            raise _EndError("died", f"ComfyUI had ended with code {child.ended()}")
+            raise _EndError("absent", f"ComfyUI had ended with code {child.ended()}")
         self._put_pictures(task["pictures"])
         graph, report = self._graph(child, task)
         for node in graph.values():

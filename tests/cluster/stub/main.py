@@ -75,7 +75,7 @@ def work() -> None:
 
 def run(prompt_id: str, graph: dict) -> dict:
     send("executing", {"node": "stub", "prompt_id": prompt_id})
-    stub = graph["stub"]["inputs"]
+    stub = graph.get("stub", {"inputs": {}})["inputs"]
     does = stub.get("does", "")
     once = stub.get("once")
     if once and Path(once).exists():
