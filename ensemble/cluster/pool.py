@@ -214,7 +214,9 @@ class RayPool:
         self._beats.pop(worker, None)
         if what == "render":
             self._events.append(Lost(worker, key, _in_short(error)))
-        self.boot(worker)
+            self.boot(worker)
+        else:  # Ray repeats `ready` by itself where that can help
+            self._events.append(NotUp(worker, _in_short(error)))
 
     def _beat(self) -> None:
         """A worker that hangs looks busy to Ray: ask busy ones for a sign of life."""
@@ -270,4 +272,6 @@ def _in_short(error: Exception) -> str:
     """Ray's errors have pages; the cause is a line in them."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     cause = next((line for line in lines if "ause" in line or "ended" in line), "")
+    if type(error).__name__ == "ActorDiedError" and "creation task" in str(error):
+        cause = lines[-1]  # the end of its traceback
     return f"{type(error).__name__}: {cause or (lines or [''])[0]}"[:300]

@@ -5,6 +5,7 @@ import time
 from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from ensemble_portraits.ensemble.cluster.dispatch import Able
@@ -32,7 +33,7 @@ class Pool:
     """Paints what the graph says. `script(task)` may say otherwise: a fault, a death, None for later."""
 
     script = staticmethod(lambda worker, task: {})
-    had: dict[str, str] = {}
+    had: ClassVar[dict[str, str]] = {}
 
     def __init__(self, setup, count, *, name):
         self.sent: list[tuple[str, str]] = []

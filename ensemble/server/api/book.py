@@ -11,7 +11,7 @@ from ...cluster.dispatch import Waiting
 from ...cluster.job import Kind, Needs, State
 from ...cluster.ledger import Task
 from ...cluster.needs import graph_needs
-from ...cluster.results import write
+from ...cluster.results import write_all
 from .job import Outcome
 from .queue import SAVE, Graph, QueueSnapshot
 
@@ -72,8 +72,7 @@ class Book:
             base = self.out / self._jobs[key].prefix
         base.parent.mkdir(parents=True, exist_ok=True)
         paths = [base.with_name(f"{base.name}_{n:05}_.png") for n, _ in enumerate(files, 1)]
-        for path, (_, data) in zip(paths, files, strict=True):
-            write(path, data)
+        write_all([(path, data) for path, (_, data) in zip(paths, files, strict=True)])
         folder = base.parent.relative_to(self.out).as_posix()
         self._saved[key] = tuple(
             {"filename": path.name, "subfolder": folder, "type": "output"} for path in paths
