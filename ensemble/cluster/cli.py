@@ -13,7 +13,7 @@ from ..prompt.cast import Cast, read_cast
 from . import join
 from .address import AddressError, read_address
 from .contact import places_of, write_html, write_png
-from .events import PoolLostError
+from .events import PoolLostError, StoppedError
 from .inputs import Pictures
 from .intake import Intake
 from .job import BadLine, Job, State
@@ -22,7 +22,7 @@ from .machine import Machine, MachineError, find_machine
 from .pool import NoRayError, RayPool, connect, disconnect
 from .results import LEDGER, Results
 from .rows import SourceError, read_rows
-from .run import Farm, StoppedError
+from .run import Farm
 from .sheet import expand_rows
 from .worker import STALL
 

@@ -51,6 +51,10 @@ class NotUp:
 Event = Ready | Answer | Lost | NotUp
 
 
+class StoppedError(RuntimeError):
+    """The run cannot go on; jobs that wait, wait in the ledger."""
+
+
 class PoolLostError(RuntimeError):
     """The machinery under the workers is gone; nothing can be sent or heard any more."""
 

@@ -14,7 +14,7 @@ from typing import Any
 RECORDS = "records"
 LEDGER = "farm.sqlite3"
 _PART = ".part"
-_SYNC = ThreadPoolExecutor(4, "ensemble-sync")
+_SYNC = ThreadPoolExecutor(16, "ensemble-sync")
 
 
 class Results:

@@ -10,20 +10,16 @@ from typing import Any
 
 from .blame import Fault, Next, WorkerRecord, after
 from .dispatch import Dispatcher, Waiting
-from .events import Answer, Event, Journal, Lost, NotUp, Pool, Ready, Shelf
+from .events import Answer, Event, Journal, Lost, NotUp, Pool, Ready, Shelf, StoppedError
 from .inputs import Pictures
-from .job import stem_of
 from .keys import prompt_id, seed_of
 from .ledger import Task
+from .publishing import Publisher
 from .telling import missing_hint, remaining, standing
 
 _TICK = 1.0
 _LASTING_TICK = 0.1  # how soon a job that comes in is seen
 _TELL = 10.0  # seconds between progress lines
-
-
-class StoppedError(RuntimeError):
-    """The run cannot go on; jobs that wait, wait in the ledger."""
 
 
 @dataclass
@@ -60,7 +56,7 @@ class Farm:
     ) -> None:
         """`say` gets a line for a person; `often` is called at each progress line, with True. `lasting`:
         it waits for more jobs (`add`) until `stop`."""
-        self._ledger, self._results, self._pool = ledger, results, pool
+        self._ledger, self._publisher, self._pool = ledger, Publisher(results), pool
         self._pictures, self._say, self._often = pictures, say, often
         self._queue = Dispatcher()
         for job in ledger.waiting(limit):
@@ -106,6 +102,9 @@ class Farm:
             self._admit()
             if not self._stop.is_set():
                 self._assign()
+            for key, seconds in self._publisher.write():
+                self._ledger.finish(key, seconds, time.time())
+                self.tally.done += 1
             if not self._running and (
                 self._stop.is_set() or not (self._lasting or self._queue.waiting)
             ):
@@ -199,7 +198,7 @@ class Farm:
                 self._settle(running, fault, answer["error"])
             return
         self._free(event.worker)
-        self._publish(running, event.worker, answer)
+        self._publisher.add(running.task, answer, self._hosts[event.worker])
         self.tally.overheads.append(overhead)
         self._queue.measured(running.job.needs.work, answer["inside"])
 
@@ -207,27 +206,6 @@ class Farm:
         del self._running[worker]
         self._record(worker).served()
         self._idle.add(worker)
-
-    def _publish(self, running: _Running, worker: str, answer: dict[str, Any]) -> None:
-        task = running.task
-        record = {
-            "line": task.line,
-            "name": task.name,
-            "seconds": round(answer["seconds"], 3),
-            "worker": self._hosts[worker],
-            "attempt": task.attempt,
-            "report": answer["report"],
-        }
-        try:
-            stem = stem_of(task.name, task.key)
-            self._results.publish(task.key, stem, answer["files"], record)
-        except OSError as error:
-            raise StoppedError(
-                f"{self._results.out} cannot be written to ({error.strerror or error}); make room "
-                "there and call again: what is done is kept"
-            ) from error
-        self._ledger.finish(task.key, answer["seconds"], time.time())
-        self.tally.done += 1
 
     def _lost(self, worker: str, key: str, fault: Fault, error: str) -> None:
         """The worker is starting again, and its job is without one."""

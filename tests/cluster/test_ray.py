@@ -10,8 +10,8 @@ from importlib.util import find_spec
 import pytest
 from ensemble_portraits.ensemble.cluster import pool as pool_module
 from ensemble_portraits.ensemble.cluster.address import Address
+from ensemble_portraits.ensemble.cluster.events import StoppedError
 from ensemble_portraits.ensemble.cluster.pool import RayPool, connect, disconnect
-from ensemble_portraits.ensemble.cluster.run import StoppedError
 
 from .conftest import Yard, about, setup, stub_graph, when
 

@@ -13,9 +13,10 @@ from ensemble_portraits.ensemble.cluster.events import (
     NotUp,
     PoolLostError,
     Ready,
+    StoppedError,
 )
 from ensemble_portraits.ensemble.cluster.inputs import Pictures
-from ensemble_portraits.ensemble.cluster.run import Farm, StoppedError
+from ensemble_portraits.ensemble.cluster.run import Farm
 
 from .conftest import Yard, stub_graph
 

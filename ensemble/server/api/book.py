@@ -74,9 +74,9 @@ class Book:
         paths = [base.with_name(f"{base.name}_{n:05}_.png") for n, _ in enumerate(files, 1)]
         write_all([(path, data) for path, (_, data) in zip(paths, files, strict=True)])
         folder = base.parent.relative_to(self.out).as_posix()
-        self._saved[key] = tuple(
-            {"filename": path.name, "subfolder": folder, "type": "output"} for path in paths
-        )
+        saved = [{"filename": p.name, "subfolder": folder, "type": "output"} for p in paths]
+        with self._lock:
+            self._saved[key] = tuple(saved)
         return [path.name for path in paths]
 
     def waiting(self, limit: int | None = None) -> Iterator[Waiting]:

@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...cluster.address import AddressError, read_address
-from ...cluster.events import PoolLostError
+from ...cluster.events import PoolLostError, StoppedError
 from ...cluster.inputs import Pictures
 from ...cluster.lasting import owner_of
 from ...cluster.machine import Machine
 from ...cluster.pool import NoRayError, RayPool, connect, disconnect
-from ...cluster.run import Farm, StoppedError
+from ...cluster.run import Farm
 from .book import Book
 from .queue import ComfyQueue, Graph, QueueSnapshot
 
