@@ -79,7 +79,7 @@ def costs(quick: bool) -> list[dict[str, Any]]:
         row("overhead a job, median, ms", overhead, 10.0, overhead <= 10),
         row("jobs a second with ledger and results", jobs / seconds, 200.0, jobs / seconds >= 200),
     ]
-    count, each = 16, 4 if quick else 12
+    count, each = 16, 4 if quick else 24
     with sleepers(count, 0.5) as pool:
         _, seconds, _ = run_farm(pool, [graph(number) for number in range(count * each)])
     efficiency = 100 * each * 0.5 / seconds

@@ -4,7 +4,7 @@ import argparse
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,9 @@ from typing import Any
 from ..prompt.cast import Cast, read_cast
 from . import join
 from .address import AddressError, read_address
+from .comfy import ChildError
 from .contact import places_of, write_html, write_png
+from .dry import check_jobs
 from .events import PoolLostError, StoppedError
 from .inputs import Pictures
 from .intake import Intake
@@ -30,7 +32,7 @@ DONE, SOME_FAILED, STOPPED, INTERRUPTED = 0, 3, 4, 130
 _SHOWN = 50
 _TOLD = (
     *(AddressError, LedgerError, MachineError, NoRayError, PoolLostError, SourceError),
-    *(StoppedError, ConnectionError),
+    *(ChildError, StoppedError, OSError),
 )
 
 
@@ -52,7 +54,7 @@ def parser() -> argparse.ArgumentParser:
     whole.add_argument("--limit", metavar="N", type=_positive, help="at most N jobs in this run")
     whole.add_argument("--retry-failed", action="store_true", help="try failed jobs again")
     whole.add_argument("--dry-run", action="store_true",
-                       help="read every line and say what is wrong; nothing is rendered")  # fmt: skip
+                       help="compile every line and say what is wrong; nothing is rendered")  # fmt: skip
     whole.add_argument("--status", action="store_true",
                        help="how a run stands, also while it works")  # fmt: skip
     whole.add_argument("--cast", metavar="FILE", type=Path,
@@ -103,9 +105,9 @@ def _run(asked: argparse.Namespace, comfy: list[str]) -> int:
     if cast.members or asked.seeds:
         rows = expand_rows(rows, cast, asked.seeds)
     jobs = list(Intake(pictures, folder, cast).jobs(rows))
-    if asked.dry_run:
-        return _dry_run(jobs)
     machine = find_machine(asked.comfyui, asked.python, comfy)
+    if asked.dry_run:
+        return _dry_run(check_jobs(jobs[: asked.limit], machine, pictures))
     results = Results(asked.out)
     with closing(Ledger(results.ledger)) as ledger:
         ledger.list_jobs(jobs)
@@ -184,16 +186,18 @@ def _watching_signals(farm: Farm) -> Callable[[], bool]:
     return lambda: bool(asked)
 
 
-def _dry_run(jobs: Any) -> int:
+def _dry_run(checked: Iterator[tuple[Job | BadLine, str]]) -> int:
     good = bad = 0
-    for job in jobs:
-        if hasattr(job, "error"):
-            bad += 1
-            if bad <= _SHOWN:
-                print(f"line {job.line} {job.name}: {job.error}")
-        else:
-            good += 1
-    print(f"{good} jobs, {bad} lines that are none")
+    told = time.monotonic()
+    for job, error in checked:
+        good, bad = (good, bad + 1) if error else (good + 1, bad)
+        if error and bad <= _SHOWN:
+            words = error.replace("\n", "; ")
+            print(f"line {job.line} {job.name}: {words}", flush=True)
+        if time.monotonic() - told > 10:
+            told = time.monotonic()
+            _say(f"{good + bad} lines read")
+    print(f"{good} jobs that could run here, {bad} lines that could not")
     return SOME_FAILED if bad else DONE
 
 

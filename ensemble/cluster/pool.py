@@ -6,6 +6,7 @@ because Ray's own wait for that very actor to boot. One job is in flight at each
 
 import contextlib
 import os
+import socket
 import sys
 import threading
 import time
@@ -40,6 +41,8 @@ def connect(address: Address, gpus: int | None = None) -> int:
         raise ConnectionError(
             f"something else in this process has loaded Ray; set before its start: {lines}"
         )
+    if address.host:
+        _knock(address)
     os.environ.update(wanted)
     try:
         import ray
@@ -60,6 +63,17 @@ def disconnect() -> None:
     import ray
 
     ray.shutdown()
+
+
+def _knock(address: Address) -> None:
+    """Ray itself takes minutes to say that nobody is there."""
+    try:
+        socket.create_connection((address.host, address.port), timeout=10).close()
+    except OSError as error:
+        words = error.strerror or str(error)
+        raise ConnectionError(
+            f"nothing answers at {address.ray} ({words}); is `farm head` running there?"
+        ) from error
 
 
 def _init(ray: Any, address: Address, own: dict[str, Any]) -> None:

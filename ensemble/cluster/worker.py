@@ -25,7 +25,7 @@ STALL = 600.0  # seconds without a word from a running graph
 _LOOK = 1.0  # seconds between looks at the history, where the websocket says nothing
 _ANSWER = 60.0  # seconds for an answer of ComfyUI's own routes
 _FOLDERS = ("output", "temp", "user", "input")
-_COMPILE = "/ensemble/v1/recipes/compile"
+COMPILE = "/ensemble/v1/recipes/compile"
 _API = "ENSEMBLE_API"  # variables of the ComfyUI that takes jobs in, which a worker's does not
 
 
@@ -66,6 +66,7 @@ class Worker:
             "host": socket.gethostname(),
             "pid": os.getpid(),
             "child": child.pid,
+            "url": child.url,
             "boot": round(self._boot, 2),
             "gpu": os.environ.get("CUDA_VISIBLE_DEVICES", ""),
             "memory": child.memory(),
@@ -166,7 +167,7 @@ class Worker:
         child = self._alive()
         if child.ended() is not None:
             raise _EndError("absent", f"ComfyUI had ended with code {child.ended()}")
-        self._put_pictures(task["pictures"])
+        self.put_pictures(task["pictures"])
         graph, report = self._graph(child, task)
         for node in graph.values():
             if isinstance(node["inputs"].get("filename_prefix"), str):
@@ -177,7 +178,8 @@ class Worker:
         files = self._collect(child, entry)
         return {"files": files, "report": report, "seconds": seconds}
 
-    def _put_pictures(self, pictures: dict[str, bytes]) -> None:
+    def put_pictures(self, pictures: dict[str, bytes]) -> None:
+        """Into its ComfyUI's input folder, by name."""
         for name, data in pictures.items():
             path = self._folder / "input" / name
             if not path.resolve().is_relative_to((self._folder / "input").resolve()):
@@ -190,10 +192,10 @@ class Worker:
             return task["spec"]["graph"], {}
         request = {"seed": task["seed"], **task["spec"]["request"]}
         try:
-            compiled = post_json(child.url + _COMPILE, request, self._stall)
+            compiled = post_json(child.url + COMPILE, request, self._stall)
         except HttpError as error:
             raise _EndError("refused", refusal_text(error.answer)[:2000]) from error
-        self._put_pictures(
+        self.put_pictures(
             {name: base64.b64decode(data) for name, data in compiled["uploads"].items()}
         )
         return compiled["graph"], {"warnings": compiled["warnings"], **compiled["report"]}

@@ -137,7 +137,7 @@ def test_workers_that_cannot_be_made_end_the_run_with_the_reason(yard: Yard, loc
     yard.fill([stub_graph(n=1)])
     with pytest.raises(StoppedError, match="every worker has been set aside"):
         yard.run(pool)
-    assert sum("No module named 'ensemble'" in line for line in yard.lines) >= 4
+    assert sum("No module named 'ensemble" in line for line in yard.lines) >= 4
     pool.close()
 
 
