@@ -44,16 +44,16 @@ class Chaos:
         self._log = folder / "log"
 
     def run(self, plan: tuple[tuple[int, str], ...]) -> None:
-        driver = self._start()
+        driver = self.start()
         try:
             for eighths, what in plan:
-                self._wait(driver, eighths * self.jobs // 8)
+                self.wait(driver, eighths * self.jobs // 8)
                 self._kill(driver, what.split())
                 if "driver" in what:
                     driver.wait()
                     before = self._published()
-                    driver = self._start()
-                    self._wait(driver, len(before[0]) + 1)
+                    driver = self.start()
+                    self.wait(driver, len(before[0]) + 1)
                     self.again += self._changed(before)
             before = self._published()
             if driver.wait(PATIENCE):
@@ -81,7 +81,7 @@ class Chaos:
             and tries == {each["key"]: each["attempts"] for each in rows}
         )
 
-    def _start(self) -> subprocess.Popen[bytes]:
+    def start(self) -> subprocess.Popen[bytes]:
         command = [sys.executable, str(ROOT / "farm"), str(self._source), "--out", str(self.out)]
         command += ["--cluster", self._made.address] if self._made else ["--gpus", "2"]
         command += ["--comfyui", str(STUB), "--python", sys.executable, "--", "--cpu"]
@@ -91,7 +91,7 @@ class Chaos:
     def _done(self) -> list[Path]:
         return list((self.out / RECORDS).glob("*.json"))
 
-    def _wait(self, driver: subprocess.Popen[bytes], done: int) -> None:
+    def wait(self, driver: subprocess.Popen[bytes], done: int) -> None:
         deadline = time.monotonic() + PATIENCE
         while len(self._done()) < done:
             if driver.poll() is not None or time.monotonic() > deadline:
