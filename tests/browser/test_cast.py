@@ -19,7 +19,9 @@ def test_people_of_the_cast_are_completed_and_shown(both):
     box.press_sequentially("a park BREAK BREAK me@ann and @an")
     options = both.page.locator(".ensemble-choices [role=option]")
     expect(options.first, "ann")
-    assert options.count() == 2
+    both.page.wait_for_function(
+        "document.querySelectorAll('.ensemble-choices [role=option]').length === 2"
+    )
     box.press("Tab")
     assert both.value(node, "text") == "a park BREAK BREAK me@ann and @ann"
     box.press_sequentially(" BREAK @bob")

@@ -84,7 +84,7 @@ export const castNodeOf = (node) =>
 export async function castList(node) {
   const { widget } = sourceOf(node, 'cast')
   const { people } = await readCast({ text: '', cast: widget ? String(widget.value) : '' })
-  const plain = { base_model: '', title: '', damaged: '', preview: '' }
-  const loras = people.map(({ name, text }) => ({ ...plain, name, file: text, triggers: [text] }))
+  const plain = { triggers: [], title: '', damaged: '', preview: '' }
+  const loras = people.map(({ name, text }) => ({ ...plain, name, file: name, base_model: text }))
   return { loras, aliases: {}, problem: '' }
 }
