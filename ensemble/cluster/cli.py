@@ -63,6 +63,8 @@ def parser() -> argparse.ArgumentParser:
                        help="every line once with each seed")  # fmt: skip
     whole.add_argument("--contact", action="store_true",
                        help="a contact sheet, contact.html and contact.png, that fills meanwhile")  # fmt: skip
+    whole.add_argument("--measure", action="store_true",
+                       help="the leak meter on each picture whose people all have faces in the cast")  # fmt: skip
     whole.add_argument("--pictures", metavar="FOLDER", type=Path,
                        help="where input pictures lie (default: the folder of JOBS)")  # fmt: skip
     whole.add_argument("--stall", metavar="SECONDS", type=float, default=STALL,
@@ -104,7 +106,7 @@ def _run(asked: argparse.Namespace, comfy: list[str]) -> int:
     rows = read_rows(asked.jobs, sys.stdin.buffer)
     if cast.members or asked.seeds:
         rows = expand_rows(rows, cast, asked.seeds)
-    jobs = list(Intake(pictures, folder, cast).jobs(rows))
+    jobs = list(Intake(pictures, folder, cast, measure=asked.measure).jobs(rows))
     machine = find_machine(asked.comfyui, asked.python, comfy)
     if asked.dry_run:
         return _dry_run(check_jobs(jobs[: asked.limit], machine, pictures))

@@ -144,6 +144,11 @@ class Child:
     def tail(self) -> str:
         return "The end of its log:\n" + "\n".join(self.log().splitlines()[-TAIL_LINES:])
 
+    def last_words(self) -> str:
+        lines = self.log().split("\n")[-5:]
+        last = next((line.strip() for line in reversed(lines) if line.strip()), "")
+        return f"; its last line: {last[:200]}" if last else ""
+
     def stop(self, grace: float = 15.0) -> None:
         """End this process and no other: asked first, then killed. `grace` 0 kills at once."""
         if self._process is None or self._process.poll() is not None:

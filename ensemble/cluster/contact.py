@@ -5,6 +5,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from .job import BadLine, Job
@@ -79,18 +80,25 @@ def _cell(place: Place | None, results: Results, failed: dict[str, str]) -> str:
             f'<a href="{quote(name)}"><img src="{quote(name)}" loading="lazy" alt=""></a>'
             for name in record["files"]
         )
-        return f"<td>{pictures}<small>{html.escape(_caption(record))}</small></td>"
+        lines = "<br>".join(map(html.escape, [_caption(record), *_scores(record)]))
+        return f"<td>{pictures}<small>{lines}</small></td>"
     error = place.error or failed.get(place.key, "")
     if error:
         return f'<td class="failed">{html.escape(error)}</td>'
     return '<td class="open">waiting</td>'
 
 
-def _caption(record: dict[str, object]) -> str:
+def _caption(record: dict[str, Any]) -> str:
     report = record.get("report")
     seed = report.get("seed") if isinstance(report, dict) else None
     parts = [f"seed {seed}" if seed is not None else "", f"{record.get('seconds', 0)} s"]
     return ", ".join(filter(None, parts))
+
+
+def _scores(record: dict[str, Any]) -> list[str]:
+    """What the leak meter said of the pictures."""
+    report = record.get("report")
+    return report.get("leak", []) if isinstance(report, dict) else []
 
 
 def _axes(places: Sequence[Place]) -> tuple[list[str], list[str]]:
@@ -127,7 +135,11 @@ def write_png(places: Sequence[Place], results: Results) -> Path | None:
         scale = min(_SIDE / small.width, _SIDE / small.height)
         small = small.resize((math.ceil(small.width * scale), math.ceil(small.height * scale)))
         x = (columns.index(place.column) + 1) * _SIDE
-        sheet.paste(small, (x, rows.index(place.row) * height + _TEXT))
+        y = rows.index(place.row) * height + _TEXT
+        sheet.paste(small, (x, y))
+        if scores := _scores(record):
+            short = scores[0].partition(": ")[2][: _SIDE // 6]
+            draw.text((x + 4, y + _SIDE + 2), short, fill="black")
     path = results.out / PNG
     sheet.save(path)
     return path

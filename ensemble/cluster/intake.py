@@ -12,6 +12,7 @@ import difflib
 import json
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,11 @@ class LineError(ValueError):
 class Intake:
     """Reads jobs of one source. `folder` is where the graphs that lines name lie."""
 
-    def __init__(self, pictures: Pictures, folder: Path, cast: Cast | None = None) -> None:
+    def __init__(
+        self, pictures: Pictures, folder: Path, cast: Cast | None = None, *, measure: bool = False
+    ) -> None:
+        """`measure`: recipes with people who all have faces get the leak meter."""
+        self._measure = measure
         self._pictures = pictures
         self._folder = folder
         self._cast = cast or Cast()
@@ -110,7 +115,12 @@ class Intake:
             # Those alone who are in it: a change of anybody else renders nothing anew.
             request["cast"] = part_of(self._cast, people)
         needs = recipe_needs(recipe, request.get("checkpoint"))
-        return Kind.RECIPE, {"request": request}, needs
+        faces = {name: self._cast.members[name.casefold()].faces for name in people}
+        if not (self._measure and faces and all(faces.values())):
+            return Kind.RECIPE, {"request": request}, needs
+        first = {name: each[0] for name, each in faces.items()}
+        needs = replace(needs, pictures=(*needs.pictures, *first.values()))
+        return Kind.RECIPE, {"request": request, "faces": first}, needs
 
     def _graph(self, value: dict[str, Any]) -> tuple[Kind, dict[str, Any], Needs]:
         unknown = value.keys() - {"graph", "set", "seed"}

@@ -40,4 +40,4 @@ class Names:
 def _modules(worker: type) -> list[str]:
     """Of this package, what goes over the wire with a worker."""
     package = worker.__module__.rpartition(".")[0]
-    return [f"{package}.{each}" for each in ("worker", "comfy", "follow", "websocket")]
+    return [f"{package}.{each}" for each in ("worker", "comfy", "follow", "meter", "websocket")]

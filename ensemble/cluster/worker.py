@@ -18,6 +18,7 @@ from typing import Any
 
 from .comfy import Child, ChildError, HttpError, get_json, post_json, refusal_text, sees_gpu
 from .follow import Follower
+from .meter import meter_lines, with_meter
 
 # What a machine says of itself, in the environment that `farm worker` gives it; else the driver's.
 PYTHON, COMFYUI, ARGUMENTS = "ENSEMBLE_FARM_PYTHON", "ENSEMBLE_FARM_COMFYUI", "ENSEMBLE_FARM_ARGS"
@@ -53,9 +54,8 @@ class Worker:
         self._boot = 0.0
         self._kept: tuple[str, dict[str, Any]] = ("", {})
         if sys.platform == "linux":
-            threading.Thread(
-                target=self._end_with_parent, args=(os.getppid(),), daemon=True
-            ).start()
+            parent = (os.getppid(),)
+            threading.Thread(target=self._end_with_parent, args=parent, daemon=True).start()
 
     def ready(self) -> dict[str, Any]:
         """Boots ComfyUI where none runs; what this worker has. Raises ChildError."""
@@ -176,6 +176,8 @@ class Worker:
         entry = self._run(child, task["prompt_id"], graph)
         seconds = time.monotonic() - began
         files = self._collect(child, entry)
+        if lines := meter_lines(graph, entry["outputs"], list(task["spec"].get("faces", ()))):
+            report = {**report, "leak": lines}
         return {"files": files, "report": report, "seconds": seconds}
 
     def put_pictures(self, pictures: dict[str, bytes]) -> None:
@@ -198,7 +200,8 @@ class Worker:
         self.put_pictures(
             {name: base64.b64decode(data) for name, data in compiled["uploads"].items()}
         )
-        return compiled["graph"], {"warnings": compiled["warnings"], **compiled["report"]}
+        graph = with_meter(compiled["graph"], task["spec"].get("faces", {}))
+        return graph, {"warnings": compiled["warnings"], **compiled["report"]}
 
     def _run(self, child: Child, prompt_id: str, graph: dict[str, Any]) -> dict[str, Any]:
         """The history's entry of the run."""
@@ -285,9 +288,7 @@ class Worker:
         """The last line of ComfyUI's log, where it has ended."""
         if self._child is None or self._child.ended() is None:
             return ""
-        lines = self._child.log().split("\n")[-5:]
-        last = next((line.strip() for line in reversed(lines) if line.strip()), "")
-        return f"; its last line: {last[:200]}" if last else ""
+        return self._child.last_words()
 
     def _end_with_parent(self, parent: int) -> None:
         """A worker whose Ray is gone would keep its GPU."""

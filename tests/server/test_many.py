@@ -214,6 +214,14 @@ def test_a_workers_comfyui_has_what_this_one_has_but_its_folders_and_ports(tmp_p
         "--auto-launch", "--reserve-vram", "2",
     ])  # fmt: skip
     assert found == [
-        "--cpu", "--extra-model-paths-config", str(tmp_path / "models.yaml"),
+        "--extra-model-paths-config", str(tmp_path / "models.yaml"),
         "--whitelist-custom-nodes", "a", "b", "--reserve-vram", "2",
     ]  # fmt: skip
+
+
+def test_workers_run_this_comfyui_whatever_its_base_directory_is(monkeypatch, tmp_path):
+    import folder_paths
+
+    monkeypatch.undo()  # of the fixture's own machine
+    monkeypatch.setattr(folder_paths, "base_path", str(tmp_path))
+    assert (many.machine().comfyui / "main.py").is_file()

@@ -29,8 +29,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 RETRY = 20.0  # seconds until Ray is tried again
-# Of this process alone: a worker's ComfyUI has its own, or none. The second group has values.
-_OWN = ("--auto-launch", "--disable-auto-launch", "--multi-user", "--enable-manager")
+# Of this process alone: a worker's ComfyUI has its own, or none, and looks for a GPU itself. The second
+# group has values.
+_OWN = ("--cpu", "--auto-launch", "--disable-auto-launch", "--multi-user", "--enable-manager")
 _OWN_VALUES = (
     *("--listen", "--port", "--tls-keyfile", "--tls-certfile", "--cuda-device", "--default-device"),
     *("--output-directory", "--temp-directory", "--user-directory", "--input-directory"),
@@ -141,7 +142,9 @@ def machine() -> Machine:
     import folder_paths
 
     arguments = worker_arguments(sys.argv[1:])
-    return Machine(Path(sys.executable), Path(folder_paths.base_path), tuple(arguments))
+    # Its base_path may be another folder, of models and outputs alone.
+    comfyui = Path(folder_paths.__file__).parent
+    return Machine(Path(sys.executable), comfyui, tuple(arguments))
 
 
 def worker_arguments(arguments: Sequence[str]) -> list[str]:
