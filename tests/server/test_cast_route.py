@@ -48,3 +48,24 @@ def test_an_empty_cast_is_the_alias_file_s(tmp_path, monkeypatch):
     answer = ask(text="@cleo", cast="")
     assert answer["people"] == [{"name": "cleo", "text": "a queen"}]
     assert answer["named"][0]["name"] == "cleo"
+
+
+def test_a_recipe_of_the_api_has_its_people_in_place_or_says_who_is_nobody():
+    from ensemble_portraits.ensemble.server.editor.compile import (
+        compile_body,
+        read_asked,
+        read_request,
+    )
+
+    people = {"ann": {"words": "a woman", "lora": "x", "negative": "glasses"}}
+    body = {"text": "a park BREAK photo BREAK @ann smiling", "cast": {"people": people}}
+    recipe = read_asked(read_request(body), body["text"]).require()
+    assert recipe.prompt.endswith("BREAK a woman <lora:x:1> smiling")
+    assert "glasses" in recipe.negative
+    status, answer = compile_body({**body, "text": "a park BREAK photo BREAK @anne smiling"})
+    assert status == 400
+    (problem,) = answer["problems"]
+    assert problem["offset"] == 25 and "near: @ann" in problem["text"]
+    twice = {"people": {"ann": {}, "Ann": {}}}
+    status, answer = compile_body({**body, "cast": twice})
+    assert status == 400 and "two people of one name" in answer["error"]
