@@ -119,27 +119,38 @@ def write_png(places: Sequence[Place], results: Results) -> Path | None:
     rows, columns = _axes(places)
     if len(rows) * len(columns) > 400:
         return None
-    height = _SIDE + _TEXT
-    sheet = Image.new("RGB", (_SIDE * (len(columns) + 1), height * len(rows) + _TEXT), "white")
+    small = {place: found for place in places if (found := _small(place, results))}
+    wide = max((picture.width for picture, _ in small.values()), default=_SIDE)
+    high = _SIDE + _TEXT
+    sheet = Image.new("RGB", (_SIDE + wide * len(columns), high * len(rows) + _TEXT), "white")
     draw = ImageDraw.Draw(sheet)
-    for number, column in enumerate(columns, 1):
-        draw.text((number * _SIDE + 4, 2), column, fill="black")
+    for number, column in enumerate(columns):
+        draw.text((_SIDE + number * wide + 4, 2), column, fill="black")
     for number, row in enumerate(rows):
-        draw.text((4, number * height + _TEXT + 4), row, fill="black")
-    for place in places:
-        record = results.record(place.key)
-        if record is None or not record["files"]:
-            continue
-        with Image.open(results.out / record["files"][0]) as picture:
-            small = picture.convert("RGB")
-        scale = min(_SIDE / small.width, _SIDE / small.height)
-        small = small.resize((math.ceil(small.width * scale), math.ceil(small.height * scale)))
-        x = (columns.index(place.column) + 1) * _SIDE
-        y = rows.index(place.row) * height + _TEXT
-        sheet.paste(small, (x, y))
-        if scores := _scores(record):
-            short = scores[0].partition(": ")[2][: _SIDE // 6]
-            draw.text((x + 4, y + _SIDE + 2), short, fill="black")
+        draw.text((4, number * high + _TEXT + 4), row, fill="black")
+    for place, (picture, score) in small.items():
+        x = _SIDE + columns.index(place.column) * wide
+        y = rows.index(place.row) * high + _TEXT
+        sheet.paste(picture, (x, y))
+        draw.text((x + 4, y + _SIDE + 2), score[: wide // 6], fill="black")
     path = results.out / PNG
     sheet.save(path)
     return path
+
+
+def _small(place: Place, results: Results) -> tuple[Any, str] | None:
+    """A job's first picture in small, and what the leak meter said of it; None where there is none, or
+    one that Pillow does not know, as a video."""
+    from PIL import Image
+
+    record = results.record(place.key)
+    if record is None or not record["files"]:
+        return None
+    try:
+        with Image.open(results.out / record["files"][0]) as picture:
+            small = picture.convert("RGB")
+    except OSError:
+        return None
+    scale = min(_SIDE / small.width, _SIDE / small.height)
+    small = small.resize((math.ceil(small.width * scale), math.ceil(small.height * scale)))
+    return small, next(iter(_scores(record)), "").partition(": ")[2]

@@ -41,6 +41,7 @@ def test_the_picture_has_each_at_its_place(tmp_path):
     results = Results(tmp_path)
     results.publish("parkann", "a", [("x.png", picture("red"))], {})
     results.publish("bar <1>ann", "b", [("x.png", picture("blue"))], {})
+    results.publish("parkbob", "c", [("x.mp4", b"a video")], {})
     path = write_png(places_of(JOBS[:3]), results)
     sheet = Image.open(path)
     assert sheet.size == (3 * 224, 2 * 242 + 18)
