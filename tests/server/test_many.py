@@ -199,6 +199,10 @@ def test_what_the_environment_may_say(monkeypatch):
     assert found is not None
     assert (found.cluster, found.cluster_gpus) == ("local", 2)
     assert read_config(ON, "::1").cluster is None
+    with monkeypatch.context() as patch:
+        patch.setattr("ensemble_portraits.ensemble.server.api.config.find_spec", lambda name: None)
+        with pytest.raises(ConfigError, match='ENSEMBLE_API_CLUSTER needs Ray: pip install "ray'):
+            read_config(ON | {"ENSEMBLE_API_CLUSTER": "local"}, "::1")
     monkeypatch.setenv("HOME", "/nowhere")
     for word, reason in (("http://x", "is not an address"), ("10.0.0.5:6379", "without a token")):
         with pytest.raises(ConfigError, match=reason):
