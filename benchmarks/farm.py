@@ -6,38 +6,31 @@ ComfyUIs are stubs that answer at once or sleep (tests/cluster/stub), so that th
 and not the pictures. Faults are `kill -9` in the middle of a job.
 """
 
-import json
 import os
-import signal
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
 
-import psutil
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 sys.path.append(str(Path(__file__).parent.parent))
 import engine
+from farm_chaos import LOCAL, MACHINES, Chaos
+from farm_faults import FAST, ROOT, SETUP, cluster, graph, recovery, row, run_farm
 from farm_simulation import make_jobs, simulate
 
 from ensemble.cluster.address import Address
-from ensemble.cluster.events import Answer, Lost, Ready
-from ensemble.cluster.inputs import Pictures
-from ensemble.cluster.intake import Intake
-from ensemble.cluster.ledger import Ledger
 from ensemble.cluster.pool import RayPool, connect, disconnect
-from ensemble.cluster.results import LEDGER, Results
-from ensemble.cluster.rows import Row
-from ensemble.cluster.run import Farm
+from ensemble.cluster.results import RECORDS
 
-ROOT = Path(__file__).parent.parent
-STUB = ROOT / "tests" / "cluster" / "stub"
-SETUP = {"python": sys.executable, "comfyui": str(STUB), "arguments": ["--cpu"], "stall": 60.0}
+CONSTRAINTS = ROOT / "dev" / "constraints.txt"
 
 
 class Sleeper:
@@ -63,31 +56,6 @@ class Sleeper:
         pass
 
 
-def graph(number: int, **does: object) -> dict[str, Any]:
-    return {
-        "stub": {"class_type": "Stub", "inputs": {"n": number, **does}},
-        "save": {"class_type": "SaveImage", "inputs": {"filename_prefix": "x"}},
-    }
-
-
-def run_farm(pool: RayPool, graphs: list[dict[str, Any]]) -> tuple[Farm, float]:
-    """The farm after its run, and the seconds from its first job to its end."""
-    with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder)
-        results = Results(out)
-        ledger = Ledger(results.ledger)
-        rows = (Row(number, each) for number, each in enumerate(graphs, 1))
-        ledger.list_jobs(Intake(Pictures(out), out).jobs(rows))
-        farm = Farm(
-            ledger=ledger, results=results, pool=pool, pictures=Pictures(out), say=lambda line: None
-        )
-        began = time.monotonic()
-        farm.run()
-        seconds = time.monotonic() - began
-        ledger.close()
-    return farm, seconds
-
-
 @contextmanager
 def sleepers(count: int, seconds: float) -> Iterator[RayPool]:
     """Workers that are up."""
@@ -105,15 +73,15 @@ def sleepers(count: int, seconds: float) -> Iterator[RayPool]:
 def costs(quick: bool) -> list[dict[str, Any]]:
     jobs = 100 if quick else 1000
     with sleepers(2, 0.0) as pool:
-        farm, seconds = run_farm(pool, [graph(number) for number in range(jobs)])
+        farm, seconds, _ = run_farm(pool, [graph(number) for number in range(jobs)])
     overhead = 1000 * statistics.median(farm.tally.overheads)
     rows = [
         row("overhead a job, median, ms", overhead, 10.0, overhead <= 10),
         row("jobs a second with ledger and results", jobs / seconds, 200.0, jobs / seconds >= 200),
     ]
-    count, each = 16, 4 if quick else 12
+    count, each = 16, 4 if quick else 24
     with sleepers(count, 0.5) as pool:
-        _, seconds = run_farm(pool, [graph(number) for number in range(count * each)])
+        _, seconds, _ = run_farm(pool, [graph(number) for number in range(count * each)])
     efficiency = 100 * each * 0.5 / seconds
     return [
         *rows,
@@ -121,98 +89,60 @@ def costs(quick: bool) -> list[dict[str, Any]]:
     ]
 
 
-def recovery() -> list[dict[str, Any]]:
-    """From the kill to the worker's next `Ready`, less its ComfyUI's boot."""
-    found = []
-    for what, bar in (("child", 1.0), ("pid", 3.0)):
-        pool = RayPool(SETUP, 1)
-        try:
-            about = wait_for(pool, Ready)
-            ready = pool._ray.get(pool._actors["gpu-1"].ready.remote())
-            task = {"prompt_id": "6f1c1f0e-8a55-5a0b-9a53-6c0b5d1f3c77", "prefix": "farm/k"}
-            task |= {
-                "kind": "graph",
-                "spec": {"graph": graph(1, seconds=30)},
-                "seed": 1,
-                "pictures": {},
-            }
-            pool.send(about.worker, "k", task)
-            time.sleep(1.0)
-            killed = time.monotonic()
-            os.kill(ready[what], signal.SIGKILL)
-            wait_for(pool, (Lost, Answer))
-            known = time.monotonic() - killed
-            again = wait_for(pool, Ready)
-            beyond = time.monotonic() - killed - again.boot
-        finally:
-            pool.close()
-        name = "ComfyUI" if what == "child" else "worker"
-        found += [
-            row(f"death of a {name} known after, s", known, bar, known <= bar),
-            row(f"{name} ready again beyond its boot, s", beyond, bar, beyond <= bar),
-        ]
-    return found
-
-
-def wait_for(pool: RayPool, kind: Any) -> Any:
-    while True:
-        for event in pool.events(0.02):
-            if isinstance(event, kind):
-                return event
-
-
-def chaos(jobs: int) -> list[dict[str, Any]]:
-    """ComfyUI, worker and driver killed in turn, then ComfyUI and worker at once; called again."""
-    with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder) / "out"
-        source = Path(folder) / "jobs.jsonl"
-        lines = [json.dumps(graph(number, seconds=0.1)) for number in range(jobs)]
-        source.write_text("\n".join(lines), encoding="utf-8")
-        first = start(source, out)
-        kill_at(out, jobs // 5, first, ["child"])
-        kill_at(out, 2 * jobs // 5, first, ["worker"])
-        kill_at(out, 3 * jobs // 5, first, ["child", "worker"])
-        kill_at(out, 4 * jobs // 5, first, ["driver"])
-        first.wait()
-        before = {path.name: path.stat().st_mtime_ns for path in out.glob("*.png")}
-        start(source, out).wait()
-        records = list((out / "records").glob("*.json"))
-        named = [name for path in records for name in json.loads(path.read_text())["files"]]
-        pictures = sorted(path.name for path in out.glob("*.png"))
-        once = len(records) == jobs and sorted(named) == pictures
-        # A job whose pictures lay there without a record was not published.
-        published = {name for name in before if (out / name).stat().st_mtime_ns == before[name]}
-        again = len(before) - len(published)
-        assert (out / LEDGER).is_file()
+def blame() -> list[dict[str, Any]]:
+    """A graph that ComfyUI refuses and one that ends its worker, among good ones."""
+    bad = {"1": {"class_type": "NoSuchNode", "inputs": {}}}
+    pool = RayPool(SETUP, 2)
+    try:
+        _, _, rows = run_farm(pool, [*map(graph, range(20)), bad, graph(20, does="die")])
+    finally:
+        pool.close()
+    done = sum(each["state"] == "done" for each in rows)
+    refused, killer = rows[20]["attempts"], rows[21]["attempts"]
     return [
-        row(f"outputs exactly once of {jobs} under four kills", len(records), jobs, once),
-        row("published jobs rendered again", again, 0, again <= 1),
+        row("tries of a bad graph", refused, 1, refused == 1 and done == 20),
+        row("deaths by a job that kills its worker", killer, 3, killer == 3 and done == 20),
     ]
 
 
-def start(source: Path, out: Path) -> subprocess.Popen[bytes]:
-    command = [sys.executable, str(ROOT / "farm"), str(source), "--out", str(out), "--gpus", "2"]
-    command += ["--comfyui", str(STUB), "--python", sys.executable, "--", "--cpu"]
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL)
+def chaos(jobs: int) -> list[dict[str, Any]]:
+    """On this machine's own Ray, then on a cluster whose machines die too."""
+    found = []
+    with tempfile.TemporaryDirectory() as folder, cluster(3) as made:
+        for place, (plan, where) in {
+            "one machine": (LOCAL, None),
+            "three": (MACHINES, made),
+        }.items():
+            run = Chaos(Path(folder) / place, jobs, where)
+            run.run(plan)
+            records, once = len(list((run.out / RECORDS).glob("*.json"))), run.once()
+            what = f"outputs exactly once under {run.kills} kills, {place}"
+            found.append(row(what, records, jobs, once))
+            found.append(row("published and rendered again", run.again, 0, not run.again))
+    return found
 
 
-def kill_at(out: Path, done: int, driver: subprocess.Popen[bytes], what: list[str]) -> None:
-    """When so many records are there. Only what this driver started."""
-    deadline = time.monotonic() + 300
-    while len(list((out / "records").glob("*.json"))) < done:
-        if driver.poll() is not None or time.monotonic() > deadline:
-            return
-        time.sleep(0.02)
-    if "driver" in what:
-        driver.kill()
-        return
-    mine = psutil.Process(driver.pid).children(recursive=True)
-    comfy = [each for each in mine if any(str(STUB) in part for part in each.cmdline())]
-    workers = [each.parent() for each in comfy]
-    victims = [comfy[0]] if "child" in what else []
-    victims += [workers[-1]] if "worker" in what else []
-    for victim in filter(None, victims):
-        victim.kill()
+def packages() -> list[dict[str, Any]]:
+    """Packages that ComfyUI brings (dev/constraints.txt) in versions that Ray would not have."""
+    lines = [line.split(";") for line in CONSTRAINTS.read_text(encoding="utf-8").splitlines()]
+    pins = [Requirement(";".join(line)) for line in lines if "==" in line[0]]
+    here = {canonicalize_name(e.name): e for e in pins if not e.marker or e.marker.evaluate()}
+    moved, seen, queue = [], set(), ["ray"]
+    while queue:
+        name = queue.pop()
+        for text in distribution(name).requires or ():
+            asked = Requirement(text)
+            key = canonicalize_name(asked.name)
+            if key in seen or (asked.marker and not asked.marker.evaluate({"extra": ""})):
+                continue
+            seen.add(key)
+            queue.append(key)
+            pin = here.get(key)
+            if pin and not asked.specifier.contains(next(iter(pin.specifier)).version):
+                moved.append(text)
+    new = sorted({"ray", *seen} - here.keys())
+    print(f"Ray brings {len(new)} packages: {', '.join(new)}")
+    return [row("packages of ComfyUI's environment that Ray moves", len(moved), 0, not moved)]
 
 
 def simulated() -> list[dict[str, Any]]:
@@ -231,24 +161,29 @@ def simulated() -> list[dict[str, Any]]:
     ]
 
 
-def row(what: str, measured: float, bar: float, holds: bool) -> dict[str, Any]:
-    return {"what": what, "measured": round(measured, 2), "bar": bar, "holds": holds}
-
-
 def main(argv: list[str] | None = None) -> int:
     parser = engine.options(__doc__, "fewer jobs")
+    parser.add_argument("--costs", action="store_true", help="what a job costs, and no faults")
     arguments = parser.parse_args(argv)
-    rows = simulated()
+    before = _load()
+    rows = simulated() + packages()
+    os.environ.update(FAST)
     connect(Address(), gpus=16)
     try:
-        rows += costs(arguments.quick) + recovery()
+        rows += costs(arguments.quick) + ([] if arguments.costs else blame())
     finally:
         disconnect()
-    rows += chaos(40 if arguments.quick else 200)
-    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
-    rows.append(row("load of this machine at the end", load, 0.0, True))
+    if not arguments.costs:
+        with cluster(3) as made:
+            rows += recovery(made)
+        rows += chaos(40 if arguments.quick else 200)
+    print(f"load of this machine: {before:.1f} before, {_load():.1f} at the end")
     engine.report(rows, ["what", "measured", "bar", "holds"], arguments.json)
     return int(not all(each["holds"] for each in rows))
+
+
+def _load() -> float:
+    return os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
 
 
 if __name__ == "__main__":

@@ -11,6 +11,8 @@ from typing import Any
 import aiohttp
 import requests
 
+from ensemble.cluster.comfy import refusal_text
+
 from . import DevError
 
 Graph = dict[str, dict[str, Any]]
@@ -148,17 +150,6 @@ class Client:
 
 def read_graph(path: Path) -> Graph:
     return json.loads(path.read_text(encoding="utf-8"))
-
-
-def refusal_text(answer: Any) -> str:
-    """The server's reasons for a 400 as lines of `node class, input: message`."""
-    if not isinstance(answer, dict):
-        return str(answer)
-    lines: list[str] = [answer.get("error", {}).get("message", "")]
-    for node in (answer.get("node_errors") or {}).values():
-        for error in node["errors"]:
-            lines.append(f"{node['class_type']}: {error['message']}: {error['details']}")
-    return "\n".join(line for line in lines if line)
 
 
 def _json(answer: requests.Response) -> Any:

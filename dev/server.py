@@ -5,26 +5,18 @@ import json
 import os
 import shutil
 import socket
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
-import requests
+from ensemble.cluster.comfy import Child, ChildError, free_port
 
 from . import DevError
 from .base import PACK_FOLDER
 from .engine import Engine
 
+__all__ = ["Server", "free_port", "is_free", "sees_gpu"]
 START_SECONDS = 300
-TAIL_LINES = 30
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def is_free(port: int) -> bool:
@@ -40,14 +32,15 @@ def is_free(port: int) -> bool:
 
 
 def sees_gpu() -> bool:
-    """Whether this Python's torch has any accelerator; without one ComfyUI needs `--cpu`."""
+    """Whether this Python's torch has any accelerator; without one ComfyUI needs `--cpu`. Here torch is
+    loaded already: asking another Python (comfy.sees_gpu) takes seconds."""
     import torch
 
     gpus = (torch.cuda, getattr(torch.backends, "mps", None), getattr(torch, "xpu", None))
     return any(gpu is not None and gpu.is_available() for gpu in gpus)
 
 
-class Server:
+class Server(Child):
     """`with Server(engine, base) as server:` answers at `server.url` inside the block."""
 
     def __init__(
@@ -60,16 +53,23 @@ class Server:
         """`models` are further folders to look in, by kind (`checkpoints`, `loras`, ...)."""
         self.engine = engine
         self.base = base
-        self.port = port or free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
-        self._folder = Path(tempfile.mkdtemp(prefix="ensemble-server-"))
-        self._log = self._folder / "comfyui.log"
         self._models = models or {}
-        self._process: subprocess.Popen[bytes] | None = None
+        super().__init__(
+            python=str(engine.python),
+            comfyui=str(engine.comfyui),
+            arguments=(),
+            folder=Path(tempfile.mkdtemp(prefix="ensemble-server-")),
+            environment=engine.environment(),
+            port=port,
+        )
 
     def __enter__(self) -> "Server":
         try:
-            self._start()
+            self.start()
+            self.wait_until_up(START_SECONDS)
+        except ChildError as error:
+            self.stop()
+            raise DevError(str(error)) from error
         except BaseException:
             self.stop()
             raise
@@ -80,10 +80,7 @@ class Server:
 
     def command(self) -> list[str]:
         """ComfyUI's command line; nothing it writes is inside its own folder."""
-        arguments = [str(self.engine.python), str(self.engine.comfyui / "main.py")]
-        arguments += ["--listen", "127.0.0.1", "--port", str(self.port), "--disable-auto-launch"]
-        arguments += ["--base-directory", str(self.base)]
-        arguments += ["--database-url", f"sqlite:///{(self._folder / 'comfyui.db').as_posix()}"]
+        arguments = [*super().command(), "--base-directory", str(self.base)]
         arguments += ["--disable-all-custom-nodes", "--whitelist-custom-nodes", PACK_FOLDER]
         arguments += ["--disable-api-nodes"]
         # A front end other than the installed one, for tests of newer ones.
@@ -96,54 +93,12 @@ class Server:
     def _write_model_paths(self) -> Path:
         """JSON is YAML; several folders of one kind go on lines of their own."""
         kinds = {k: "\n".join(map(str, folders)) for k, folders in self._models.items()}
-        path = self._folder / "models.yaml"
+        path = self.folder / "models.yaml"
         path.write_text(json.dumps({"ensemble": kinds}), encoding="utf-8")
         return path
 
-    def _start(self) -> None:
-        with self._log.open("wb") as log:
-            self._process = subprocess.Popen(
-                self.command(),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                cwd=self._folder,
-                env=self.engine.environment(),
-            )
-        deadline = time.monotonic() + START_SECONDS
-        while not self._answers():
-            code = self._process.poll()
-            if code is not None:
-                raise DevError(f"ComfyUI ended with code {code} before it was up. {self._tail()}")
-            if time.monotonic() > deadline:
-                raise DevError(f"ComfyUI was not up after {START_SECONDS} s. {self._tail()}")
-            time.sleep(0.2)
-
-    def _answers(self) -> bool:
-        try:
-            return requests.get(f"{self.url}/system_stats", timeout=5).ok
-        except requests.RequestException:
-            return False
-
-    def log(self) -> str:
-        """Everything the server has printed so far."""
-        return self._log.read_text(encoding="utf-8", errors="replace") if self._log.exists() else ""
-
-    def _tail(self) -> str:
-        return "The end of its log:\n" + "\n".join(self.log().splitlines()[-TAIL_LINES:])
-
-    def wait(self) -> int:
-        """Block until the server ends by itself; only inside the `with` block."""
-        return self._process.wait() if self._process else 0
-
-    def stop(self) -> None:
+    def stop(self, grace: float = 15.0) -> None:
         """End our process, and only that one, then remove its folder."""
-        if self._process is not None and self._process.poll() is None:
-            self._process.terminate()
-            try:
-                self._process.wait(timeout=15)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
+        super().stop(grace)
         # Windows keeps the log locked for a moment after the process is gone.
-        shutil.rmtree(self._folder, ignore_errors=sys.platform == "win32")
+        shutil.rmtree(self.folder, ignore_errors=sys.platform == "win32")

@@ -2,17 +2,12 @@
 
 from comfy_api.latest import io
 
-from ..ensemble.lora.aliases import read_aliases
-from ..ensemble.prompt.cast import Cast, cast_of, expand, expand_negative, read_cast
+from ..ensemble.lora.aliases import read_aliases, read_cast_or_aliases
+from ..ensemble.prompt.cast import expand, expand_negative
 
 EXAMPLE = (
     '{"people": {\n  "ann": {"words": "a woman with red hair", "lora": "", "negative": ""}\n}}'
 )
-
-
-def _cast(text: str) -> Cast:
-    """The typed one, else the people of the alias file."""
-    return read_cast(text) if text.strip() else cast_of({"people": read_aliases().people})
 
 
 class EnsembleCast(io.ComfyNode):
@@ -66,7 +61,7 @@ class EnsembleCast(io.ComfyNode):
         """Checks what is typed; what is linked in is checked when it runs."""
         try:
             if cast is not None:
-                people = _cast(cast)
+                people = read_cast_or_aliases(cast)
                 for each in (text, negative):
                     expand(each or "", people)
         except ValueError as error:
@@ -80,7 +75,7 @@ class EnsembleCast(io.ComfyNode):
 
     @classmethod
     def execute(cls, *, text: str, negative: str, cast: str) -> io.NodeOutput:
-        people = _cast(cast)
+        people = read_cast_or_aliases(cast)
         found = expand(text, people)
         negative = expand_negative(expand(negative, people).text, text, people)
         names = "\n".join(member.name for member in found.people)

@@ -8,6 +8,7 @@
  */
 
 import { app, onChange, takePlace } from './js/api.js'
+import { CAST_PANEL } from './js/cast_node.js'
 import { completeTextOf } from './js/complete_text.js'
 import { ROWS_PANEL } from './js/lora_node.js'
 import { addPanel, nodesWithPanels, refreshAll } from './js/panel.js'
@@ -24,6 +25,7 @@ import { loadTexts } from './js/texts.js'
 /** @type {Record<string, import('./js/panel.js').Panel>} */
 const PANELS = {
   BreakRegionalPrompt: PEOPLE_PANEL,
+  EnsembleCast: CAST_PANEL,
   MultiLoraLoader: ROWS_PANEL,
   PoseControlInput: JOINTS_PANEL,
 }

@@ -11,7 +11,7 @@ class Fault(Enum):
 
     `refused` and `failed` are the job's (ComfyUI said no, a node raised), `memory` the GPU's size,
     `died` the end of its ComfyUI or of its worker, `stalled` no progress within the limit, `cancelled`
-    the user's wish.
+    the user's wish, `absent` that its ComfyUI had ended before the job came.
     """
 
     REFUSED = "refused"
@@ -20,6 +20,7 @@ class Fault(Enum):
     DIED = "died"
     STALLED = "stalled"
     CANCELLED = "cancelled"
+    ABSENT = "absent"
 
 
 class Next(Enum):
@@ -44,7 +45,7 @@ def after(record: Record, fault: Fault) -> tuple[Record, Next]:
     """A bad graph is tried once, a job that kills its worker three times, one that does not fit twice."""
     if fault in (Fault.REFUSED, Fault.FAILED):
         return record, Next.FAIL
-    if fault is Fault.CANCELLED:
+    if fault in (Fault.CANCELLED, Fault.ABSENT):
         return record, Next.WAITING
     if fault is Fault.MEMORY:
         record = Record(record.deaths, record.out_of_memory + 1)
@@ -66,8 +67,10 @@ class WorkerRecord:
         self._jobs.clear()
         self._boots = 0
 
-    def died_with(self, key: str) -> bool:
-        """Whether that was once too often. The same job twice is the job's doing."""
+    def died_with(self, key: str, fault: Fault = Fault.DIED) -> bool:
+        """Whether that was once too often. The same job twice is the job's doing, if it had come."""
+        if fault is Fault.ABSENT:
+            key = f"before {key} {len(self._jobs)}"
         if key not in self._jobs:
             self._jobs.append(key)
         return len(self._jobs) >= MOST_DEATHS

@@ -4,7 +4,7 @@ import argparse
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,10 @@ from typing import Any
 from ..prompt.cast import Cast, read_cast
 from . import join
 from .address import AddressError, read_address
+from .comfy import ChildError
 from .contact import places_of, write_html, write_png
-from .events import PoolLostError
+from .dry import check_jobs
+from .events import PoolLostError, StoppedError
 from .inputs import Pictures
 from .intake import Intake
 from .job import BadLine, Job, State
@@ -22,7 +24,7 @@ from .machine import Machine, MachineError, find_machine
 from .pool import NoRayError, RayPool, connect, disconnect
 from .results import LEDGER, Results
 from .rows import SourceError, read_rows
-from .run import Farm, StoppedError
+from .run import Farm
 from .sheet import expand_rows
 from .worker import STALL
 
@@ -30,7 +32,7 @@ DONE, SOME_FAILED, STOPPED, INTERRUPTED = 0, 3, 4, 130
 _SHOWN = 50
 _TOLD = (
     *(AddressError, LedgerError, MachineError, NoRayError, PoolLostError, SourceError),
-    *(StoppedError, ConnectionError),
+    *(ChildError, StoppedError, OSError),
 )
 
 
@@ -52,7 +54,7 @@ def parser() -> argparse.ArgumentParser:
     whole.add_argument("--limit", metavar="N", type=_positive, help="at most N jobs in this run")
     whole.add_argument("--retry-failed", action="store_true", help="try failed jobs again")
     whole.add_argument("--dry-run", action="store_true",
-                       help="read every line and say what is wrong; nothing is rendered")  # fmt: skip
+                       help="compile every line and say what is wrong; nothing is rendered")  # fmt: skip
     whole.add_argument("--status", action="store_true",
                        help="how a run stands, also while it works")  # fmt: skip
     whole.add_argument("--cast", metavar="FILE", type=Path,
@@ -61,6 +63,8 @@ def parser() -> argparse.ArgumentParser:
                        help="every line once with each seed")  # fmt: skip
     whole.add_argument("--contact", action="store_true",
                        help="a contact sheet, contact.html and contact.png, that fills meanwhile")  # fmt: skip
+    whole.add_argument("--measure", action="store_true",
+                       help="the leak meter on each picture whose people all have faces in the cast")  # fmt: skip
     whole.add_argument("--pictures", metavar="FOLDER", type=Path,
                        help="where input pictures lie (default: the folder of JOBS)")  # fmt: skip
     whole.add_argument("--stall", metavar="SECONDS", type=float, default=STALL,
@@ -81,6 +85,8 @@ def main(argv: Sequence[str]) -> int:
         if asked.jobs is None and not asked.status:
             parser().error("the following arguments are required: JOBS")
         return _status(asked.out) if asked.status else _run(asked, comfy)
+    except KeyboardInterrupt:  # before the run, whose own signals are watched; nothing is half taken in
+        return INTERRUPTED
     except _TOLD as error:
         print(f"farm: {error}", file=sys.stderr, flush=True)
         return STOPPED
@@ -102,10 +108,10 @@ def _run(asked: argparse.Namespace, comfy: list[str]) -> int:
     rows = read_rows(asked.jobs, sys.stdin.buffer)
     if cast.members or asked.seeds:
         rows = expand_rows(rows, cast, asked.seeds)
-    jobs = list(Intake(pictures, folder, cast).jobs(rows))
-    if asked.dry_run:
-        return _dry_run(jobs)
+    jobs = list(Intake(pictures, folder, cast, measure=asked.measure).jobs(rows))
     machine = find_machine(asked.comfyui, asked.python, comfy)
+    if asked.dry_run:
+        return _dry_run(check_jobs(jobs[: asked.limit], machine, pictures))
     results = Results(asked.out)
     with closing(Ledger(results.ledger)) as ledger:
         ledger.list_jobs(jobs)
@@ -184,16 +190,18 @@ def _watching_signals(farm: Farm) -> Callable[[], bool]:
     return lambda: bool(asked)
 
 
-def _dry_run(jobs: Any) -> int:
+def _dry_run(checked: Iterator[tuple[Job | BadLine, str]]) -> int:
     good = bad = 0
-    for job in jobs:
-        if hasattr(job, "error"):
-            bad += 1
-            if bad <= _SHOWN:
-                print(f"line {job.line} {job.name}: {job.error}")
-        else:
-            good += 1
-    print(f"{good} jobs, {bad} lines that are none")
+    told = time.monotonic()
+    for job, error in checked:
+        good, bad = (good, bad + 1) if error else (good + 1, bad)
+        if error and bad <= _SHOWN:
+            words = error.replace("\n", "; ")
+            print(f"line {job.line} {job.name}: {words}", flush=True)
+        if time.monotonic() - told > 10:
+            told = time.monotonic()
+            _say(f"{good + bad} lines read")
+    print(f"{good} jobs that could run here, {bad} lines that could not")
     return SOME_FAILED if bad else DONE
 
 

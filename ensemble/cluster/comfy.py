@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 TAIL_LINES = 30
+_NOT_WEIGHTS = {"custom_nodes", "configs"}
 # On Linux the child dies with the thread's process that started it: PR_SET_PDEATHSIG (prctl(2)) is set
 # in the child itself and kept over exec, because code between fork and exec of a process with threads
 # may hang.
@@ -124,6 +125,16 @@ class Child:
             return False
         return True
 
+    def memory(self) -> int:
+        """Bytes of its GPU."""
+        devices = get_json(f"{self.url}/system_stats").get("devices") or [{}]
+        return int(devices[0].get("vram_total") or 0)
+
+    def model_files(self) -> list[str]:
+        kinds = set(get_json(f"{self.url}/models")) - _NOT_WEIGHTS
+        found = [get_json(f"{self.url}/models/{kind}") for kind in kinds]
+        return sorted({name for names in found for name in names})
+
     def wait(self) -> int:
         return self._process.wait() if self._process else 0
 
@@ -132,6 +143,11 @@ class Child:
 
     def tail(self) -> str:
         return "The end of its log:\n" + "\n".join(self.log().splitlines()[-TAIL_LINES:])
+
+    def last_words(self) -> str:
+        lines = self.log().split("\n")[-5:]
+        last = next((line.strip() for line in reversed(lines) if line.strip()), "")
+        return f"; its last line: {last[:200]}" if last else ""
 
     def stop(self, grace: float = 15.0) -> None:
         """End this process and no other: asked first, then killed. `grace` 0 kills at once."""

@@ -5,6 +5,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from .job import BadLine, Job
@@ -79,18 +80,25 @@ def _cell(place: Place | None, results: Results, failed: dict[str, str]) -> str:
             f'<a href="{quote(name)}"><img src="{quote(name)}" loading="lazy" alt=""></a>'
             for name in record["files"]
         )
-        return f"<td>{pictures}<small>{html.escape(_caption(record))}</small></td>"
+        lines = "<br>".join(map(html.escape, [_caption(record), *_scores(record)]))
+        return f"<td>{pictures}<small>{lines}</small></td>"
     error = place.error or failed.get(place.key, "")
     if error:
         return f'<td class="failed">{html.escape(error)}</td>'
     return '<td class="open">waiting</td>'
 
 
-def _caption(record: dict[str, object]) -> str:
+def _caption(record: dict[str, Any]) -> str:
     report = record.get("report")
     seed = report.get("seed") if isinstance(report, dict) else None
     parts = [f"seed {seed}" if seed is not None else "", f"{record.get('seconds', 0)} s"]
     return ", ".join(filter(None, parts))
+
+
+def _scores(record: dict[str, Any]) -> list[str]:
+    """What the leak meter said of the pictures."""
+    report = record.get("report")
+    return report.get("leak", []) if isinstance(report, dict) else []
 
 
 def _axes(places: Sequence[Place]) -> tuple[list[str], list[str]]:
@@ -111,23 +119,38 @@ def write_png(places: Sequence[Place], results: Results) -> Path | None:
     rows, columns = _axes(places)
     if len(rows) * len(columns) > 400:
         return None
-    height = _SIDE + _TEXT
-    sheet = Image.new("RGB", (_SIDE * (len(columns) + 1), height * len(rows) + _TEXT), "white")
+    small = {place: found for place in places if (found := _small(place, results))}
+    wide = max((picture.width for picture, _ in small.values()), default=_SIDE)
+    high = _SIDE + _TEXT
+    sheet = Image.new("RGB", (_SIDE + wide * len(columns), high * len(rows) + _TEXT), "white")
     draw = ImageDraw.Draw(sheet)
-    for number, column in enumerate(columns, 1):
-        draw.text((number * _SIDE + 4, 2), column, fill="black")
+    for number, column in enumerate(columns):
+        draw.text((_SIDE + number * wide + 4, 2), column, fill="black")
     for number, row in enumerate(rows):
-        draw.text((4, number * height + _TEXT + 4), row, fill="black")
-    for place in places:
-        record = results.record(place.key)
-        if record is None or not record["files"]:
-            continue
-        with Image.open(results.out / record["files"][0]) as picture:
-            small = picture.convert("RGB")
-        scale = min(_SIDE / small.width, _SIDE / small.height)
-        small = small.resize((math.ceil(small.width * scale), math.ceil(small.height * scale)))
-        x = (columns.index(place.column) + 1) * _SIDE
-        sheet.paste(small, (x, rows.index(place.row) * height + _TEXT))
+        draw.text((4, number * high + _TEXT + 4), row, fill="black")
+    for place, (picture, score) in small.items():
+        x = _SIDE + columns.index(place.column) * wide
+        y = rows.index(place.row) * high + _TEXT
+        sheet.paste(picture, (x, y))
+        draw.text((x + 4, y + _SIDE + 2), score[: wide // 6], fill="black")
     path = results.out / PNG
     sheet.save(path)
     return path
+
+
+def _small(place: Place, results: Results) -> tuple[Any, str] | None:
+    """A job's first picture in small, and what the leak meter said of it; None where there is none, or
+    one that Pillow does not know, as a video."""
+    from PIL import Image
+
+    record = results.record(place.key)
+    if record is None or not record["files"]:
+        return None
+    try:
+        with Image.open(results.out / record["files"][0]) as picture:
+            small = picture.convert("RGB")
+    except OSError:
+        return None
+    scale = min(_SIDE / small.width, _SIDE / small.height)
+    small = small.resize((math.ceil(small.width * scale), math.ceil(small.height * scale)))
+    return small, next(iter(_scores(record)), "").partition(": ")[2]

@@ -118,13 +118,17 @@ class Dispatcher:
 
     def next_for(self, worker: str, now: float) -> Waiting | None:
         """The job that a free worker gets, or None: nothing for it, or nothing worth a reload yet."""
-        me = self._workers[worker]
         job = self._from_front(worker)
         if job is None:
             bucket = self._choose(worker, now)
             if bucket is None:
                 return None
             job = self._pop(bucket)
+        return self.give(worker, job, now)
+
+    def give(self, worker: str, job: Waiting, now: float) -> Waiting:
+        """Note that it has a job that is not in the queue (any more)."""
+        me = self._workers[worker]
         if me.model != job.needs.model:
             self._reload(me, job.needs.model)
         me.loras = job.needs.loras

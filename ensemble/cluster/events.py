@@ -1,9 +1,15 @@
-"""What a pool of workers tells the driver, and what the driver may ask of it."""
+"""What a pool of workers tells the driver, and what the driver asks of it, of its ledger and of the
+place where pictures go."""
 
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
-from .dispatch import Able
+from .blame import Record
+from .dispatch import Able, Waiting
+from .job import State
+from .ledger import Task
 
 
 @dataclass(frozen=True)
@@ -45,6 +51,10 @@ class NotUp:
 Event = Ready | Answer | Lost | NotUp
 
 
+class StoppedError(RuntimeError):
+    """The run cannot go on; jobs that wait, wait in the ledger."""
+
+
 class PoolLostError(RuntimeError):
     """The machinery under the workers is gone; nothing can be sent or heard any more."""
 
@@ -58,6 +68,10 @@ class Pool(Protocol):
 
     def cancel(self, worker: str, prompt_id: str) -> None: ...
 
+    def held(self) -> dict[str, str]:
+        """Workers that an earlier driver left, and the prompt_id that each runs or has the answer of."""
+        ...
+
     def boot(self, worker: str) -> None:
         """Start it once more, after NotUp."""
         ...
@@ -69,3 +83,29 @@ class Pool(Protocol):
     def events(self, timeout: float) -> list[Event]:
         """What happened, waiting so many seconds for something. Raises PoolLostError."""
         ...
+
+
+class Journal(Protocol):
+    """ledger.Ledger, as far as a run goes."""
+
+    def waiting(self, limit: int | None = None) -> Iterator[Waiting]: ...
+
+    def begin(self, key: str, worker: str) -> Task: ...
+
+    def finish(self, key: str, seconds: float, now: float) -> None: ...
+
+    def fail(self, key: str, fault: str, error: str, record: Record, now: float) -> None: ...
+
+    def put_back(self, key: str, fault: str, error: str, record: Record) -> None: ...
+
+    def counts(self) -> Mapping[State, int]: ...
+
+
+class Shelf(Protocol):
+    """results.Results, as far as a run goes."""
+
+    out: Path
+
+    def publish(
+        self, key: str, stem: str, files: Sequence[tuple[str, bytes]], record: dict[str, Any]
+    ) -> list[str]: ...

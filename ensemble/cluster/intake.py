@@ -1,7 +1,8 @@
 """A file of jobs -> jobs. A line that cannot be one becomes a failed row and does not stop the others.
 
 JSON Lines, one job a line: a string (a recipe's text), `{"text": …}` (what the compile route takes),
-`{"graph": …, "set": {"node.input": value}}` (an API graph or its file, with inputs filled in), a hosted
+`{"graph": …, "set": {"node.input": value}}` (an API graph or its file, with inputs filled in; `seed`
+goes where a seed is null), a hosted
 JSON body as it is, or an API graph as it is. CSV with a header: the columns are fields of a hosted
 body, `text`, or `graph` with `node.input` columns. A folder: every .json and .txt in it. `name` in
 any of them names the pictures.
@@ -11,10 +12,12 @@ import difflib
 import json
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..prompt.cast import Cast, part_of
+from ..prompt.cast import Cast, expand, part_of
+from ..prompt.errors import PromptError
 from ..recipes.cast import with_cast
 from ..recipes.problems import RecipeError
 from ..recipes.reading import read_recipe
@@ -41,7 +44,11 @@ class LineError(ValueError):
 class Intake:
     """Reads jobs of one source. `folder` is where the graphs that lines name lie."""
 
-    def __init__(self, pictures: Pictures, folder: Path, cast: Cast | None = None) -> None:
+    def __init__(
+        self, pictures: Pictures, folder: Path, cast: Cast | None = None, *, measure: bool = False
+    ) -> None:
+        """`measure`: recipes with people who all have faces get the leak meter."""
+        self._measure = measure
         self._pictures = pictures
         self._folder = folder
         self._cast = cast or Cast()
@@ -108,10 +115,15 @@ class Intake:
             # Those alone who are in it: a change of anybody else renders nothing anew.
             request["cast"] = part_of(self._cast, people)
         needs = recipe_needs(recipe, request.get("checkpoint"))
-        return Kind.RECIPE, {"request": request}, needs
+        faces = {name: self._cast.members[name.casefold()].faces for name in people}
+        if not (self._measure and faces and all(faces.values())):
+            return Kind.RECIPE, {"request": request}, needs
+        first = {name: each[0] for name, each in faces.items()}
+        needs = replace(needs, pictures=(*needs.pictures, *first.values()))
+        return Kind.RECIPE, {"request": request, "faces": first}, needs
 
     def _graph(self, value: dict[str, Any]) -> tuple[Kind, dict[str, Any], Needs]:
-        unknown = value.keys() - {"graph", "set"}
+        unknown = value.keys() - {"graph", "set", "seed"}
         if unknown:
             raise LineError(f"{sorted(unknown)[0]}: unknown beside graph; inputs go into 'set'")
         graph = value["graph"]
@@ -122,8 +134,25 @@ class Intake:
                 "graph: is not in API format (node id -> class_type and inputs); in ComfyUI's "
                 "editor choose File, Export (API)"
             )
-        graph = fill_slots(graph, value.get("set") or {})
+        graph = fill_slots(graph, self._with_people(value.get("set") or {}))
+        seed = value.get("seed")
+        if seed is not None:
+            if type(seed) is not int or not 0 <= seed < 2**64:
+                raise LineError("seed: must be a whole number from 0")
+            graph = _with_seeds(graph, seed)
         return Kind.GRAPH, {"graph": graph}, graph_needs(graph)
+
+    def _with_people(self, slots: Any) -> Any:
+        """A graph's own nodes know no cast: what is set has its people in place."""
+        if not isinstance(slots, dict):
+            return slots
+        try:
+            return {
+                slot: expand(each, self._cast).text if isinstance(each, str) else each
+                for slot, each in slots.items()
+            }
+        except PromptError as error:
+            raise LineError(str(error)) from error
 
     def _load(self, name: str) -> Any:
         path = self._folder / name

@@ -1,8 +1,9 @@
 """The driver's durable record: one SQLite file, a row a job, locked to one driver.
 
-All lines are in it before anything runs, in one transaction, and each change is on the disk before
-the next step. What it says is confirmed by the records that lie beside the pictures (results.py):
-those decide what is done.
+All lines are in it before anything runs, in one transaction. A process that dies at any moment loses
+nothing of it. Power that fails may take the last changes: those are tries and failures, which come
+again, for what is done is told by the records beside the pictures (results.py), each on the disk
+before the next step.
 """
 
 import json
@@ -65,6 +66,7 @@ class Ledger:
     def __init__(self, path: Path) -> None:
         """Raises LedgerError where the file cannot be used or another driver has it."""
         path.parent.mkdir(parents=True, exist_ok=True)
+        self._path = path
         self._lock = _take(path.with_suffix(".lock"))
         try:
             self._db = _open(path)
@@ -139,18 +141,18 @@ class Ledger:
 
     def begin(self, key: str, worker: str) -> Task:
         """Note that a worker gets the job; what to send it."""
-        row = self._db.execute(
+        (row,) = self._change(
             "UPDATE jobs SET state = 'running', attempts = attempts + 1, worker = ? WHERE key = ?"
             " RETURNING line, name, kind, spec, needs, attempts",
             (worker, key),
-        ).fetchone()
+        )
         return Task(
             key, row["line"], row["name"], Kind(row["kind"]), json.loads(row["spec"]),
             _unpack(row["needs"]).pictures, row["attempts"],
         )  # fmt: skip
 
     def finish(self, key: str, seconds: float, now: float) -> None:
-        self._db.execute(
+        self._change(
             "UPDATE jobs SET state = 'done', seconds = ?, finished = ?, error = '', fault = ''"
             " WHERE key = ?",
             (seconds, now, key),
@@ -166,21 +168,27 @@ class Ledger:
     def _end(
         self, state: str, key: str, fault: str, error: str, record: Record, now: float | None
     ) -> None:
-        self._db.execute(
+        self._change(
             "UPDATE jobs SET state = ?, fault = ?, error = ?, deaths = ?, out_of_memory = ?,"
             " finished = ? WHERE key = ?",
             (state, fault, error, record.deaths, record.out_of_memory, now, key),
         )
 
+    def _change(self, statement: str, values: Sequence[object]) -> list[sqlite3.Row]:
+        with _told(self._path):  # fetched here: it is then that the disk is full
+            return self._db.execute(statement, values).fetchall()
+
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:
-            self._db.execute("ROLLBACK")
-            raise
-        self._db.execute("COMMIT")
+        with _told(self._path):
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._db.execute("COMMIT")
+            except BaseException:
+                if self._db.in_transaction:  # a full disk has ended it already
+                    self._db.execute("ROLLBACK")
+                raise
 
     def counts(self) -> dict[State, int]:
         return _counts(self._db)
@@ -231,6 +239,17 @@ def _failed(db: sqlite3.Connection) -> list[Failed]:
     return [Failed(*row) for row in rows]
 
 
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """What SQLite says, as a LedgerError; a full disk above all."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise LedgerError(
+            f"{path} cannot be written to ({error}); make room there and call again: what is done is kept"
+        ) from error
+
+
 def _take(path: Path) -> sqlite3.Connection:
     """SQLite's own lock on a file beside the ledger: dropped by the system when its holder dies, on
     every platform, and the ledger itself can be read meanwhile."""
@@ -257,8 +276,8 @@ def _open(path: Path) -> sqlite3.Connection:
     db = _connect(path)
     try:
         db.execute("PRAGMA journal_mode = WAL")
-        # Each change is on the disk before what follows from it.
-        db.execute("PRAGMA synchronous = FULL")
+        # Two syncs a job less than FULL, which were most of what a job cost; see above.
+        db.execute("PRAGMA synchronous = NORMAL")
         version = db.execute("PRAGMA user_version").fetchone()[0]
         if version not in (0, _VERSION):
             raise LedgerError("it was written by a newer version of this pack")
@@ -270,9 +289,7 @@ def _open(path: Path) -> sqlite3.Connection:
 
 
 def _pack(needs: Needs) -> str:
-    fields: Sequence[object] = (
-        needs.model, needs.loras, sorted(needs.files), needs.pictures, needs.work,
-    )  # fmt: skip
+    fields = (needs.model, needs.loras, sorted(needs.files), needs.pictures, needs.work)
     return json.dumps(fields)
 
 

@@ -6,6 +6,7 @@ because Ray's own wait for that very actor to boot. One job is in flight at each
 
 import contextlib
 import os
+import socket
 import sys
 import threading
 import time
@@ -15,6 +16,7 @@ from typing import Any
 from .address import Address, settings
 from .dispatch import Able
 from .events import Answer, Event, Lost, NotUp, PoolLostError, Ready
+from .lasting import Names
 from .worker import Worker
 
 PIP_LINE = 'pip install "ray>=2.60,<3"'
@@ -39,6 +41,8 @@ def connect(address: Address, gpus: int | None = None) -> int:
         raise ConnectionError(
             f"something else in this process has loaded Ray; set before its start: {lines}"
         )
+    if address.host:
+        _knock(address)
     os.environ.update(wanted)
     try:
         import ray
@@ -61,6 +65,17 @@ def disconnect() -> None:
     ray.shutdown()
 
 
+def _knock(address: Address) -> None:
+    """Ray itself takes minutes to say that nobody is there."""
+    try:
+        socket.create_connection((address.host, address.port), timeout=10).close()
+    except OSError as error:
+        words = error.strerror or str(error)
+        raise ConnectionError(
+            f"nothing answers at {address.ray} ({words}); is `farm head` running there?"
+        ) from error
+
+
 def _init(ray: Any, address: Address, own: dict[str, Any]) -> None:
     """A Ray of our own gets three tries: on a busy machine its 30 s for starting are short."""
     for tries in (2, 1, 0) if own else (0,):
@@ -81,9 +96,13 @@ def _init(ray: Any, address: Address, own: dict[str, Any]) -> None:
 class RayPool:
     """Over a connected Ray."""
 
-    def __init__(self, setup: dict[str, Any], count: int | None, *, worker: type = Worker) -> None:
+    def __init__(
+        self, setup: dict[str, Any], count: int | None, *, worker: type = Worker, name: str = ""
+    ) -> None:
         """`count` workers, or one for every GPU there is and will be; `worker` is what each is given
-        `setup` as, and may be another class of the same methods."""
+        `setup` as, and may be another class of the same methods. With a `name` they outlive this
+        process, and those that an earlier one left under it, with the same setup, are taken over.
+        """
         import ray
 
         self._ray = ray
@@ -95,6 +114,7 @@ class RayPool:
         self._beats: dict[str, tuple[Any, float]] = {}
         self._events: list[Event] = []
         self._actor = ray.remote(concurrency_groups={_CONTROL: 1}, num_gpus=1, num_cpus=0)(worker)
+        self._names = Names(ray, name, setup, worker) if name else None
         self._watch = _Watch(ray)
         self._grow()
 
@@ -108,6 +128,16 @@ class RayPool:
 
     def cancel(self, worker: str, prompt_id: str) -> None:
         self._control(worker, "cancel", prompt_id)
+
+    def held(self) -> dict[str, str]:
+        here = self._names.found if self._names else frozenset()
+        asked = {w: self._control(w, "progress") for w in self._actors.keys() & here}
+        found = {}
+        for worker, ref in asked.items():
+            self._beats[worker] = (None, time.monotonic())  # it may hang, in what it was given
+            with contextlib.suppress(Exception):  # it is dying, or was: then it has nothing
+                found[worker] = self._ray.get(ref, timeout=10)["prompt_id"]
+        return found
 
     def boot(self, worker: str) -> None:
         """Ray itself may repeat this call: it waits for an actor that is being started again."""
@@ -135,9 +165,9 @@ class RayPool:
         return found
 
     def close(self) -> None:
-        """End the workers and their ComfyUIs."""
+        """End the workers and their ComfyUIs, but those that have a name."""
         self._watch.close()
-        if self._watch.lost:
+        if self._watch.lost or self._names:
             return
         here = self._actors.keys() - self._aside
         stops = [self._control(worker, "stop") for worker in here]
@@ -157,6 +187,7 @@ class RayPool:
                 "max_restarts": -1,
                 "max_task_retries": 0,
             }
+            options |= self._names.options(name) if self._names else {}
             actor = self._actor.options(**options)
             self._actors[name] = actor.remote(self._setup)
             self.boot(name)
@@ -184,6 +215,7 @@ class RayPool:
 
     def _answered(self, what: str, worker: str, key: str, answer: dict[str, Any]) -> None:
         if what == "ready":
+            self._beats.pop(worker, None)
             able = Able(frozenset(answer["files"]), answer["memory"])
             self._events.append(Ready(worker, able, answer["host"], answer["boot"]))
             return
@@ -196,7 +228,9 @@ class RayPool:
         self._beats.pop(worker, None)
         if what == "render":
             self._events.append(Lost(worker, key, _in_short(error)))
-        self.boot(worker)
+            self.boot(worker)
+        else:  # Ray repeats `ready` by itself where that can help
+            self._events.append(NotUp(worker, _in_short(error)))
 
     def _beat(self) -> None:
         """A worker that hangs looks busy to Ray: ask busy ones for a sign of life."""
@@ -211,9 +245,7 @@ class RayPool:
 
     def _end_hung(self, worker: str) -> None:
         self._beats.pop(worker)
-        ref = next(
-            r for r, (what, who, _) in self._refs.items() if (what, who) == ("render", worker)
-        )
+        ref = next(r for r, (_, who, _) in self._refs.items() if who == worker)
         _, _, key = self._refs.pop(ref)
         self._ray.kill(self._actors[worker], no_restart=False)
         self._events.append(
@@ -254,4 +286,6 @@ def _in_short(error: Exception) -> str:
     """Ray's errors have pages; the cause is a line in them."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     cause = next((line for line in lines if "ause" in line or "ended" in line), "")
+    if type(error).__name__ == "ActorDiedError" and "creation task" in str(error):
+        cause = lines[-1]  # the end of its traceback
     return f"{type(error).__name__}: {cause or (lines or [''])[0]}"[:300]

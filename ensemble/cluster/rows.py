@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+_BESIDE_SET = ("graph", "name", "seed")
 LONGEST_FIELD = 10_000_000
 """Characters of one field of a CSV: a graph fits."""
 
@@ -110,10 +111,10 @@ def _csv_row(line: int, header: list[str], fields: list[str]) -> Row:
         return Row(line, fields, error=f"has {len(fields)} fields and the header {len(header)}")
     values = {name: each for name, each in zip(header, fields, strict=False) if each != ""}
     if "graph" in values:
-        slots = {
-            name: _literal(each) for name, each in values.items() if name not in ("graph", "name")
-        }
-        kept = {name: values[name] for name in ("graph", "name") if name in values}
+        slots = {name: _literal(each) for name, each in values.items() if name not in _BESIDE_SET}
+        kept = {name: values[name] for name in _BESIDE_SET if name in values}
+        if "seed" in kept:
+            kept["seed"] = _literal(kept["seed"])
         return Row(line, {**kept, "set": slots})
     if "text" in values:
         request = {

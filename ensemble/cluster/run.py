@@ -2,25 +2,24 @@
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from queue import SimpleQueue
 from typing import Any
 
 from .blame import Fault, Next, WorkerRecord, after
 from .dispatch import Dispatcher, Waiting
-from .events import Answer, Event, Lost, NotUp, Pool, Ready
+from .events import Answer, Event, Journal, Lost, NotUp, Pool, Ready, Shelf, StoppedError
 from .inputs import Pictures
-from .job import State, stem_of
 from .keys import prompt_id, seed_of
-from .ledger import Ledger, Task
-from .results import Results
+from .ledger import Task
+from .publishing import Publisher
+from .telling import missing_hint, remaining, standing
 
 _TICK = 1.0
+_LASTING_TICK = 0.1  # how soon a job that comes in is seen
 _TELL = 10.0  # seconds between progress lines
-
-
-class StoppedError(RuntimeError):
-    """The run cannot go on; jobs that wait, wait in the ledger."""
 
 
 @dataclass
@@ -37,7 +36,7 @@ class Tally:
     done: int = 0
     failed: int = 0
     deaths: int = 0
-    overheads: list[float] = field(default_factory=list)
+    overheads: deque[float] = field(default_factory=lambda: deque(maxlen=10_000))
 
 
 class Farm:
@@ -46,26 +45,33 @@ class Farm:
     def __init__(
         self,
         *,
-        ledger: Ledger,
-        results: Results,
+        ledger: Journal,
+        results: Shelf,
         pool: Pool,
         pictures: Pictures,
         say: Callable[[str], None],
         limit: int | None = None,
         often: Callable[[bool], None] | None = None,
+        lasting: bool = False,
     ) -> None:
-        """`say` gets a line for a person; `often` is called at each progress line, with True."""
-        self._ledger, self._results, self._pool = ledger, results, pool
+        """`say` gets a line for a person; `often` is called at each progress line, with True. `lasting`:
+        it waits for more jobs (`add`) until `stop`."""
+        self._ledger, self._publisher, self._pool = ledger, Publisher(results), pool
         self._pictures, self._say, self._often = pictures, say, often
         self._queue = Dispatcher()
         for job in ledger.waiting(limit):
             self._queue.add(job)
+        self._lasting = lasting
+        self._inbox: SimpleQueue[Waiting] = SimpleQueue()
+        self._held = pool.held() if lasting else {}
+        self._kept: dict[str, Waiting] = {}
         self._idle: set[str] = set()
         self._running: dict[str, _Running] = {}
         self._records: dict[str, WorkerRecord] = {}
         self._aside: set[str] = set()
         self._told: set[str] = set()
         self._hosts: dict[str, str] = {}
+        self._left = threading.Event()
         self._stop = threading.Event()
         self._cancel = threading.Event()
         self._began = self._spoke = time.monotonic()
@@ -75,26 +81,55 @@ class Farm:
     def reloads(self) -> int:
         return self._queue.reloads
 
+    def add(self, job: Waiting) -> None:
+        """One more; from any thread."""
+        self._inbox.put(job)
+
     def stop(self) -> None:
         """Hand out nothing more; asked again, cancel what runs."""
         (self._cancel if self._stop.is_set() else self._stop).set()
+
+    def leave(self) -> None:
+        """Return from `run` at once; what runs is nobody's business any more."""
+        self._left.set()
 
     def run(self) -> None:
         """Until every job has an outcome, or `stop`. Raises StoppedError and PoolLostError."""
         told = False
         while True:
+            if self._left.is_set():
+                return
+            self._admit()
             if not self._stop.is_set():
                 self._assign()
-            if not self._running and (self._stop.is_set() or not self._queue.waiting):
+            for key, seconds in self._publisher.write():
+                self._ledger.finish(key, seconds, time.time())
+                self.tally.done += 1
+            if not self._running and (
+                self._stop.is_set() or not (self._lasting or self._queue.waiting)
+            ):
                 return
             if self._cancel.is_set() and not told:
                 told = True
                 for worker, each in self._running.items():
                     self._pool.cancel(worker, prompt_id(each.job.key, each.task.attempt))
-            for event in self._pool.events(_TICK):
+            for event in self._pool.events(_LASTING_TICK if self._lasting else _TICK):
                 self._take(event)
             self._check_hands()
-            self._tell()
+            if not self._lasting:
+                self._tell()
+
+    def _admit(self) -> None:
+        """New jobs into the queue; one that a worker has from an earlier driver waits for that worker,
+        whose answer it keeps."""
+        while not self._inbox.empty():
+            job = self._inbox.get()
+            first = prompt_id(job.key, 1)
+            worker = next((w for w, held in self._held.items() if held == first), None)
+            if worker is None or worker in self._aside or worker in self._told:
+                self._queue.add(job)
+            else:
+                self._kept[worker] = job
 
     def _assign(self) -> None:
         now = time.monotonic()
@@ -135,6 +170,9 @@ class Farm:
         self._queue.arrive(event.worker, event.able)
         self._idle.add(event.worker)
         self._queue.complete = self._pool.workers() <= self._told | self._aside
+        kept = self._kept.pop(event.worker, None)
+        if kept is not None:
+            self._send(event.worker, self._queue.give(event.worker, kept, time.monotonic()))
         self._say(f"{self._hosts[event.worker]} is up (ComfyUI in {event.boot:.1f} s)")
 
     def _not_up(self, event: NotUp) -> None:
@@ -160,7 +198,7 @@ class Farm:
                 self._settle(running, fault, answer["error"])
             return
         self._free(event.worker)
-        self._publish(running, event.worker, answer)
+        self._publisher.add(running.task, answer, self._hosts[event.worker])
         self.tally.overheads.append(overhead)
         self._queue.measured(running.job.needs.work, answer["inside"])
 
@@ -168,27 +206,6 @@ class Farm:
         del self._running[worker]
         self._record(worker).served()
         self._idle.add(worker)
-
-    def _publish(self, running: _Running, worker: str, answer: dict[str, Any]) -> None:
-        task = running.task
-        record = {
-            "line": task.line,
-            "name": task.name,
-            "seconds": round(answer["seconds"], 3),
-            "worker": self._hosts[worker],
-            "attempt": task.attempt,
-            "report": answer["report"],
-        }
-        try:
-            stem = stem_of(task.name, task.key)
-            self._results.publish(task.key, stem, answer["files"], record)
-        except OSError as error:
-            raise StoppedError(
-                f"{self._results.out} cannot be written to ({error.strerror or error}); make room "
-                "there and call again: what is done is kept"
-            ) from error
-        self._ledger.finish(task.key, answer["seconds"], time.time())
-        self.tally.done += 1
 
     def _lost(self, worker: str, key: str, fault: Fault, error: str) -> None:
         """The worker is starting again, and its job is without one."""
@@ -201,7 +218,7 @@ class Farm:
         self._say(
             f"{self._hosts.get(worker, worker)} was lost under line {running.task.line}: {error}"
         )
-        if self._record(worker).died_with(key):
+        if self._record(worker).died_with(key, fault):
             self._set_aside(worker, "it ended under three different jobs in a row")
         self._settle(running, fault, error, worker)
 
@@ -212,7 +229,7 @@ class Farm:
         if then is Next.FAIL:
             if fault in (Fault.DIED, Fault.STALLED):
                 error = f"{record.deaths} workers ended under it, the last one: {error}"
-            error += self._hint(job)
+            error += missing_hint(self._queue, job.needs.files)
             self._ledger.fail(job.key, fault.value, error, record, time.time())
             self.tally.failed += 1
             self._say(
@@ -226,18 +243,6 @@ class Farm:
         else:
             self._queue.add_front(again)
 
-    def _hint(self, job: Waiting) -> str:
-        """Files of a failed graph that nobody has, with what is near."""
-        import difflib
-
-        missing = self._queue.nowhere(job.needs.files)
-        known = self._queue.known_files()
-        lines = []
-        for name in missing:
-            near = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
-            lines.append(f"no worker has {name!r}" + (f"; near: {', '.join(near)}" if near else ""))
-        return "".join(f"\n{line}" for line in lines)
-
     def _record(self, worker: str) -> WorkerRecord:
         return self._records.setdefault(worker, WorkerRecord())
 
@@ -246,6 +251,9 @@ class Farm:
         self._idle.discard(worker)
         self._queue.leave(worker)
         self._pool.set_aside(worker)
+        kept = self._kept.pop(worker, None)
+        if kept is not None:
+            self._queue.add(kept)
         self._queue.complete = self._pool.workers() <= self._told | self._aside
         self._say(f"{self._hosts.get(worker, worker)} is set aside: {why}")
 
@@ -264,21 +272,12 @@ class Farm:
 
     def progress(self) -> str:
         """One line: done, failed, left, pace, time left, workers, reloads."""
-        counts = self._ledger.counts()
-        left = counts[State.WAITING] + counts[State.RUNNING]
-        minutes = (time.monotonic() - self._began) / 60
-        parts = [f"done {counts[State.DONE]}, failed {counts[State.FAILED]}, left {left}"]
-        if self.tally.done:
-            parts.append(f"{self.tally.done / minutes:.1f} jobs a minute")
-            parts.append(f"about {self._remaining()} left")
         up = len(self._idle) + len(self._running)
+        running = sum(each.job.needs.work for each in self._running.values())
+        parts = [standing(self._ledger.counts())]
+        if self.tally.done:
+            minutes = (time.monotonic() - self._began) / 60
+            parts.append(f"{self.tally.done / minutes:.1f} jobs a minute")
+            parts.append(f"about {remaining(self._queue, running, up)} left")
         parts.append(f"{up} of {len(self._pool.workers())} workers up, {self.reloads} loads")
         return "; ".join(parts)
-
-    def _remaining(self) -> str:
-        running = sum(each.job.needs.work for each in self._running.values()) / 2
-        up = max(len(self._idle) + len(self._running), 1)
-        seconds = (self._queue.left() + self._queue.seconds(running)) / up
-        if seconds < 90:
-            return f"{seconds:.0f} s"
-        return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -33,30 +33,47 @@ def expand_rows(rows: Iterable[Row], cast: Cast, seeds: Sequence[int]) -> Iterat
             yield row
             continue
         value = {"text": row.value} if isinstance(row.value, str) else row.value
-        field = next((each for each in _TEXTS if _is_text(value, each)), None)
-        if field is None:
-            yield Row(row.line, row.value, error="a scene is a text, or has one as text or prompt")
+        texts = _texts(value)
+        if not texts:
+            words = (
+                "a scene is a text, has one as text or prompt, or is a graph with texts in 'set'"
+            )
+            yield Row(row.line, row.value, error=words)
             continue
         scene = value.get("name") or row.name or f"scene {number}"
-        yield from _scene(row, value, field, str(scene), cast, seeds)
+        yield from _scene(row, value, texts, str(scene), cast, seeds)
 
 
-def _is_text(value: Any, name: str) -> bool:
-    return isinstance(value, dict) and isinstance(value.get(name), str)
+def _texts(value: Any) -> dict[str, str]:
+    """The scene's texts: of a graph what is set in it, of anything else the first of its own."""
+    if not isinstance(value, dict):
+        return {}
+    if "graph" in value:
+        slots = value.get("set")
+        slots = slots if isinstance(slots, dict) else {}
+        return {slot: each for slot, each in slots.items() if isinstance(each, str)}
+    return {each: value[each] for each in _TEXTS if isinstance(value.get(each), str)}
+
+
+def _with_texts(value: dict[str, Any], texts: dict[str, str]) -> dict[str, Any]:
+    if "graph" in value:
+        return {**value, "set": {**value["set"], **texts}}
+    return {**value, **texts}
 
 
 def _scene(
-    row: Row, value: dict[str, Any], field: str, scene: str, cast: Cast, seeds: Sequence[int]
-) -> Iterator[Row]:
-    text = value[field]
-    each = bool(_EACH.search(text))
+    row: Row, value: dict[str, Any], texts: dict[str, str], scene: str, cast: Cast,
+    seeds: Sequence[int],
+) -> Iterator[Row]:  # fmt: skip
+    each = any(_EACH.search(text) for text in texts.values())
     for person in [member.name for member in cast.members.values()] if each else [""]:
-        filled = _EACH.sub(f"@{person}", text)
+        filled = {slot: _EACH.sub(f"@{person}", text) for slot, text in texts.items()}
         try:
-            people = [member.name for member in expand(filled, cast).people]
+            found = [expand(text, cast).people for text in filled.values()]
         except PromptError as error:
             yield Row(row.line, value, scene, str(error))
             return
+        people = list(dict.fromkeys(member.name for each in found for member in each))
         if not people:
             words = "the scene has no person: write @each for everybody, or a name of the cast"
             yield Row(row.line, value, scene, words)
@@ -65,5 +82,5 @@ def _scene(
         for seed in seeds or [None]:
             more = {} if seed is None else {"seed": seed}
             name = "-".join(filter(None, (scene, person, "" if seed is None else str(seed))))
-            made = {**value, field: filled, "name": name, **more}
+            made = {**_with_texts(value, filled), "name": name, **more}
             yield Row(row.line, made, name, cell=Cell(scene, who, seed))

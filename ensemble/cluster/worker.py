@@ -18,6 +18,7 @@ from typing import Any
 
 from .comfy import Child, ChildError, HttpError, get_json, post_json, refusal_text, sees_gpu
 from .follow import Follower
+from .meter import meter_lines, with_meter
 
 # What a machine says of itself, in the environment that `farm worker` gives it; else the driver's.
 PYTHON, COMFYUI, ARGUMENTS = "ENSEMBLE_FARM_PYTHON", "ENSEMBLE_FARM_COMFYUI", "ENSEMBLE_FARM_ARGS"
@@ -25,8 +26,8 @@ STALL = 600.0  # seconds without a word from a running graph
 _LOOK = 1.0  # seconds between looks at the history, where the websocket says nothing
 _ANSWER = 60.0  # seconds for an answer of ComfyUI's own routes
 _FOLDERS = ("output", "temp", "user", "input")
-_COMPILE = "/ensemble/v1/recipes/compile"
-_NOT_WEIGHTS = {"custom_nodes", "configs"}
+COMPILE = "/ensemble/v1/recipes/compile"
+_API = "ENSEMBLE_API"  # variables of the ComfyUI that takes jobs in, which a worker's does not
 
 
 class _EndError(Exception):
@@ -51,10 +52,10 @@ class Worker:
         self._child: Child | None = None
         self._follower: Follower | None = None
         self._boot = 0.0
+        self._kept: tuple[str, dict[str, Any]] = ("", {})
         if sys.platform == "linux":
-            threading.Thread(
-                target=self._end_with_parent, args=(os.getppid(),), daemon=True
-            ).start()
+            parent = (os.getppid(),)
+            threading.Thread(target=self._end_with_parent, args=parent, daemon=True).start()
 
     def ready(self) -> dict[str, Any]:
         """Boots ComfyUI where none runs; what this worker has. Raises ChildError."""
@@ -65,10 +66,11 @@ class Worker:
             "host": socket.gethostname(),
             "pid": os.getpid(),
             "child": child.pid,
+            "url": child.url,
             "boot": round(self._boot, 2),
             "gpu": os.environ.get("CUDA_VISIBLE_DEVICES", ""),
-            "memory": self._memory(child),
-            "files": self._files(child),
+            "memory": child.memory(),
+            "files": child.model_files(),
         }
 
     def render(self, task: dict[str, Any]) -> dict[str, Any]:
@@ -77,6 +79,9 @@ class Worker:
         """
         began = time.monotonic()
         answer: dict[str, Any]
+        # A driver that died while this ran asks for it again when it is back.
+        if self._kept[0] == task["prompt_id"]:
+            return self._kept[1]
         try:
             answer = self._render(task)
         except _EndError as end:
@@ -84,11 +89,14 @@ class Worker:
         # What is no known end of a run is the worker's: the driver tries the job elsewhere.
         except (OSError, ValueError, KeyError, TypeError, HttpError) as error:
             answer = {"fault": "died", "error": f"{type(error).__name__}: {error}"}
-        if answer.get("fault") in ("died", "stalled"):
+        if answer.get("fault") in ("died", "stalled", "absent"):
             answer["error"] += self._why()
             self.stop_child()
             answer["reboot"] = True
-        return answer | {"inside": time.monotonic() - began, "host": socket.gethostname()}
+        answer |= {"inside": time.monotonic() - began, "host": socket.gethostname()}
+        again = answer.get("reboot") or answer.get("fault") == "cancelled"
+        self._kept = ("", {}) if again else (task["prompt_id"], answer)
+        return answer
 
     def cancel(self, prompt_id: str) -> None:
         """End a run, now; of one that is not running nothing happens."""
@@ -125,6 +133,7 @@ class Worker:
             comfyui=self._comfyui,
             arguments=[*folders, *self._arguments, *gpu],
             folder=self._folder,
+            environment={n: v for n, v in os.environ.items() if not n.startswith(_API)},
             tied=True,
         )
         began = time.monotonic()
@@ -151,23 +160,14 @@ class Worker:
 
     def _alive(self) -> Child:
         if self._child is None:
-            raise _EndError("died", "ComfyUI is not running")
+            raise _EndError("absent", "ComfyUI is not running")
         return self._child
-
-    def _memory(self, child: Child) -> int:
-        devices = get_json(f"{child.url}/system_stats", _ANSWER).get("devices") or [{}]
-        return int(devices[0].get("vram_total") or 0)
-
-    def _files(self, child: Child) -> list[str]:
-        kinds = set(get_json(f"{child.url}/models", _ANSWER)) - _NOT_WEIGHTS
-        found = [get_json(f"{child.url}/models/{kind}", _ANSWER) for kind in kinds]
-        return sorted({name for names in found for name in names})
 
     def _render(self, task: dict[str, Any]) -> dict[str, Any]:
         child = self._alive()
         if child.ended() is not None:
-            raise _EndError("died", f"ComfyUI had ended with code {child.ended()}")
-        self._put_pictures(task["pictures"])
+            raise _EndError("absent", f"ComfyUI had ended with code {child.ended()}")
+        self.put_pictures(task["pictures"])
         graph, report = self._graph(child, task)
         for node in graph.values():
             if isinstance(node["inputs"].get("filename_prefix"), str):
@@ -176,9 +176,12 @@ class Worker:
         entry = self._run(child, task["prompt_id"], graph)
         seconds = time.monotonic() - began
         files = self._collect(child, entry)
+        if lines := meter_lines(graph, entry["outputs"], list(task["spec"].get("faces", ()))):
+            report = {**report, "leak": lines}
         return {"files": files, "report": report, "seconds": seconds}
 
-    def _put_pictures(self, pictures: dict[str, bytes]) -> None:
+    def put_pictures(self, pictures: dict[str, bytes]) -> None:
+        """Into its ComfyUI's input folder, by name."""
         for name, data in pictures.items():
             path = self._folder / "input" / name
             if not path.resolve().is_relative_to((self._folder / "input").resolve()):
@@ -191,13 +194,14 @@ class Worker:
             return task["spec"]["graph"], {}
         request = {"seed": task["seed"], **task["spec"]["request"]}
         try:
-            compiled = post_json(child.url + _COMPILE, request, self._stall)
+            compiled = post_json(child.url + COMPILE, request, self._stall)
         except HttpError as error:
             raise _EndError("refused", refusal_text(error.answer)[:2000]) from error
-        self._put_pictures(
+        self.put_pictures(
             {name: base64.b64decode(data) for name, data in compiled["uploads"].items()}
         )
-        return compiled["graph"], {"warnings": compiled["warnings"], **compiled["report"]}
+        graph = with_meter(compiled["graph"], task["spec"].get("faces", {}))
+        return graph, {"warnings": compiled["warnings"], **compiled["report"]}
 
     def _run(self, child: Child, prompt_id: str, graph: dict[str, Any]) -> dict[str, Any]:
         """The history's entry of the run."""
@@ -284,9 +288,7 @@ class Worker:
         """The last line of ComfyUI's log, where it has ended."""
         if self._child is None or self._child.ended() is None:
             return ""
-        lines = self._child.log().split("\n")[-5:]
-        last = next((line.strip() for line in reversed(lines) if line.strip()), "")
-        return f"; its last line: {last[:200]}" if last else ""
+        return self._child.last_words()
 
     def _end_with_parent(self, parent: int) -> None:
         """A worker whose Ray is gone would keep its GPU."""

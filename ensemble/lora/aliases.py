@@ -7,6 +7,7 @@ from pathlib import Path
 
 import folder_paths
 
+from ..prompt.cast import Cast, cast_of, read_cast
 from ..prompt.errors import shown
 
 
@@ -72,3 +73,9 @@ def read_aliases() -> Aliases:
     return Aliases(
         path, {k: v for k, v in content.items() if k != "people"}, content.get("people", {})
     )
+
+
+def read_cast_or_aliases(text: str) -> Cast:
+    """The cast of a typed text; of none, the people of the alias file. Raises CastError and
+    AliasFileError."""
+    return read_cast(text) if text.strip() else cast_of({"people": read_aliases().people})

@@ -1,6 +1,7 @@
 """A farm over stub ComfyUIs (stub/main.py), and one Ray for the tests that need one."""
 
 import json
+import os
 import sys
 import threading
 import time
@@ -10,14 +11,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ensemble_portraits.ensemble.cluster.address import Address, settings
 from ensemble_portraits.ensemble.cluster.inputs import Pictures
 from ensemble_portraits.ensemble.cluster.intake import Intake
 from ensemble_portraits.ensemble.cluster.ledger import Ledger
+from ensemble_portraits.ensemble.cluster.pool import connect, disconnect
 from ensemble_portraits.ensemble.cluster.results import Results
 from ensemble_portraits.ensemble.cluster.rows import Row
 from ensemble_portraits.ensemble.cluster.run import Farm
 
 _LIMIT = 300.0  # seconds
+FAST = {
+    "RAY_health_check_period_ms": "1000",
+    "RAY_health_check_timeout_ms": "2000",
+    "RAY_health_check_failure_threshold": "3",
+}
 STUB = Path(__file__).parent / "stub"
 
 
@@ -119,3 +127,25 @@ def about(pool: Any, worker: str) -> dict[str, Any]:
 @pytest.fixture
 def yard(tmp_path: Path) -> Yard:
     return Yard(tmp_path / "out")
+
+
+@pytest.fixture
+def cluster() -> Iterator[Any]:
+    """A head and two nodes with a GPU each; this process is connected."""
+    # They stay afterwards: Ray reads them once in a process, and `connect` refuses a Ray that was
+    # loaded without what it wants.
+    os.environ.update(FAST)
+    os.environ.update(settings(Address("127.0.0.1"), os.environ, Path.home()))
+    from ray.cluster_utils import Cluster
+
+    node = {"num_cpus": 1, "object_store_memory": 80 * 2**20}
+    made = Cluster(initialize_head=True, head_node_args={**node, "num_gpus": 1})
+    try:
+        for _ in range(2):
+            made.add_node(**node, num_gpus=1)
+        host, port = made.address.split(":")
+        connect(Address(host, int(port)))
+        yield made
+    finally:
+        disconnect()
+        made.shutdown()

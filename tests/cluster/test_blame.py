@@ -15,7 +15,8 @@ def test_a_job_is_tried_so_often(fault, tries):
 
 
 def test_what_the_user_ended_waits_and_nothing_is_held_against_it():
-    assert after(Record(1, 1), Fault.CANCELLED) == (Record(1, 1), Next.WAITING)
+    for fault in (Fault.CANCELLED, Fault.ABSENT):
+        assert after(Record(1, 1), fault) == (Record(1, 1), Next.WAITING)
 
 
 def test_a_worker_is_set_aside_after_three_different_jobs_and_no_answer_between():
@@ -27,4 +28,7 @@ def test_a_worker_is_set_aside_after_three_different_jobs_and_no_answer_between(
     assert not worker.died_with("c")
     assert not worker.died_with("d")
     assert worker.died_with("e")
+    worker.served()
+    # Its ComfyUI had ended before the one job came, each time.
+    assert [worker.died_with("f", Fault.ABSENT) for _ in range(3)] == [False, False, True]
     assert [worker.failed_to_boot() for _ in range(3)] == [False, False, True]

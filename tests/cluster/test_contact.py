@@ -41,6 +41,7 @@ def test_the_picture_has_each_at_its_place(tmp_path):
     results = Results(tmp_path)
     results.publish("parkann", "a", [("x.png", picture("red"))], {})
     results.publish("bar <1>ann", "b", [("x.png", picture("blue"))], {})
+    results.publish("parkbob", "c", [("x.mp4", b"a video")], {})
     path = write_png(places_of(JOBS[:3]), results)
     sheet = Image.open(path)
     assert sheet.size == (3 * 224, 2 * 242 + 18)
@@ -52,3 +53,13 @@ def test_the_picture_has_each_at_its_place(tmp_path):
 def test_a_run_without_scenes_is_a_grid(tmp_path):
     jobs = [Job(str(n), n, "", Kind.GRAPH, {}, Needs()) for n in range(10)]
     assert [(p.row, p.column) for p in places_of(jobs)][7:9] == [("1", "8"), ("2", "1")]
+
+
+def test_the_leak_meters_words_stand_under_their_picture(tmp_path):
+    results = Results(tmp_path)
+    report = {"leak": ["picture 1: 1 faces for 1 people, right 100%", "ann: face 1, itself 0.8"]}
+    results.publish("parkann", "a", [("x.png", picture("red"))], {"report": report})
+    text = write_html(places_of(JOBS), results, {}, running=False).read_text()
+    assert "right 100%<br>ann: face 1, itself 0.8" in text
+    sheet = Image.open(write_png(places_of(JOBS[:1]), results))
+    assert sheet.crop((224, 18 + 224, 448, 18 + 242)).convert("L").getextrema()[0] < 128

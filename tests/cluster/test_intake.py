@@ -85,7 +85,8 @@ def test_another_picture_of_the_same_name_is_another_job(tmp_path):
         ({"graph": GRAPH, "set": {"6.txt": "b"}}, "no input 'txt'; near: text"),
         ({"graph": GRAPH, "set": {"Worts.text": "b"}}, "no node 'Worts'"),
         ({"graph": GRAPH, "set": {"seed": 1}}, "no 'node.input'"),
-        ({"graph": GRAPH, "seed": 1}, "seed: unknown beside graph"),
+        ({"graph": GRAPH, "seed": -1}, "seed: must be a whole number from 0"),
+        ({"graph": GRAPH, "steps": 1}, "steps: unknown beside graph"),
         ({"prompt": "x", "lora_modle": "a"}, "lora_modle: unknown field"),
     ],
 )

@@ -1,3 +1,4 @@
+import json
 import stat
 import sys
 from pathlib import Path
@@ -8,8 +9,9 @@ from ensemble_portraits.ensemble.cluster.address import Address, AddressError, h
 from ensemble_portraits.ensemble.cluster.join import environment_of, make_token, start_command
 from ensemble_portraits.ensemble.cluster.machine import Machine, MachineError, find_machine
 
-from .conftest import STUB
+from .conftest import STUB, stub_graph
 
+HOW = ("--comfyui", str(STUB), "--python", sys.executable)
 HERE = Machine(Path(sys.executable), STUB, ("--cpu",))
 
 
@@ -53,6 +55,8 @@ def test_no_comfyui(tmp_path, monkeypatch):
         (["worker", "--join", "a/b"], "is not an address"),
         (["worker", "--join", "127.0.0.1"], "is this machine itself"),
         (["{jobs}", "--out", "{out}", "--comfyui", "{out}"], "has no main.py"),
+        (["{jobs}", "--out", "{jobs}", *HOW], "Not a directory"),
+        (["{jobs}", "--out", "{out}", *HOW, "--cluster", "127.0.0.1:1"], "nothing answers at"),
     ],
 )
 def test_what_cannot_be_done_is_one_line(tmp_path, monkeypatch, capsys, arguments, says):
@@ -66,9 +70,19 @@ def test_what_cannot_be_done_is_one_line(tmp_path, monkeypatch, capsys, argument
     assert says in told and len(told.strip().splitlines()) == 1
 
 
-def test_a_dry_run_says_which_lines_are_none(tmp_path, capsys):
-    (tmp_path / "jobs.jsonl").write_text('"a man"\n3\n')
-    code = cli.main([str(tmp_path / "jobs.jsonl"), "--out", str(tmp_path / "out"), "--dry-run"])
+def test_a_dry_run_compiles_every_line_and_renders_none(tmp_path, capsys):
+    (tmp_path / "jobs.jsonl").write_text("\n".join([
+        '"a man"', "3", '"an unknown person"', json.dumps(stub_graph(n=1)),
+        '{"graph": {"1": {"class_type": "StubX", "inputs": {"ckpt_name": "aa.safetensors"}}}}',
+    ]))  # fmt: skip
+    out = ["--out", str(tmp_path / "out"), *HOW]
+    code = cli.main([str(tmp_path / "jobs.jsonl"), *out, "--dry-run", "--", "--cpu"])
     assert code == cli.SOME_FAILED
-    assert "line 2 : a job is a text or an object" in capsys.readouterr().out
+    assert capsys.readouterr().out.splitlines() == [
+        "line 2 : a job is a text or an object",
+        "line 3 : prompt: no file x",
+        "line 5 : no node 'StubX'; near: Stub; no file 'aa.safetensors'; near: a.safetensors, "
+        "ann.safetensors, b.safetensors",
+        "2 jobs that could run here, 3 lines that could not",
+    ]
     assert not (tmp_path / "out").exists()

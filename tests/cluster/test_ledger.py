@@ -1,3 +1,4 @@
+import contextlib
 import subprocess
 import sys
 from pathlib import Path
@@ -146,3 +147,14 @@ def test_what_cannot_be_used_is_told(tmp_path):
     (tmp_path / "farm.sqlite3").write_text("no database, and longer than a header would be" * 50)
     with pytest.raises(LedgerError, match="not a database"):
         Ledger(tmp_path / "farm.sqlite3")
+
+
+def test_a_full_disk_is_told_as_one(path):
+    with contextlib.closing(Ledger(path)) as ledger:
+        ledger.list_jobs([job(n) for n in range(3)])
+        ledger._db.execute("PRAGMA max_page_count = 1")  # at most as large as it is
+        with pytest.raises(LedgerError, match=r"database or disk is full.*what is done is kept"):
+            ledger.list_jobs([job(n) for n in range(1000)])
+        assert ledger.counts()[State.WAITING] == 3
+        with pytest.raises(LedgerError, match="disk is full"):
+            ledger.fail(job(0).key, "failed", "x" * 100_000, Record(), 0.0)

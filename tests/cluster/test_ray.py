@@ -10,6 +10,7 @@ from importlib.util import find_spec
 import pytest
 from ensemble_portraits.ensemble.cluster import pool as pool_module
 from ensemble_portraits.ensemble.cluster.address import Address
+from ensemble_portraits.ensemble.cluster.events import StoppedError
 from ensemble_portraits.ensemble.cluster.pool import RayPool, connect, disconnect
 
 from .conftest import Yard, about, setup, stub_graph, when
@@ -120,6 +121,24 @@ def test_a_worker_that_is_stopped_is_ended(yard: Yard, pool: RayPool, monkeypatc
     assert yard.run(pool).tally.done == 10
     assert any("no sign of life" in line for line in yard.lines)
     yard.check_once(10)
+
+
+class Broken:
+    """A worker whose Python lacks something."""
+
+    def __init__(self, setup: object) -> None:
+        raise ModuleNotFoundError("No module named 'ensemble'")
+
+    def ready(self) -> None: ...
+
+
+def test_workers_that_cannot_be_made_end_the_run_with_the_reason(yard: Yard, local_ray: int):
+    pool = RayPool(setup(), local_ray, worker=Broken)
+    yard.fill([stub_graph(n=1)])
+    with pytest.raises(StoppedError, match="every worker has been set aside"):
+        yard.run(pool)
+    assert sum("No module named 'ensemble" in line for line in yard.lines) >= 4
+    pool.close()
 
 
 def test_cancel_ends_what_runs(yard: Yard, pool: RayPool):

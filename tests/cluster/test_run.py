@@ -13,9 +13,10 @@ from ensemble_portraits.ensemble.cluster.events import (
     NotUp,
     PoolLostError,
     Ready,
+    StoppedError,
 )
 from ensemble_portraits.ensemble.cluster.inputs import Pictures
-from ensemble_portraits.ensemble.cluster.run import Farm, StoppedError
+from ensemble_portraits.ensemble.cluster.run import Farm
 
 from .conftest import Yard, stub_graph
 
@@ -128,6 +129,14 @@ def test_a_broken_worker_is_set_aside_and_fails_no_job(yard: Yard):
     assert pool.aside == ["w0"]
     assert farm.tally.done == 20
     assert any("set aside: it ended under three different jobs" in line for line in yard.lines)
+
+
+def test_a_job_is_not_to_blame_for_a_comfyui_that_had_ended_before(yard: Yard):
+    gone = [{"fault": "absent", "error": "ComfyUI had ended with code -9", "reboot": True}] * 4
+    yard.fill(jobs(1))
+    farm = yard.run(FakePool(lambda worker, task: gone.pop() if gone else {}, workers=3))
+    assert farm.tally.done == 1
+    assert yard.rows()[0]["deaths"] == 0
 
 
 def test_a_worker_that_does_not_boot_is_tried_three_times(yard: Yard):

@@ -54,3 +54,26 @@ def test_only_what_changed_is_another_job(tmp_path):
     after = {job.name: job.key for job in jobs(tmp_path, changed)}
     differs = {name for name in before if before[name] != after[name]}
     assert differs == {"park-bob-1", "park-bob-2", "scene_2-1", "scene_2-2"}
+
+
+def test_a_graphs_slots_are_a_scene_too(tmp_path):
+    graph = {
+        "6": {"class_type": "CLIPTextEncode", "inputs": {"text": "x"}},
+        "3": {"class_type": "KSampler", "inputs": {"seed": None}},
+    }
+    rows = [Row(1, {"graph": graph, "set": {"6.text": "a park, @each smiling"}, "name": "park"})]
+    cast = cast_of({"people": PEOPLE})
+    found = list(Intake(Pictures(tmp_path), tmp_path, cast).jobs(expand_rows(rows, cast, (7, 8))))
+    assert len(found) == 6
+    inputs = [
+        (job.spec["graph"]["6"]["inputs"]["text"], job.spec["graph"]["3"]["inputs"]["seed"])
+        for job in found
+    ]
+    assert inputs[:2] == [
+        ("a park, a woman <lora:ann:1> smiling", 7),
+        ("a park, a woman <lora:ann:1> smiling", 8),
+    ]
+    assert (found[2].cell.scene, found[2].cell.person, found[2].cell.seed) == ("park", "bob", 7)
+    bad = Row(1, {"graph": graph, "set": {"6.text": "@dora"}})
+    (line,) = Intake(Pictures(tmp_path), tmp_path, cast).jobs([bad])
+    assert isinstance(line, BadLine) and "@dora is nobody" in line.error

@@ -19,7 +19,7 @@ from dev.base import PACK_FOLDER, engine_of_this_python
 from ..cluster.conftest import Yard, about, when
 
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.long,
     pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed"),
     pytest.mark.skipif(sys.platform == "win32", reason="faults are POSIX signals"),
 ]

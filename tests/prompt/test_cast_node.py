@@ -23,11 +23,12 @@ def test_the_queue_says_what_is_wrong():
 
 
 def test_an_empty_cast_is_the_alias_file(monkeypatch):
-    from ensemble_portraits.ensemble.lora.aliases import Aliases
+    from ensemble_portraits.ensemble.lora import aliases
     from ensemble_portraits.nodes import cast
 
     people = {"bea": {"words": "a girl", "faces": "bea.png"}}
-    monkeypatch.setattr(cast, "read_aliases", lambda: Aliases("", {}, people))
+    for module in (aliases, cast):
+        monkeypatch.setattr(module, "read_aliases", lambda: aliases.Aliases("", {}, people))
     assert EnsembleCast.execute(text="@bea", negative="", cast=" ").args[0] == "a girl"
     before = EnsembleCast.fingerprint_inputs("@bea", "", "")
     people["bea"] = {"words": "a woman"}

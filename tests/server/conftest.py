@@ -13,9 +13,10 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 from ensemble_portraits.ensemble.server.api.config import Config
 from ensemble_portraits.ensemble.server.api.hosted import register_hosted
+from ensemble_portraits.ensemble.server.api.many import ManyQueue
 from ensemble_portraits.ensemble.server.api.run import register_run
 from ensemble_portraits.ensemble.server.api.service import JobService
-from ensemble_portraits.ensemble.server.api.start import make_service
+from ensemble_portraits.ensemble.server.api.start import make_queue, make_service
 from ensemble_portraits.ensemble.server.api.store import JobStore
 from safetensors.torch import save_file
 
@@ -52,7 +53,8 @@ async def _talk(home: Path, scenario: Scenario, config: Config, worker: bool) ->
     import server as comfy
 
     prompt_server = comfy.PromptServer(asyncio.get_running_loop())
-    service = make_service(prompt_server, config, JobStore(home / "api.sqlite3"))
+    queue = make_queue(prompt_server, config)
+    service = make_service(config, JobStore(home / "api.sqlite3"), queue)
     routes = web.RouteTableDef()
     register_hosted(routes, service)
     register_run(routes, service)
@@ -62,11 +64,15 @@ async def _talk(home: Path, scenario: Scenario, config: Config, worker: bool) ->
     if worker:
         thread.start()
     await service.jobs.start()
+    if isinstance(queue, ManyQueue):
+        queue.start()
     try:
         async with TestClient(TestServer(app)) as client:
             await scenario(client, service)
     finally:
         await service.jobs.stop()
+        if isinstance(queue, ManyQueue):
+            await asyncio.to_thread(queue.close)
         if worker:
             prompt_server.prompt_queue.put((1e9, "end", None, {}, [], {}))
             await asyncio.to_thread(thread.join)

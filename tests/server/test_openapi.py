@@ -85,5 +85,5 @@ def test_the_page_names_every_setting_of_the_environment():
     from ensemble_portraits.ensemble.server.api import config
 
     names = {value for value in vars(config).values() if str(value).startswith("ENSEMBLE_")}
-    assert len(names) == 11
+    assert len(names) == 13
     assert {name for name in names if f"`{name}`" not in PAGE} == set()

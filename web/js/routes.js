@@ -68,6 +68,13 @@ export const readPrompt = (body) => postOrThrow('/prompt/read', body)
  */
 export const readStack = (body) => postOrThrow('/loras/read', body)
 
+/**
+ * Everybody of a cast, and who is named in a text.
+ * @param {{ text: string, negative?: string, cast?: string }} body
+ * @returns {Promise<import('./types.js').CastReading>}
+ */
+export const readCast = (body) => postOrThrow('/cast/read', body)
+
 /** @param {object} body */
 export const compileRecipe = (body) => post('/recipes/compile', body)
 

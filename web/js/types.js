@@ -43,6 +43,9 @@
  * @typedef {Match & { strength: number, clip_strength: number }} Row
  * @typedef {{ rows: Row[], tags: Tag[], problems: Problem[], warnings: Problem[] }} StackReading
  *
+ * @typedef {{ name: string, start: number, end: number, number: number | null }} Mention
+ * @typedef {{ people: { name: string, text: string }[], named: Mention[], problems: Problem[] }} CastReading
+ *
  * @typedef {{ file: string, name: string, base_model: string, triggers: string[], title: string,
  *   damaged: string, preview: string }} Lora
  * @typedef {{ loras: Lora[], aliases: Record<string, string>, problem: string }} LoraList

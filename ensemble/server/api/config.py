@@ -3,13 +3,19 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
 
+from ...cluster.address import AddressError, read_address, settings
+from ...cluster.pool import PIP_LINE
 from ..access import KEY, is_loopback_host
 
 SWITCH = "ENSEMBLE_API"
 URL = "ENSEMBLE_API_URL"
 QUEUE = "ENSEMBLE_API_QUEUE"
 BODY = "ENSEMBLE_API_BODY_MB"
+CLUSTER = "ENSEMBLE_API_CLUSTER"
+CLUSTER_GPUS = "ENSEMBLE_API_CLUSTER_GPUS"
 LEAVE_OUT = "ENSEMBLE_API_SKIP_MISSING"
 APPROXIMATE = "ENSEMBLE_API_APPROXIMATE"
 UNKNOWN = "ENSEMBLE_API_UNKNOWN"
@@ -37,6 +43,10 @@ class Config:
     queue: int = 100
     # How many bytes a request may have.
     body: int = 40_000_000
+    # Where jobs run, if not here: `local` for all GPUs of this machine, or a cluster's HOST:PORT.
+    cluster: str | None = None
+    # How many workers; None: one for each GPU.
+    cluster_gpus: int | None = None
     skip_missing: bool = False
     # Whether schedulers without a true equivalent get one near them.
     approximate: bool = False
@@ -75,6 +85,8 @@ def read_config(environment: Mapping[str, str], listen: str) -> Config | None:
         url=url,
         queue=_whole(environment, QUEUE, Config.queue),
         body=_whole(environment, BODY, Config.body // 1_000_000) * 1_000_000,
+        cluster=_cluster(environment),
+        cluster_gpus=_whole(environment, CLUSTER_GPUS, 0) or None,
         skip_missing=_switch(environment, LEAVE_OUT),
         approximate=_switch(environment, APPROXIMATE),
         unknown_fields=unknown == "warn",
@@ -94,6 +106,19 @@ def config_of_this_process() -> Config | None:
 def only_loopback(listen: str) -> bool:
     """Whether every address of `--listen` is a loopback address; of names only localhost counts."""
     return all(is_loopback_host(address.strip()) for address in listen.split(","))
+
+
+def _cluster(environment: Mapping[str, str]) -> str | None:
+    word = environment.get(CLUSTER, "").strip()
+    if not word:
+        return None
+    if find_spec("ray") is None:
+        raise ConfigError(f"{CLUSTER} needs Ray: {PIP_LINE}")
+    try:
+        settings(read_address(word), environment, Path.home())
+    except AddressError as error:
+        raise ConfigError(f"{CLUSTER}: {error}") from error
+    return word
 
 
 def _hosts(environment: Mapping[str, str], name: str) -> frozenset[str]:

@@ -9,6 +9,7 @@ import uuid
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
+from typing import TYPE_CHECKING
 
 import folder_paths
 
@@ -18,6 +19,9 @@ from .pictures import Upload, delete_pictures, find_pictures, write_uploads
 from .queue import ComfyQueue, GraphError
 from .store import JobStore
 from .webhooks import WebhookSender
+
+if TYPE_CHECKING:
+    from .many import ManyQueue
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +52,7 @@ class Jobs:
     """`limit` jobs may wait at once. One task watches the queue and delivers webhooks."""
 
     def __init__(
-        self, store: JobStore, queue: ComfyQueue, sender: WebhookSender, *, limit: int
+        self, store: JobStore, queue: "ComfyQueue | ManyQueue", sender: WebhookSender, *, limit: int
     ) -> None:
         self.store = store
         self._queue = queue
@@ -64,7 +68,8 @@ class Jobs:
 
     async def start(self) -> None:
         """Queue again what an earlier process left without an outcome, then watch the queue."""
-        await asyncio.to_thread(self.store.count_crashes)
+        if self._queue.runs_here:
+            await asyncio.to_thread(self.store.count_crashes)
         for job in await asyncio.to_thread(self.store.waiting):
             await self._take_up(job)
         self._task = asyncio.create_task(self._watch())

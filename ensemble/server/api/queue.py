@@ -28,6 +28,8 @@ class QueueSnapshot:
 
 
 class ComfyQueue:
+    runs_here = True  # a job that runs while this process ends may be what ended it
+
     def __init__(self, server: "PromptServer") -> None:
         self._server = server
 

@@ -55,13 +55,13 @@ def tell_prompt(
     readable = not found and not reading.problems
     named = any(part.reference for part in reading.parts)
     pictures = found.attempt("text", picture_names) if named else None
-    tell = _Teller(names, _units(text), pictures)
+    tell = _Teller(names, units_of(text), pictures)
     doubts = [InputProblem("text", reading.doubt)] if reading.doubt else []
     return {
         "has_break": len(reading.parts) > 1,
         "parts": _parts(reading, tell, standing),
-        "problems": _problems((*found, *reading.problems), text, negative),
-        "warnings": _problems(doubts, text, negative),
+        "problems": tell_problems((*found, *reading.problems), text, negative),
+        "warnings": tell_problems(doubts, text, negative),
         "negative_parts": _negative_parts(reading, negative),
         "added": _added(reading, weights, layout, rects) if layout and readable else "",
     }
@@ -79,7 +79,7 @@ def _negative_parts(reading: PromptReading, negative: str) -> list[dict[str, Any
     if reading.negatives is None:
         return []
     parts = split_parts(negative)
-    tell = _Teller(None, _units(negative))
+    tell = _Teller(None, units_of(negative))
     return [tell.part(part, i, None) for i, part in enumerate(parts)] if len(parts) > 1 else []
 
 
@@ -110,7 +110,7 @@ def tell_stack(loras: str, strengths: str = "", prompt: str = "") -> dict[str, A
     found = InputProblems()
     names = found.attempt("loras", lambda: names_in("loras"))
     reading = read_stack(loras, strengths, prompt)
-    tell = _Teller(names, _units(prompt))
+    tell = _Teller(names, units_of(prompt))
     rows = [
         {
             "name": row.name,
@@ -124,7 +124,7 @@ def tell_stack(loras: str, strengths: str = "", prompt: str = "") -> dict[str, A
     return {
         "rows": rows,
         "tags": tags,
-        "problems": _problems((*found, *reading.problems), prompt, ""),
+        "problems": tell_problems((*found, *reading.problems), prompt, ""),
         "warnings": [{"input": "loras", "message": line} for line in _twice([*rows, *tags])],
     }
 
@@ -142,11 +142,11 @@ def _twice(asked: Iterable[dict[str, Any]]) -> list[str]:
     ]
 
 
-def _problems(found: Iterable[InputProblem], text: str, negative: str) -> list[dict[str, Any]]:
+def tell_problems(found: Iterable[InputProblem], text: str, negative: str) -> list[dict[str, Any]]:
     told = []
     for each in found:
         error = each.error
-        units = _units(negative if each.input == "negative" else text)
+        units = units_of(negative if each.input == "negative" else text)
         problem: dict[str, Any] = {"input": each.input, "message": str(error)}
         if isinstance(error, OneBreakError):
             problem["fix"] = {"at": units(error.insert_at), "insert": error.insert}
@@ -157,7 +157,7 @@ def _problems(found: Iterable[InputProblem], text: str, negative: str) -> list[d
     return told
 
 
-def _units(text: str) -> Units:
+def units_of(text: str) -> Units:
     if text.isascii():
         return lambda offset: offset
     return lambda offset: len(text[:offset].encode("utf-16-le", "surrogatepass")) // 2

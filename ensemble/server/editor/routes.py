@@ -6,6 +6,7 @@ is a key, whoever is not the editor's own page must send it.
 * `POST /ensemble/v1/prompt/read` `{text, negative?, weights?, order?, boxes?, places?}`: the parts of a BREAK
   prompt with their LoRAs, and every problem the queue would stop at.
 * `POST /ensemble/v1/loras/read` `{loras, strengths, prompt?}`: the rows of MultiLoraLoader's strings.
+* `POST /ensemble/v1/cast/read` `{text, negative?, cast?}`: everybody of a cast, and who is named where.
 * `GET /ensemble/v1/loras`: every LoRA with trigger words and base model.
 * `GET /ensemble/v1/references`: every picture that `<ref:NAME>` can mean.
 * `GET /ensemble/v1/poses?width=768&height=512`: poses to begin with, by name, as the input `joints` holds bodies.
@@ -22,6 +23,7 @@ from aiohttp import web
 
 from ..access import Gate, answer_body
 from ..bodies import Refused
+from .cast import tell_cast
 from .loras import list_loras
 from .poses import tell_poses
 from .readings import tell_prompt, tell_stack
@@ -29,6 +31,7 @@ from .references import list_references
 
 PROMPT_PATH = "/ensemble/v1/prompt/read"
 STACK_PATH = "/ensemble/v1/loras/read"
+CAST_PATH = "/ensemble/v1/cast/read"
 LORAS_PATH = "/ensemble/v1/loras"
 REFERENCES_PATH = "/ensemble/v1/references"
 POSES_PATH = "/ensemble/v1/poses"
@@ -36,12 +39,14 @@ MAX_BODY = 1_000_000
 # Keys of the bodies; the first must be there.
 _PROMPT_KEYS = ("text", "negative", "weights", "order", "boxes", "places")
 _STACK_KEYS = ("loras", "strengths", "prompt")
+_CAST_KEYS = ("text", "negative", "cast")
 
 
 def register_editor(routes: web.RouteTableDef, gate: Gate) -> None:
     for path, keys, tell in (
         (PROMPT_PATH, _PROMPT_KEYS, tell_prompt),
         (STACK_PATH, _STACK_KEYS, tell_stack),
+        (CAST_PATH, _CAST_KEYS, tell_cast),
     ):
         answer = partial(_read, keys=keys, tell=tell)
         routes.post(path)(partial(answer_body, gate=gate, limit=MAX_BODY, answer=answer))

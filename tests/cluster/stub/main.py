@@ -75,7 +75,7 @@ def work() -> None:
 
 def run(prompt_id: str, graph: dict) -> dict:
     send("executing", {"node": "stub", "prompt_id": prompt_id})
-    stub = graph["stub"]["inputs"]
+    stub = graph.get("stub", {"inputs": {}})["inputs"]
     does = stub.get("does", "")
     once = stub.get("once")
     if once and Path(once).exists():
@@ -125,6 +125,8 @@ class Handler(BaseHTTPRequestHandler):
             return self.websocket()
         if path == "models":
             return self.reply(FILES[rest[0]] if rest else list(FILES))
+        if path == "object_info":
+            return self.reply({"Stub": {}, "SaveImage": {}})
         if path == "history":
             found = history.get(rest[0])
             return self.reply({rest[0]: found} if found else {})
