@@ -7,6 +7,7 @@ from . import (
     face_swap,
     faces,
     film,
+    followed,
     hires,
     leak,
     lora,
@@ -22,8 +23,8 @@ from . import (
 NODES: list = [
     node
     for module in (
-        boxes, cast, face_fix, face_swap, faces, film, hires, leak, lora, mask, panorama, pose, regional,
-        safety, sampler, text,
+        boxes, cast, face_fix, face_swap, faces, film, followed, hires, leak, lora, mask, panorama, pose,
+        regional, safety, sampler, text,
     )
     for node in module.NODES
 ]  # fmt: skip

@@ -10,6 +10,7 @@ from ..ensemble.lora.cache import TENSORS
 from ..ensemble.lora.choose import fingerprint, requests_of
 from ..ensemble.prompt.emphasis import Weights
 from ..ensemble.prompt.reading import read_prompt
+from ..ensemble.regional.follow import Follow
 from ..ensemble.regional.isolation import Isolation
 from ..ensemble.regional.people import Method, TextSees
 from ..ensemble.regional.reference_pictures import files_state
@@ -18,6 +19,7 @@ from ..ensemble.regional.settings import Settings, check
 from ..ensemble.regions.drawn import drawn_masks, read_drawn
 from ..ensemble.regions.layout import Layout
 from .types import People, PoseKeypoint
+from .widgets import advanced, optional, share
 
 Choice = TypeVar("Choice", bound=Enum)
 NO_CHOICE = "none"
@@ -126,22 +128,20 @@ class BreakRegionalPrompt(io.ComfyNode):
                     "Krea 2, Flux, Qwen-Image): whether a person's words look at that person's own "
                     "region or at all of the picture. Try all where hard seams show.",
                 ),
-                io.Float.Input(
-                    "isolate", default=0.0, min=0.0, max=1.0, step=0.05, optional=True,
-                    advanced=True,
-                    tooltip="How much one person's places are kept from looking at another's, so "
-                    "that features do not wander. 0 leaves it open, 1 closes it. For method fused.",
-                ),
-                io.Float.Input(
-                    "isolate_start", default=0.0, min=0.0, max=1.0, step=0.01, optional=True,
-                    advanced=True, tooltip="Part of sampling (0 to 1) at which isolate begins.",
-                ),
-                io.Float.Input(
-                    "isolate_end", default=0.5, min=0.0, max=1.0, step=0.01, optional=True,
-                    advanced=True,
-                    tooltip="Part of sampling at which isolate ends. Closed to the end, a picture "
-                    "tends to fall into several.",
-                ),
+                *optional(*advanced(
+                    share(
+                        "isolate", 0.0,
+                        "How much one person's places are kept from looking at another's, so "
+                        "that features do not wander. 0 leaves it open, 1 closes it. For method fused.",
+                        step=0.05,
+                    ),
+                    share("isolate_start", 0.0, "Part of sampling (0 to 1) at which isolate begins."),
+                    share(
+                        "isolate_end", 0.5,
+                        "Part of sampling at which isolate ends. Closed to the end, a picture "
+                        "tends to fall into several.",
+                    ),
+                )),
                 io.Boolean.Input(
                     "place_words", default=False, optional=True, advanced=True,
                     tooltip="Completes the scene's text with everybody's place (On the left: a "
@@ -174,6 +174,20 @@ class BreakRegionalPrompt(io.ComfyNode):
                     advanced=True,
                     tooltip="How strongly the IP-Adapter's pictures act. 0 not at all.",
                 ),
+                *optional(*advanced(
+                    share(
+                        "follow", 0.0,
+                        "How much regions are drawn in to the silhouettes that the half-painted "
+                        "picture shows: 0 leaves them, 1 takes the silhouettes. For method fused, one "
+                        "picture at a time; Followed Regions hands them on.",
+                        step=0.05,
+                    ),
+                    share(
+                        "follow_start", 0.2,
+                        "Part of sampling (0 to 1) from which regions are drawn in, at every step.",
+                    ),
+                    share("follow_end", 0.5, "Part of sampling from which they stay as they are."),
+                )),
             ],
             outputs=[
                 io.Model.Output(tooltip="For any sampler; the linked model stays as it is."),
@@ -192,7 +206,8 @@ class BreakRegionalPrompt(io.ComfyNode):
     @classmethod
     def validate_inputs(
         cls, text=None, negative=None, weights=None, order=None, start=None, end=None,
-        on_missing=None, boxes=None, isolate=None, isolate_start=None, isolate_end=None,
+        on_missing=None, boxes=None, isolate=None, isolate_start=None, isolate_end=None, follow=None,
+        follow_start=None, follow_end=None,
     ):  # fmt: skip
         # What is linked is None here, and is checked when it arrives.
         try:
@@ -202,7 +217,8 @@ class BreakRegionalPrompt(io.ComfyNode):
                 start=0.0 if start is None else start,
                 end=1.0 if end is None else end,
                 skip_missing=_skips(on_missing or "skip"),
-                isolation=_isolation(isolate, isolate_start, isolate_end),
+                isolation=_window(Isolation, isolate, isolate_start, isolate_end),
+                follow=_window(Follow, follow, follow_start, follow_end),
             )
             people = None
             if text is not None:
@@ -226,7 +242,8 @@ class BreakRegionalPrompt(io.ComfyNode):
         cls, *, model, clip, text, negative, method, weights, base_strength, feather, layout, order,
         start, end, on_missing, regions=None, pose=None, boxes="", text_sees=TextSees.OWN,
         isolate=0.0, isolate_start=0.0, isolate_end=0.5, place_words=False, references=None, vae=None,
-        ip_adapter=NO_CHOICE, clip_vision=None, image_strength=1.0,
+        ip_adapter=NO_CHOICE, clip_vision=None, image_strength=1.0, follow=0.0, follow_start=0.2,
+        follow_end=0.5,
     ) -> io.NodeOutput:  # fmt: skip
         # The engine and its families would take a third of the time that the pack takes to load.
         from ..ensemble.regional.build import build
@@ -238,7 +255,8 @@ class BreakRegionalPrompt(io.ComfyNode):
             base_strength=base_strength, feather=feather,
             layout=_one_of(Layout, "layout", layout), order=order, start=start, end=end,
             skip_missing=_skips(on_missing), text_sees=_one_of(TextSees, "text_sees", text_sees),
-            isolation=_isolation(isolate, isolate_start, isolate_end), place_words=place_words,
+            isolation=_window(Isolation, isolate, isolate_start, isolate_end),
+            follow=_window(Follow, follow, follow_start, follow_end), place_words=place_words,
         )  # fmt: skip
         drawn = read_drawn(boxes, len(check(text, negative, settings).prompt.people))
         if drawn:
@@ -265,10 +283,10 @@ def _one_of(kind: type[Choice], name: str, value: str) -> Choice:
         raise ValueError(f"Input {name!r} is {value!r} and must be one of {known}.") from None
 
 
-def _isolation(strength: float | None, start: float | None, end: float | None) -> Isolation:
-    """What is linked is None while the queue is checked."""
+def _window(kind, strength: float | None, start: float | None, end: float | None):
+    """An Isolation or a Follow. What is linked is None while the queue is checked."""
     span = Span(0.0 if start is None else start, 1.0 if end is None else end)
-    return Isolation(strength or 0.0, span)
+    return kind(strength or 0.0, span)
 
 
 def _skips(on_missing: str) -> bool:

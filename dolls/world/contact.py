@@ -14,9 +14,12 @@ from .scenes import Scene, make_scene, visible_joints
 Place = Callable[[Person], Point]
 
 
-def contact_scene(rng: random.Random, kind: str, shape: str = "square") -> Scene:
-    """A scene of two people; kind: a name of KINDS."""
-    scene = make_scene(rng, count=2, shape=shape)
+def contact_scene(
+    rng: random.Random, kind: str, shape: str = "square", scale: float = 1.0,
+    identities: Sequence[int | None] | None = None,
+) -> Scene:  # fmt: skip
+    """A scene of two people; kind: a name of KINDS. identities, scale: as of make_scene."""
+    scene = make_scene(rng, count=2, shape=shape, identities=identities, scale=scale)
     if kind == "side by side":
         return scene
     apart, arms = KINDS[kind]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import node_helpers
@@ -83,6 +83,8 @@ def prepare(people: People) -> Ready:
         notes = (*notes, f"Some of people's LoRAs have no small form; held whole: {size:.2g} GB.")
     if people.isolation.strength and method is Method.EXACT:
         notes = (*notes, "isolate changes nothing with method = exact, where people share nothing.")
+    if people.follower and method is Method.EXACT:
+        notes = (*notes, "follow changes nothing with method = exact.")
     return Ready(method, adapters, as_patcher(adapters), notes)
 
 
@@ -162,6 +164,7 @@ def _together(people: People, ready: Ready, forward: RegionalForward, names: Row
     model's own `extra_conds` makes ready and which never become rows."""
     names.regions, names.has_loras = tuple(people.painted_masks), ready.adapters.changes_anything
     names.isolation, names.people = people.isolation, len(people.people)
+    names.follower = people.follower
     patch = RegionalPatch(forward, names)
     inside = None if people.span.whole else True
     sides = []
@@ -203,6 +206,8 @@ def _exact(people: People, ready: Ready, family: Family) -> Regional:
     names = RowNames(
         people.span, has_loras=ready.adapters.changes_anything, repeats_texts=family.repeats_texts
     )
+    if people.follower:
+        names.follower = replace(people.follower, fixed="method = exact follows nobody")
     forward = Exact(ready.adapters, family=family, images=people.images)
     patch = RegionalPatch(forward, names)
     positive, negative = (_rows(people, patch.identity, side) for side in (POSITIVE, NEGATIVE))

@@ -22,6 +22,7 @@ from ..regions.weights import together
 from .changes import LoraPatch, Patches
 from .encode import encode, knows_weights, without_emphasis
 from .families import family_of
+from .follow import Follower
 from .image_prompts import ImagePrompt
 from .people import People, Person, Text, Together
 from .placement import Placement, PlacementRequest, place
@@ -70,7 +71,7 @@ def compose(
     where = place(
         PlacementRequest(
             people=len(prompt.people), layout=settings.layout, feather=settings.feather,
-            order=settings.order, regions=regions, pose=pose,
+            order=settings.order, regions=regions, pose=pose, thin=settings.follow.strength > 0,
         )
     )  # fmt: skip
     for number, mask in enumerate(where.regions, 1):
@@ -116,7 +117,15 @@ def compose(
         unplaced=scene if added else None,
         notes=tuple(_summary(prompt, people, shared, seen) + notes.lines),
         together=shared,
+        follower=_follower(settings, where, prompt) if people else None,
     )
+
+
+def _follower(settings: Settings, where: Placement, prompt: BreakPrompt) -> Follower | None:
+    if not settings.follow.strength:
+        return None
+    members = [each.members for each in prompt.together]
+    return Follower(settings.follow, where.regions, where.heads, members, where.thin)
 
 
 def _place_words(prompt: BreakPrompt, where: Placement, encoder: _Encoder) -> str:

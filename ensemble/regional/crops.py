@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Protocol
 
 import comfy.utils
@@ -147,6 +147,9 @@ def from_people(
     `positive` and `negative` only lend their ControlNets; the texts are the people's own, and
     whatever `build` lays on them is made for the part and not cut again.
     """
+    people = replace(
+        people, follower=None
+    )  # of the picture that is repainted the regions are known
     ready = prepare(people) if people.people else None
 
     def for_tile(part: Rect) -> Painter:

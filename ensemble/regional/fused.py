@@ -20,7 +20,7 @@ from .layers import with_adapters
 from .lifetime import replaced_forwards
 from .parts import on_part
 from .region_gate import RegionGate
-from .rows import BatchRow, isolate_of
+from .rows import BatchRow, followed_of, forget_places, isolate_of
 from .stack import AdapterStack
 from .texts import Texts
 
@@ -51,9 +51,11 @@ class Fused:
         texts = tuple(row.texts if row else None for row in rows)
         sides = tuple(row.side if row else 0 for row in rows)
         place = next((row.canvas, row.part) for row in rows if row)  # the same for all of ours
+        followed = followed_of(rows)
+        forget_places(self.cache, followed, ("rows", "isolated"))
         gate, attention = self._once(
             ("rows", id(unet), place, texts, sides, hooked),
-            lambda: self._plan(texts, *place, {} if hooked else self._pairs_of(unet)),
+            lambda: self._plan(texts, *place, {} if hooked else self._pairs_of(unet), followed),
         )
         attention.images, attention.sides = self.images, sides
         gate.options = options
@@ -95,9 +97,10 @@ class Fused:
     def _pairs_of(self, unet: nn.Module) -> dict:
         return self._once(("pairs", id(unet)), dict)
 
-    def _plan(self, texts: tuple[Texts | None, ...], canvas, part, pairs: dict):
+    def _plan(self, texts: tuple[Texts | None, ...], canvas, part, pairs: dict, followed):
         cut = next(each.regions for each in texts if each)
-        masks = on_part(self.masks if cut is None else cut, canvas, part)
+        whole = self.masks if followed is None else followed
+        masks = on_part(whole if cut is None else cut, canvas, part)
         grids = self.family.token_grids(*(part[:2] if part else canvas))
         ours = None
         if not all(texts):

@@ -63,6 +63,8 @@ class RegionalPatch:
         self.known = {key: len(patches) for key, patches in model.patches.items()}
         model.add_wrapper_with_key(WrappersMP.CALC_COND_BATCH, KEY, self._name_rows)
         model.add_wrapper_with_key(self.forward.around, KEY, self._forward)
+        if self.names.follower:
+            model.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, KEY, self._keep_regions)
         model.add_callback_with_key(CallbacksMP.ON_PRE_RUN, KEY, self._follow)
         model.add_callback_with_key(CallbacksMP.ON_CLEANUP, KEY, self._clean_up)
         model.set_additional_models(KEY, [adapters])
@@ -70,6 +72,8 @@ class RegionalPatch:
 
     def _follow(self, model: ModelPatcher) -> None:
         """Before the run: what other nodes did to the model and its weights after us."""
+        if self.names.follower:
+            self.names.follower.begin()
         self.compiled = _has_compiled_parts(model.model)
         if self.compiled:
             self.names.once(UNCOMPILED)
@@ -97,9 +101,22 @@ class RegionalPatch:
             kept = dict(options["wrappers"][WrappersMP.APPLY_MODEL])
             del kept[COMPILED]
             options["wrappers"] = {**options["wrappers"], WrappersMP.APPLY_MODEL: kept}
-        return executor(
+        predicted = executor(
             model, sides, x_in, timestep, {**model_options, "transformer_options": options}
         )
+        follower = self.names.follower
+        if follower and any(side == 0 for side, _ in rows):
+            follower.see(model, predicted[0], float(timestep[0]))
+            if follower.why_not:
+                self.names.once(f"{follower.why_not}; the regions stay as given.")
+        return predicted
+
+    def _keep_regions(self, executor, *args, **kwargs):
+        """Under what a run painted, for nodes behind the sampler."""
+        painted = executor(*args, **kwargs)
+        if self.names.follower:
+            self.names.follower.finish(painted)
+        return painted
 
     def _forward(self, executor, *args, **kwargs):
         kwargs.pop(PART, None)
@@ -157,6 +174,7 @@ def without_regional(model: ModelPatcher) -> ModelPatcher:
     model.remove_wrappers_with_key(WrappersMP.CALC_COND_BATCH, KEY)
     model.remove_wrappers_with_key(WrappersMP.DIFFUSION_MODEL, KEY)
     model.remove_wrappers_with_key(WrappersMP.APPLY_MODEL, KEY)
+    model.remove_wrappers_with_key(WrappersMP.OUTER_SAMPLE, KEY)
     model.remove_callbacks_with_key(CallbacksMP.ON_PRE_RUN, KEY)
     model.remove_callbacks_with_key(CallbacksMP.ON_CLEANUP, KEY)
     model.remove_additional_models(KEY)

@@ -12,6 +12,8 @@ from comfy.model_patcher import ModelPatcher
 from comfy.sd import CLIP
 
 from ..regions.rect import Rect
+from ..regions.weights import together
+from .follow import Follower
 from .isolation import TOGETHER, Isolation
 from .rows import WHOLE, Span
 
@@ -93,6 +95,9 @@ class People:
     """The scene's text for a part of the canvas, where `base` says of the whole who stands where."""
     notes: tuple[str, ...] = ()
     together: tuple[Together, ...] = ()
+    follower: Follower | None = None
+    """What draws the regions in while the model paints, and knows them afterwards; None where regions stay
+    as they are."""
 
     @property
     def painted(self) -> tuple[Person, ...]:
@@ -126,8 +131,19 @@ class People:
         """The same people on a part of the canvas, with `cut(region)` in place of each `[H,W]`
         region."""
         here = tuple(replace(p, region=cut(p.region)) for p in self.people)
-        together = tuple(
+        shared = tuple(
             replace(each, painted=replace(each.painted, region=cut(each.painted.region)))
             for each in self.together
         )
-        return replace(self, base=self.base_of_parts, people=here, together=together)
+        return replace(self, base=self.base_of_parts, people=here, together=shared, follower=None)
+
+    def with_masks(self, masks: torch.Tensor) -> People:
+        """The same people on the same canvas in regions `[N,H,W]`, which stay as they are."""
+        here = tuple(
+            replace(person, region=mask) for person, mask in zip(self.people, masks, strict=True)
+        )
+        shared = tuple(
+            replace(each, painted=replace(each.painted, region=together(masks[list(each.members)])))
+            for each in self.together
+        )
+        return replace(self, people=here, together=shared, follower=None)

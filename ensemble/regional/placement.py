@@ -31,6 +31,12 @@ class PlacementRequest:
     order: str = ""
     regions: torch.Tensor | None = None
     pose: object = None
+    thin: bool = False
+    """Whether thin regions are wanted too."""
+
+
+THIN = -0.05
+"""In torso lengths: inside the capsules, which hold close clothes."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,8 @@ class Placement:
 
     regions: torch.Tensor
     heads: tuple[Rect | None, ...]
+    thin: torch.Tensor | None = None
+    """`[N,H,W]`: of the pose's bodies, without the margin for hair and clothes."""
 
 
 def place(request: PlacementRequest) -> Placement:
@@ -64,11 +72,12 @@ def place(request: PlacementRequest) -> Placement:
             f"of PoseControlInput, which can crop or repeat people, or give 'regions'."
         )
     bodies = bodies[prompt_order]
-    masks = body_regions(
-        bodies, canvas.width, canvas.height, feather=request.feather,
-        front=front or told[prompt_order].tolist(),
-    )  # fmt: skip
-    return Placement(masks, tuple(_head(body, canvas) for body in bodies))
+    how = {"feather": request.feather, "front": front or told[prompt_order].tolist()}
+    masks = body_regions(bodies, canvas.width, canvas.height, **how)
+    thin = None
+    if request.thin:
+        thin = body_regions(bodies, canvas.width, canvas.height, margin=THIN, **how)
+    return Placement(masks, tuple(_head(body, canvas) for body in bodies), thin)
 
 
 def _bodies(pose) -> tuple[np.ndarray, np.ndarray, Pose | None]:

@@ -11,6 +11,7 @@ import torch
 from comfy.conds import CONDConstant, CONDList
 
 from .families.transformer import METHOD, REFERENCES, Refusal
+from .follow import Follower
 from .isolation import TOGETHER, Isolation
 from .parts import PartOfCanvasError, part_of
 from .rows import KEY, PART, BatchRow, Row, Span
@@ -39,6 +40,7 @@ class RowNames:
     takes_references: bool = False
     people: int | None = None
     """How many of the regions are a person's; the rest are of several people together."""
+    follower: Follower | None = None
     tell: Callable[[str], None] = field(default_factory=teller)
     identity: str = field(default_factory=lambda: uuid.uuid4().hex)
     isolate: float = 0.0
@@ -78,6 +80,7 @@ class RowNames:
                 mine = BatchRow(
                     row.person, texts.get(index), tuple(x_in.shape[-2:]), part_of(entry, x_in),
                     entry.get("hooks") is not None, self.isolate, side,
+                    self.follower.now if self.follower else None,
                 )  # fmt: skip
                 self._refuse(entry)
                 entry = self._in_its_place(entry, row, mine, x_in)
@@ -160,7 +163,11 @@ class RowNames:
                 raise PartOfCanvasError(x_in.shape[-2:], mask.shape[-2:])
         told = torch.stack([mask.float().cpu().flatten(0, -3)[0] for mask in masks])
         whole = torch.cat([self._resized(region, x_in) for region in self.regions])
-        return None if torch.equal(told, whole) else told
+        if torch.equal(told, whole):
+            return None
+        if self.follower:
+            self.follower.leave("another node paints the picture in tiles")
+        return told
 
     def _refuse(self, entry: dict) -> None:
         for name, what in self.refused:

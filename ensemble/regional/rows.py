@@ -44,7 +44,8 @@ class BatchRow:
     person: index, or None. texts: everybody's (method = fused). part: (height, width, top, left) of
     the canvas `[H,W]` in latent pixels, None for all of it. hooked: another node's hooks may change
     the weights under this row from step to step. isolate: how much people are kept from seeing each
-    other at this step, 0 to 1. side: of CFG, 0 is the positive one.
+    other at this step, 0 to 1. side: of CFG, 0 is the positive one. followed `[N,h,w]`: the regions at
+    this step, where they are not those that were given.
     """
 
     person: int | None
@@ -54,11 +55,25 @@ class BatchRow:
     hooked: bool = False
     isolate: float = 0.0
     side: int = 0
+    followed: torch.Tensor | None = field(default=None, compare=False, repr=False)
 
 
 def isolate_of(rows: Sequence[BatchRow | None]) -> float:
     """The same for all of ours in a batch."""
     return next(row.isolate for row in rows if row)
+
+
+def followed_of(rows: Sequence[BatchRow | None]) -> torch.Tensor | None:
+    """The same for all of ours in a batch."""
+    return next(row.followed for row in rows if row)
+
+
+def forget_places(cache: dict, followed: torch.Tensor | None, kinds: Sequence[str]) -> None:
+    """What a run keeps of regions, by the first word of its keys, is of no use when they changed."""
+    if cache.get("followed") is not followed:
+        for key in [key for key in cache if isinstance(key, tuple) and key[0] in kinds]:
+            del cache[key]
+        cache["followed"] = followed
 
 
 @dataclass(frozen=True)

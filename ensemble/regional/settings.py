@@ -11,6 +11,7 @@ from ..lora.choose import OnMissing, PeopleChosen, choose_for_people
 from ..prompt.emphasis import Weights
 from ..prompt.reading import read_prompt
 from ..regions.layout import Layout
+from .follow import UNFOLLOWED, Follow
 from .isolation import TOGETHER, Isolation
 from .people import Method, TextSees
 from .reference_pictures import reference_files
@@ -29,6 +30,7 @@ class Settings:
     skip_missing: bool = False
     text_sees: TextSees = TextSees.OWN
     isolation: Isolation = TOGETHER
+    follow: Follow = UNFOLLOWED
     place_words: bool = False
     """Whether the scene's text is completed with everybody's place (`ensemble/prompt/places.py`)."""
 
@@ -46,14 +48,15 @@ def check(text: str, negative: str, settings: Settings) -> PeopleChosen:
             f"start {settings.start} and end {settings.end} must be fractions of sampling with "
             "0 <= start < end <= 1. 0 and 1 act throughout."
         )
-    isolation = settings.isolation
-    if (
-        not 0.0 <= isolation.strength <= 1.0
-        or not 0.0 <= isolation.span.start < isolation.span.end <= 1.0
-    ):
-        raise ValueError(
-            f"isolate {isolation.strength} must be from 0 to 1, and isolate_start "
-            f"{isolation.span.start} and isolate_end {isolation.span.end} fractions of sampling with "
-            "0 <= isolate_start < isolate_end <= 1."
-        )
+    _check_window("isolate", settings.isolation)
+    _check_window("follow", settings.follow)
     return chosen
+
+
+def _check_window(name: str, chosen: Isolation | Follow) -> None:
+    span = chosen.span
+    if not 0.0 <= chosen.strength <= 1.0 or not 0.0 <= span.start < span.end <= 1.0:
+        raise ValueError(
+            f"{name} {chosen.strength} must be from 0 to 1, and {name}_start {span.start} and {name}_end "
+            f"{span.end} fractions of sampling with 0 <= {name}_start < {name}_end <= 1."
+        )

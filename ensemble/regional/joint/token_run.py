@@ -14,7 +14,7 @@ from torch import nn
 from ...regions.weights import adapter_gates, region_weights
 from ..families.transformer import BASE, Replacement, Texts, TextSpan, TransformerFamily
 from ..parts import on_part
-from ..rows import BatchRow
+from ..rows import BatchRow, followed_of, forget_places
 from ..stack import AdapterStack
 from ..texts import Texts as Told
 from .layers import with_stream_adapters
@@ -57,9 +57,14 @@ class TokenRun(Generic[Entry]):
         place, told = zip(
             *(((row.canvas, row.part), row.texts) for row in rows if row and row.texts), strict=True
         )
-        return self._tokens(unet, args[0], args[CONTEXT].shape[1], place[0], told[0]), told
+        followed = followed_of(rows)
+        forget_places(self.cache, followed, ("tokens",))
+        whole = self.masks if followed is None else followed
+        return self._tokens(unet, args[0], args[CONTEXT].shape[1], place[0], told[0], whole), told
 
-    def _tokens(self, unet: nn.Module, latent: torch.Tensor, base: int, place, told: Told):
+    def _tokens(
+        self, unet: nn.Module, latent: torch.Tensor, base: int, place, told: Told, whole: torch.Tensor
+    ):  # fmt: skip
         """The sequence with the base's text of `base` tokens and everybody's. Texts that say nothing
         anywhere are left out."""
         lengths, sizes = (
@@ -68,7 +73,7 @@ class TokenRun(Generic[Entry]):
         )
         key = ("tokens", id(unet), *latent.shape[-2:], lengths, sizes, place, told.regions)
         if key not in self.cache:
-            masks = on_part(self.masks if told.regions is None else told.regions, *place)
+            masks = on_part(whole if told.regions is None else told.regions, *place)
             grid = self.family.grid(unet, *latent.shape[-2:])
             weights = region_weights(masks, self.base_strength)
             heard = [i for i, weight in enumerate(weights) if weight.any()]
