@@ -18,6 +18,7 @@ from .engine import LAUNCHER, Engine, missing_packages, venv_python
 from .packages import install, pip
 
 REQUIREMENTS = ROOT / "dev" / "requirements-test.txt"
+NEWEST = "tests/live/test_newest.py"
 QUICK = "not live and not browser and not slow and not long"
 
 
@@ -31,6 +32,7 @@ def run(engine: Engine, arguments: argparse.Namespace, others: list[str]) -> int
     print("== pytest", flush=True)
     options = ["-m", QUICK] if arguments.quick else []
     options += ["--slow"] if arguments.slow else []
+    options += ["--slow", NEWEST] if arguments.newest else []
     code = subprocess.run(
         engine.command("pytest", *options, *others),
         cwd=ROOT,

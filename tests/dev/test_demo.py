@@ -192,7 +192,7 @@ def test_drawn_people_are_painted_by_their_own_model(table):
     usual = Wishes(size=size(table["size"]), steps=table["steps"], quick=True)
     mixed, wishes = with_dolls(own, there, table, usual)
     assert wishes.checkpoint == "paper_dolls.safetensors" and wishes.size == (288, 192)
-    assert wishes.steps == 20 and len(wishes.loras) == 2
+    assert wishes.steps == 10 and len(wishes.loras) == 2
     fitted, _ = fit(own, there, mixed, wishes)
     assert fitted["load"]["inputs"]["ckpt_name"] == "paper_dolls.safetensors"
     assert with_dolls(own, there, table, replace(usual, steps=9))[1].steps == 9
