@@ -26,6 +26,7 @@ from .server import Server
 
 WORKFLOWS = ROOT / "example_workflows" / "api"
 OUTPUT = ROOT / "output"
+FIRST = "multi_person"
 TABLE = ROOT / "dev" / "demo.json"
 
 
@@ -54,7 +55,9 @@ def run(engine: Engine, arguments: argparse.Namespace, _: list[str]) -> int:
 
 
 def chosen_workflows(names: list[str]) -> list[Path]:
-    found = {path.stem: path for path in sorted(WORKFLOWS.glob("*.json"))}
+    """Those of these names, else all; what the pack is for comes first."""
+    paths = sorted(WORKFLOWS.glob("*.json"), key=lambda path: (path.stem != FIRST, path.stem))
+    found = {path.stem: path for path in paths}
     if unknown := [name for name in names if name not in found]:
         raise DevError(f"no workflow {unknown[0]!r} in {WORKFLOWS}; there are: {', '.join(found)}")
     if not found:

@@ -17,7 +17,7 @@ from . import DevError
 from .base import PACK_FOLDER
 from .engine import Engine
 
-START_SECONDS = 300
+START_SECONDS = 600
 TAIL_LINES = 30
 
 

@@ -1,9 +1,11 @@
-"""The README's table of model families says nothing that is not so elsewhere."""
+"""What the README says is so elsewhere too: its table of model families, its picture, its files."""
 
+import json
 import re
 
 import pytest
 from ensemble_portraits.ensemble.regional.families import FAMILIES
+from PIL import Image
 
 from dev.cache import ROOT
 from dev.release import project
@@ -43,3 +45,19 @@ def test_since_is_a_version_of_the_changelog():
     released = re.findall(r"^## (\d+\.\d+\.\d+)", (ROOT / "CHANGELOG.md").read_text("utf-8"), re.M)
     assert project("version") == released[0]
     assert {row[4] for row in TABLE} <= set(released)
+
+
+def test_its_files_are_there():
+    for name in re.findall(r"\]\((?!https?:)([^)#]+)", README):
+        assert (ROOT / name).exists(), name
+
+
+def test_the_picture_carries_its_workflow():
+    """With LoRAs of two people, in a graph of nodes that are there."""
+    with Image.open(ROOT / "docs" / "two_people.png") as picture:
+        graph, workflow = (json.loads(picture.info[key]) for key in ("prompt", "workflow"))
+    (text,) = (n["inputs"]["value"] for n in graph.values() if "value" in n["inputs"])
+    assert text.count("BREAK") == 3 and text.count("<lora:") == 2
+    ours = json.loads((ROOT / "tests" / "contract.json").read_text(encoding="utf-8"))
+    kinds = {node["type"] for node in workflow["nodes"]}
+    assert {"BreakRegionalPrompt", "PoseControlInput"} <= kinds & set(ours)
