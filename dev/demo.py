@@ -43,8 +43,8 @@ def run(engine: Engine, arguments: argparse.Namespace, _: list[str]) -> int:
         failed = [p.stem for p in files if not render(client, p, table, wishes, named=named)]
     if arguments.checkpoint is None:
         print(
-            "SD1.5's workflows are drawn by the small model of drawn people (dolls/README.md), the others "
-            "by random weights, which check the wiring."
+            "Drawn by the small model of drawn people (dolls/README.md), masks by random weights. The workflows "
+            "of other models need their files."
         )
         print(
             "For a picture of yours give --checkpoint FILE (SD1.5) and --lora FILE once per person."
