@@ -41,6 +41,23 @@ def test_its_prices_were_measured(row):
         assert any(f"{figure:.{digits}f}" == price for figure in figures), price
 
 
+def measured_on_transformers() -> dict[str, tuple[str, str]]:
+    """Family -> the prices of two people by `fused` and by core's hooks; a dash where not measured."""
+    table = rows(BENCHMARKS[BENCHMARKS.index("| family | people | `plain` |") :])
+    prices: dict[str, tuple[str, str]] = {}
+    for family, people, _, fused, _, hooks, _ in table:
+        if people == "2":
+            prices.setdefault(family.split(",")[0], (fused.split()[0], hooks))
+    return prices
+
+
+@pytest.mark.parametrize("family", measured_on_transformers())
+def test_a_familys_prices_are_its_own(family):
+    (row,) = (row for row in TABLE if family.removesuffix(" Klein 4B") in row[0])
+    fused, hooks = measured_on_transformers()[family]
+    assert row[2:4] == [fused, "not measured" if hooks == "-" else hooks]
+
+
 def test_since_is_a_version_of_the_changelog():
     released = re.findall(r"^## (\d+\.\d+\.\d+)", (ROOT / "CHANGELOG.md").read_text("utf-8"), re.M)
     assert project("version") == released[0]
