@@ -22,6 +22,7 @@ MODELS = [f"tests/{room}" for room in ("dolls", "faces", "leak", "lora", "region
 """Rooms whose tests run models in process and never wait."""
 LANES = (["tests", *(f"--ignore={room}" for room in MODELS)], MODELS)
 """What runs side by side where everything runs: servers and browsers wait much."""
+NEWEST = "tests/live/test_newest.py"
 QUICK = "not live and not browser and not slow and not long"
 
 
@@ -34,7 +35,9 @@ def run(engine: Engine, arguments: argparse.Namespace, others: list[str]) -> int
         failed = [name for name, step in checks if not call(engine, name, step, folder)]
     options = ["-m", QUICK] if arguments.quick else []
     options += ["--slow"] if arguments.slow else []
-    lanes = [others] if others or arguments.quick else LANES
+    options += ["--slow", NEWEST] if arguments.newest else []
+    whole = not (others or arguments.quick or arguments.newest)
+    lanes = LANES if whole else [others]
     codes = run_lanes(engine, [[*options, *lane] for lane in lanes], base)
     if failed:
         print(f"Before pytest, these failed (see above): {', '.join(failed)}", flush=True)

@@ -46,6 +46,8 @@ def parser() -> argparse.ArgumentParser:
     pace = test.add_mutually_exclusive_group()
     pace.add_argument("--quick", action="store_true", help="under 5 minutes: no server, no browser")
     pace.add_argument("--slow", action="store_true", help="also full-size and scratch installs")
+    pace.add_argument("--newest", action="store_true",
+                      help="only on the newest ComfyUI and front end of the package index")  # fmt: skip
 
     serve = command("serve", "ComfyUI with the pack and small models, until Ctrl+C")
     serve.add_argument("--port", type=int, help=f"default {SERVE_PORT}, or a free one if taken")

@@ -26,6 +26,7 @@ from .server import Server
 
 WORKFLOWS = ROOT / "example_workflows" / "api"
 OUTPUT = ROOT / "output"
+FIRST = "multi_person"
 TABLE = ROOT / "dev" / "demo.json"
 
 
@@ -42,8 +43,8 @@ def run(engine: Engine, arguments: argparse.Namespace, _: list[str]) -> int:
         failed = [p.stem for p in files if not render(client, p, table, wishes, named=named)]
     if arguments.checkpoint is None:
         print(
-            "SD1.5's workflows are drawn by the small model of drawn people (dolls/README.md), the others "
-            "by random weights, which check the wiring."
+            "Drawn by the small model of drawn people (dolls/README.md), masks by random weights. The workflows "
+            "of other models need their files."
         )
         print(
             "For a picture of yours give --checkpoint FILE (SD1.5) and --lora FILE once per person."
@@ -54,7 +55,9 @@ def run(engine: Engine, arguments: argparse.Namespace, _: list[str]) -> int:
 
 
 def chosen_workflows(names: list[str]) -> list[Path]:
-    found = {path.stem: path for path in sorted(WORKFLOWS.glob("*.json"))}
+    """Those of these names, else all; what the pack is for comes first."""
+    paths = sorted(WORKFLOWS.glob("*.json"), key=lambda path: (path.stem != FIRST, path.stem))
+    found = {path.stem: path for path in paths}
     if unknown := [name for name in names if name not in found]:
         raise DevError(f"no workflow {unknown[0]!r} in {WORKFLOWS}; there are: {', '.join(found)}")
     if not found:

@@ -45,6 +45,8 @@ class Engine:
             "PYTHONUNBUFFERED": "1",
             # Tests and demo use files made here; a try to download must fail at once, not hang.
             "HF_HUB_OFFLINE": "1",
+            # Threads that spin while they wait take a shared machine's cores from each other.
+            "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "passive"),
         }
         if self.given:
             environment["PYTHONDONTWRITEBYTECODE"] = "1"

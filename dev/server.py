@@ -16,7 +16,7 @@ from .base import PACK_FOLDER
 from .engine import Engine
 
 __all__ = ["Server", "free_port", "is_free", "sees_gpu"]
-START_SECONDS = 300
+START_SECONDS = 600
 
 
 def is_free(port: int) -> bool:

@@ -1,6 +1,10 @@
 """What moved in ComfyUI, told in two seconds: the private parts that the pack relies on."""
 
+import ast
 import importlib
+import os
+import re
+from pathlib import Path
 
 import comfy.lora
 import pytest
@@ -8,6 +12,65 @@ import torch
 from comfy.ldm.modules.attention import BasicTransformerBlock, SpatialTransformer
 from ensemble_portraits.ensemble import core
 from ensemble_portraits.ensemble.regional.families.unet import STABLE_DIFFUSION
+
+ROOT = Path(__file__).resolve().parent.parent
+COMFYUI = ("comfy", "comfy_execution", "comfy_extras", "execution", "folder_paths", "latent_preview",
+           "nodes", "server")  # fmt: skip
+"""Its packages and modules, save the public API."""
+
+
+def test_the_architecture_lists_what_is_used():
+    """Whoever takes up a new ComfyUI reads there what to look for."""
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^\| `([\w.]+)` \| (`.+`) \|$", text, re.MULTILINE)
+    found = {(module, name) for module, names in listed for name in re.findall(r"`(\w+)`", names)}
+    used = set().union(*(parts_of_comfyui(path) for path in sources()))
+    rows = {module: sorted(n for m, n in used if m == module) for module, _ in sorted(used)}
+    assert found == used, "\n".join(
+        f"| `{module}` | {', '.join(f'`{name}`' for name in names)} |"
+        for module, names in rows.items()
+    )
+    gone = [(m, n) for m, n in sorted(used) if not hasattr(importlib.import_module(m), n)]
+    assert not gone
+
+
+def sources() -> list[Path]:
+    rooms = (path for room in ("ensemble", "nodes") for path in (ROOT / room).rglob("*.py"))
+    return [ROOT / "__init__.py", *rooms]
+
+
+def parts_of_comfyui(path: Path) -> set[tuple[str, str]]:
+    """(module, name) of everything of ComfyUI outside its public API that a file imports or reaches
+    through an imported module."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    chains, meant = set(), {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and not node.level:
+            for alias in node.names:
+                meant[alias.asname or alias.name] = f"{node.module}.{alias.name}"
+        elif isinstance(node, ast.Import):
+            for alias in node.names:
+                first = alias.name.split(".")[0]
+                meant[alias.asname or first] = alias.name if alias.asname else first
+    chains.update(meant.values())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute):
+            base, _, rest = ast.unparse(node).partition(".")
+            if base in meant and re.fullmatch(r"[\w.]+", rest):
+                chains.add(f"{meant[base]}.{rest}")
+    ours = (chain for chain in chains if chain.split(".")[0] in COMFYUI)
+    return {part for chain in ours if (part := split(chain))}
+
+
+def split(chain: str) -> tuple[str, str] | None:
+    """The module that a dotted name begins with, and the name in it; None where it is a module only."""
+    place = Path(os.environ["COMFYUI_PATH"])
+    names = chain.split(".")
+    for number, name in enumerate(names):
+        place /= name
+        if not (place.is_dir() or place.with_suffix(".py").is_file()):
+            return ".".join(names[:number]), name
+    return None
 
 
 def instance(name: str):

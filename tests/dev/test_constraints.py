@@ -1,5 +1,7 @@
 import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -37,3 +39,15 @@ def test_whatever_is_asked_for_is_pinned(path):
 def test_constraints_name_versions_and_no_addresses():
     assert len(pins()) > 100
     assert "://" not in (ROOT / "dev" / "constraints.txt").read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("system", ["linux", "windows", "macos"])
+@pytest.mark.parametrize("python", ["3.10", "3.11", "3.12", "3.13"])
+def test_every_promised_python_finds_them(python, system, tmp_path):
+    """A pin that has dropped a Python stops `python dev` there before anything runs."""
+    asked = ["--python-version", python, "--python-platform", system]
+    asked += ["--constraint", str(ROOT / "dev" / "constraints.txt"), *map(str, FILES)]
+    command = [sys.executable, "-m", "uv", "pip", "compile", "-q", *asked]
+    done = subprocess.run([*command, "-o", str(tmp_path / "found")], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

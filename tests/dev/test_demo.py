@@ -10,7 +10,7 @@ from PIL import Image
 
 from dev import DevError
 from dev.cli import size
-from dev.demo import TABLE, find_picture, picture_size, with_dolls
+from dev.demo import TABLE, chosen_workflows, find_picture, picture_size, with_dolls
 from dev.graphs import Wishes, absent_files, fit, loaded_images
 
 INFO = {
@@ -192,7 +192,7 @@ def test_drawn_people_are_painted_by_their_own_model(table):
     usual = Wishes(size=size(table["size"]), steps=table["steps"], quick=True)
     mixed, wishes = with_dolls(own, there, table, usual)
     assert wishes.checkpoint == "paper_dolls.safetensors" and wishes.size == (288, 192)
-    assert wishes.steps == 20 and len(wishes.loras) == 2
+    assert wishes.steps == 10 and len(wishes.loras) == 2
     fitted, _ = fit(own, there, mixed, wishes)
     assert fitted["load"]["inputs"]["ckpt_name"] == "paper_dolls.safetensors"
     assert with_dolls(own, there, table, replace(usual, steps=9))[1].steps == 9
@@ -202,3 +202,11 @@ def test_drawn_people_are_painted_by_their_own_model(table):
         (own, there, replace(usual, quick=False, checkpoint="mine.safetensors")),
     ):
         assert with_dolls(graph, info, table, asked) == (table, asked)
+
+
+def test_what_the_pack_is_for_is_drawn_first():
+    names = [path.stem for path in chosen_workflows([])]
+    assert names[0] == "multi_person" and names[1:] == sorted(names[1:]) and len(names) > 5
+    assert [path.stem for path in chosen_workflows(["lora_multi"])] == ["lora_multi"]
+    with pytest.raises(DevError, match="no workflow 'nobody'"):
+        chosen_workflows(["nobody"])

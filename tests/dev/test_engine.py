@@ -121,6 +121,15 @@ def test_nothing_is_written_into_a_given_install(install, monkeypatch):
     assert [part for part in command if str(install) in part] == [str(install / "main.py")]
 
 
+@pytest.mark.parametrize("chosen", [None, "active"])
+def test_threads_that_wait_leave_the_cores_to_others(install, monkeypatch, chosen):
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    if chosen:
+        monkeypatch.setenv("OMP_WAIT_POLICY", chosen)
+    environment = Engine(Path(sys.executable), install, given=True).environment()
+    assert environment["OMP_WAIT_POLICY"] == (chosen or "passive")
+
+
 def test_a_failed_start_shows_the_end_of_the_log(install):
     engine = Engine(Path(sys.executable), install, given=True)
     with pytest.raises(DevError, match=r"code 1(.|\n)*no model for you"), Server(engine, install):
