@@ -85,7 +85,9 @@ def main(argv: Sequence[str]) -> int:
         if asked.jobs is None and not asked.status:
             parser().error("the following arguments are required: JOBS")
         return _status(asked.out) if asked.status else _run(asked, comfy)
-    except KeyboardInterrupt:  # before the run, whose own signals are watched; nothing is half taken in
+    except (
+        KeyboardInterrupt
+    ):  # before the run, whose own signals are watched; nothing is half taken in
         return INTERRUPTED
     except _TOLD as error:
         print(f"farm: {error}", file=sys.stderr, flush=True)

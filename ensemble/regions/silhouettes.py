@@ -58,7 +58,7 @@ def sure_of(
     own = reduce_to(masks, *grid).clamp(0, 1)
     own = own / own.sum(0, keepdim=True).clamp(min=1.0)
     weights = torch.cat([1 - own.sum(0, keepdim=True), own])
-    somebodys = own.sum(0) >= _SOMEBODYS
+    owner, somebodys = weights.argmax(0), own.sum(0) >= _SOMEBODYS
     mine = (own >= own.amax(0) - 1e-3) & somebodys  # both, where two share alike
     if thin is None:
         cores = torch.stack([_inner(one) for one in mine])
@@ -67,7 +67,7 @@ def sure_of(
     kept = torch.zeros(grid, dtype=torch.bool)
     for who, head in enumerate(heads):
         if head is not None:
-            found = _oval(head, grid) & mine[who]
+            found = _oval(head, grid) & (owner == who + 1)
             cores[who] |= found
             kept |= found
     scenery = ~somebodys & ~cores.any(0)
@@ -77,7 +77,11 @@ def sure_of(
 def silhouettes(sure: Sure, picture: torch.Tensor) -> torch.Tensor:
     """Regions `[N,h,w]` of people in a picture `[C,h,w]` of the same grid, on any device. With scenery
     they sum to 1; each is one with its core, and heads keep what they had."""
-    unlike = _unlike(picture, [sure.scenery, *sure.cores]).cpu()
+    points = _points(picture)
+    from_scenery = _unlike(points, sure.scenery)
+    likely = [core & _stands_out(core, from_scenery) for core in sure.cores]
+    unlike = torch.stack([from_scenery, *(_unlike(points, core) for core in likely)])
+    unlike = unlike.view(len(unlike), *sure.kept.shape).cpu()
     regions = sure.weights[1:]
     someone = regions.sum(0)
     if sure.scenery.any():
@@ -118,9 +122,14 @@ def _oval(head: Rect, grid: tuple[int, int]) -> torch.Tensor:
     return y[:, None] ** 2 + x**2 <= 1.0
 
 
-def _unlike(picture: torch.Tensor, seeds: Sequence[torch.Tensor]) -> torch.Tensor:
-    """How unlike every point is to the most alike of each kind of seeds, in look and place,
-    `[kinds,h,w]`."""
+def _stands_out(core: torch.Tensor, from_scenery: torch.Tensor) -> torch.Tensor:
+    """Without what of a core looks like the scenery: a slender person leaves room in a broad box."""
+    far = from_scenery.view(core.shape).cpu()
+    return far >= 0.5 * far[core].median() if core.any() else core
+
+
+def _points(picture: torch.Tensor) -> torch.Tensor:
+    """Look and place of every point, `[h*w,C+2]`."""
     channels, rows, columns = picture.shape
     look = picture.float()
     look = look - look.mean((1, 2), keepdim=True)
@@ -128,14 +137,16 @@ def _unlike(picture: torch.Tensor, seeds: Sequence[torch.Tensor]) -> torch.Tenso
     y = torch.arange(rows, device=look.device) * (_NEARNESS / min(rows, columns))
     x = torch.arange(columns, device=look.device) * (_NEARNESS / min(rows, columns))
     place = torch.stack(torch.meshgrid(y, x, indexing="ij"))
-    points = torch.cat([look, place.to(look)]).flatten(1).T
-    found = []
-    for kind in seeds:
-        index = kind.flatten().nonzero()[:, 0]
-        index = index[:: max(1, -(-len(index) // _SEEDS))].to(points.device)
-        far = points.new_full((len(points),), 1e3)
-        found.append(torch.cdist(points, points[index]).amin(1) if len(index) else far)
-    return torch.stack(found).view(len(found), rows, columns)
+    return torch.cat([look, place.to(look)]).flatten(1).T
+
+
+def _unlike(points: torch.Tensor, seeds: torch.Tensor) -> torch.Tensor:
+    """How unlike every point is to the most alike of some seeds, `[h*w]`."""
+    index = seeds.flatten().nonzero()[:, 0]
+    index = index[:: max(1, -(-len(index) // _SEEDS))].to(points.device)
+    if not len(index):
+        return points.new_full((len(points),), 1e3)
+    return torch.cdist(points, points[index]).amin(1)
 
 
 def _connected(found: torch.Tensor, cores: torch.Tensor) -> torch.Tensor:

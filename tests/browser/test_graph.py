@@ -54,7 +54,9 @@ def test_saving_and_loading_keeps_everything(both):
     assert values(both) == sent
     people = next(node for node in saved["nodes"] if node["type"] == "BreakRegionalPrompt")
     # What we draw is not among what is saved: the last are the node's own inputs.
-    assert people["widgets_values"][-8:] == [BOXES, "own", 0, 0, 0.5, False, "none", 1]
+    assert people["widgets_values"][-11:] == [
+        BOXES, "own", 0, 0, 0.5, False, "none", 1, 0, 0.2, 0.5,
+    ]  # fmt: skip
 
 
 def test_a_reloaded_page_has_it_all(editor):

@@ -37,7 +37,7 @@ class Pool:
 
     def __init__(self, setup, count, *, name):
         self.sent: list[tuple[str, str]] = []
-        self.pending = [Ready(w, Able(None, 8), "host", 1.0) for w in self.workers()]
+        self.pending = [Ready(w, Able(None, 8), "host", 1.0) for w in sorted(self.workers())]
         Pool.last = self
 
     def workers(self):

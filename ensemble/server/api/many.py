@@ -4,6 +4,7 @@ This ComfyUI takes jobs in, checks them, keeps the journal and gives pictures ou
 Those of a cluster outlive this process, and the next one takes them over with what they have.
 """
 
+import inspect
 import logging
 import os
 import sys
@@ -143,7 +144,7 @@ def machine() -> Machine:
 
     arguments = worker_arguments(sys.argv[1:])
     # Its base_path may be another folder, of models and outputs alone.
-    comfyui = Path(folder_paths.__file__).parent
+    comfyui = Path(inspect.getfile(folder_paths)).parent
     return Machine(Path(sys.executable), comfyui, tuple(arguments))
 
 
