@@ -69,7 +69,11 @@ class Touching(identity_methods.Painter):
             self.people = self.people.with_masks(self.whole_bodies())
         if method == "follow":
             follower = Follower(
-                self.window, self.people.masks, [p.head for p in self.people.people], (), self.thin()
+                self.window,
+                self.people.masks,
+                [p.head for p in self.people.people],
+                (),
+                self.thin(),
             )
             self.people = replace(self.people, follower=follower)
         way = "core_hooks" if method == "core_hooks" else "fused"
@@ -183,7 +187,9 @@ def hands(painter: Touching, pixels: np.ndarray) -> list[float]:
     return found
 
 
-def measures(painter: Touching, pixels: np.ndarray, given: np.ndarray, drawn_in: np.ndarray) -> dict:
+def measures(
+    painter: Touching, pixels: np.ndarray, given: np.ndarray, drawn_in: np.ndarray
+) -> dict:
     from dolls.world import identity_scores
 
     right, score = [], []
@@ -274,7 +280,10 @@ def paint_all(kit, args) -> tuple[list[dict], dict]:
                     sums.setdefault(name, []).extend(values)
                 sheet[method, kind, number] = pixels
                 means = {name: float(np.mean(v)) if v else None for name, v in made.items()}
-                print(json.dumps({"method": method, "scene": kind, "seed": number, **means}), flush=True)
+                print(
+                    json.dumps({"method": method, "scene": kind, "seed": number, **means}),
+                    flush=True,
+                )
     rows = [
         {
             "method": method, "scene": kind,
@@ -298,9 +307,7 @@ def contact_sheet(sheet: dict, args):
         for column, (kind, seed) in enumerate(cells):
             place = column * (width + 4), row * (height + 16)
             pen.text((place[0] + 2, place[1] + 2), f"{method}: {kind}", fill="black")
-            made.paste(
-                Image.fromarray(sheet[method, kind, seed]), (place[0], place[1] + 16)
-            )
+            made.paste(Image.fromarray(sheet[method, kind, seed]), (place[0], place[1] + 16))
     return made
 
 

@@ -79,7 +79,9 @@ def painting(people, shows: torch.Tensor, **more):
 
 def iou(regions: torch.Tensor) -> float:
     owner = torch.cat([1 - regions.sum(0, keepdim=True), regions]).argmax(0)
-    each = [((owner == i) & one).sum() / ((owner == i) | one).sum() for i, one in enumerate(shown(), 1)]
+    each = [
+        ((owner == i) & one).sum() / ((owner == i) | one).sum() for i, one in enumerate(shown(), 1)
+    ]
     return float(torch.stack(each).mean())
 
 
@@ -124,7 +126,10 @@ def test_what_was_found_acts_for_the_rest_of_sampling(model, with_part):
     following = with_follower(people, EARLY)
     out = sample(following, steps=4, cfg=3.0)
     found = following.follower.now
-    assert tiny.relative(found[:2], torch.nn.functional.adaptive_avg_pool2d(boxes()[None], SIZE)[0]) > 0.05
+    assert (
+        tiny.relative(found[:2], torch.nn.functional.adaptive_avg_pool2d(boxes()[None], SIZE)[0])
+        > 0.05
+    )
 
     calls = []
 
@@ -147,7 +152,9 @@ def test_what_was_found_acts_for_the_rest_of_sampling(model, with_part):
 def _forward_of(patched):
     from comfy.patcher_extension import WrappersMP
 
-    wrappers = patched.model_options.get("transformer_options", {}).get("wrappers") or patched.wrappers
+    wrappers = (
+        patched.model_options.get("transformer_options", {}).get("wrappers") or patched.wrappers
+    )
     (method,) = wrappers[WrappersMP.DIFFUSION_MODEL][KEY]
     return method.__self__.forward
 
@@ -172,7 +179,8 @@ def test_regions_are_those_of_the_run_that_painted_the_latent(model):
     first = painting(people, picture(), seed=1)
     second = painting(people, picture().flip(-1), seed=2)
     of_first, of_second = (
-        EnsembleFollowedRegions.execute(people=people, samples={"samples": s}) for s in (first, second)
+        EnsembleFollowedRegions.execute(people=people, samples={"samples": s})
+        for s in (first, second)
     )
     size = boxes().shape[-2:]
     assert of_first[1].shape == (2, *size) and not torch.equal(of_first[1], of_second[1])
@@ -211,7 +219,9 @@ def test_a_batch_stays_in_the_given_regions_and_says_so(model):
 def _names_of(patched):
     from comfy.patcher_extension import WrappersMP
 
-    wrappers = patched.model_options.get("transformer_options", {}).get("wrappers") or patched.wrappers
+    wrappers = (
+        patched.model_options.get("transformer_options", {}).get("wrappers") or patched.wrappers
+    )
     return wrappers[WrappersMP.DIFFUSION_MODEL][KEY][0].__self__.names
 
 
@@ -249,6 +259,9 @@ def test_wrong_numbers_name_the_inputs(follow):
     with pytest.raises(ValueError, match="follow_start"):
         check(TEXT, "", Settings(follow=follow))
     said = BreakRegionalPrompt.validate_inputs(
-        text=TEXT, follow=follow.strength, follow_start=follow.span.start, follow_end=follow.span.end
+        text=TEXT,
+        follow=follow.strength,
+        follow_start=follow.span.start,
+        follow_end=follow.span.end,
     )
     assert "follow_end" in said
