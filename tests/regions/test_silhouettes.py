@@ -84,7 +84,7 @@ def test_sums_stay_people_are_one_piece_and_heads_are_kept(seed, count, thin):
     for who, core in enumerate(sure.cores, 1):
         mine = owner == who
         if (mine & core).any():
-            pieces, count_of = ndimage.label(mine.numpy())
+            pieces, count_of = ndimage.label(mine.numpy())  # type: ignore[misc]
             assert all(((pieces == n) & core.numpy()).any() for n in range(1, count_of + 1))
     kept = sure.kept
     assert torch.allclose(found[:, kept], sure.weights[1:][:, kept], atol=1e-6)
@@ -102,7 +102,7 @@ def test_a_head_that_looks_like_the_sky_stays_its_owners():
 
 
 def test_permuting_people_changes_nothing_and_an_empty_region_stays_empty():
-    shown, boxes, heads, picture = world(2)
+    _, boxes, heads, picture = world(2)
     order = [1, 0]
     found = silhouettes(sure_of(boxes, GRID, heads=heads), picture)
     again = silhouettes(sure_of(boxes[order], GRID, heads=heads[::-1]), picture)
