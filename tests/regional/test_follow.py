@@ -6,10 +6,13 @@ import pytest
 import small
 import tiny
 import torch
+from ensemble_portraits.ensemble.pose.default import default_pose
+from ensemble_portraits.ensemble.pose.skeleton import write_pose_keypoint
 from ensemble_portraits.ensemble.regional.build import build
 from ensemble_portraits.ensemble.regional.crops import from_people
 from ensemble_portraits.ensemble.regional.follow import Follow, Follower, NotFollowedError
 from ensemble_portraits.ensemble.regional.people import Method, Together
+from ensemble_portraits.ensemble.regional.placement import PlacementRequest, place
 from ensemble_portraits.ensemble.regional.rows import KEY, Span
 from ensemble_portraits.ensemble.regional.settings import Settings, check
 from ensemble_portraits.ensemble.regions.rect import Rect
@@ -265,3 +268,14 @@ def test_wrong_numbers_name_the_inputs(follow):
         follow_end=follow.span.end,
     )
     assert "follow_end" in said
+
+
+@pytest.mark.parametrize("thin", [False, True])
+def test_skeletons_tell_thin_bodies_where_they_are_wanted(thin):
+    pose = write_pose_keypoint([default_pose(2, 320, 320)[0]])
+    placed = place(PlacementRequest(people=2, pose=pose, thin=thin))
+    assert (placed.thin is not None) == thin
+    if placed.thin is not None:
+        inside, body = placed.regions > 0.5, placed.thin > 0.5
+        assert (body & ~inside).sum() < 0.01 * body.sum()
+        assert 0.2 < body.sum() / inside.sum() < 0.8
