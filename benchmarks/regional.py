@@ -2,7 +2,7 @@
 
     python dev bench regional [--quick] [--json FILE] [--model sd15|sdxl] [--size 384x256]
                               [--people 1 2 4] [--ranks 16]
-                              [--methods plain core_hooks exact fused isolated]
+                              [--methods plain core_hooks exact fused isolated followed]
                               [--freefuse DIR] [--prompt-control DIR]
                               [--family NAME [--full] [--dtype float32|bfloat16]]
                               [--clock wall|processor]
@@ -25,7 +25,7 @@ import dits
 import engine
 import peers
 
-METHODS = ("plain", "core_hooks", "exact", "fused", "isolated")
+METHODS = ("plain", "core_hooks", "exact", "fused", "isolated", "followed")
 STEPS = {"core_hooks": 4, "exact": 4}
 COLUMNS = [
     "model", "family", "width", "height", "rank", "people", "method", "seconds_per_step", "over_plain",
@@ -101,6 +101,19 @@ class Scene:
         fused = self.scenes["fused"]
         self.scenes["isolated"] = dataclasses.replace(fused, isolation=Isolation(1.0))
         return self._ours("isolated")
+
+    def followed(self):
+        """`fused` whose regions are drawn in at every step."""
+        from ensemble_portraits.ensemble.regional.follow import Follow, Follower
+
+        fused = self.scenes["fused"]
+        heads = [None] * len(fused.people)
+        boxes = fused.masks.clone()
+        boxes[:, : boxes.shape[1] // 4] = 0  # columns leave no scenery, and nothing to draw in
+        fused = fused.with_masks(boxes)
+        follower = Follower(Follow(1.0), fused.masks, heads)
+        self.scenes["followed"] = dataclasses.replace(fused, follower=follower)
+        return self._ours("followed")
 
     def _ours(self, method: str):
         from ensemble_portraits.ensemble.regional.build import build

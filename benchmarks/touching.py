@@ -29,12 +29,12 @@ import identity_methods
 import identity_readers
 import identity_scenes
 import numpy as np
+from touching_reader import as_painted, iou, wardrobe
 
 KINDS = ("holding hands", "one in front", "hug")
 METHODS = ("before", "now", "follow", "core_hooks")
 PLACE = "meadow"  # of sky and greens, which neither wears
 WHO = (0, 2)  # whose clothes share no colour, and whose LoRAs are learned best
-SCENERY = ((176, 222, 248), (150, 204, 112), (124, 188, 92))
 COLUMNS = [
     "method", "scene", "right", "score", "hands", "blend", "iou", "iou_drawn_in", "reader", "pictures",
 ]  # fmt: skip
@@ -50,7 +50,7 @@ class Touching(identity_methods.Painter):
         scene = contact_scene(rng, kind, "landscape", 0.75, WHO)
         # Contact scenes list the farther one first; texts and LoRAs go by identity.
         people = sorted(scene.people, key=lambda p: p.joints[1][0] if p.joints[1] else 0)
-        self.order = tuple(p.identity for p in people)
+        self.order = tuple(p.identity for p in people if p.identity is not None)
         self.drawn = replace(scene, place=PLACE)
         self.window = window
         kit = replace(
@@ -69,7 +69,11 @@ class Touching(identity_methods.Painter):
             self.people = self.people.with_masks(self.whole_bodies())
         if method == "follow":
             follower = Follower(
-                self.window, self.people.masks, [p.head for p in self.people.people], (), self.thin()
+                self.window,
+                self.people.masks,
+                [p.head for p in self.people.people],
+                (),
+                self.thin(),
             )
             self.people = replace(self.people, follower=follower)
         way = "core_hooks" if method == "core_hooks" else "fused"
@@ -113,56 +117,6 @@ class Touching(identity_methods.Painter):
         return np.stack([masks[whose.index(i)] for i in self.order])
 
 
-def wardrobe(who: int) -> np.ndarray:
-    """The colours of an identity, RGB."""
-    from dolls.world import IDENTITIES
-    from dolls.world.words import CLOTHES, SIGNATURE, SKINS
-
-    one = IDENTITIES[who]
-    return np.array(
-        [*(SIGNATURE[c] for c in one.hair), SKINS[one.skin], CLOTHES[one.shirt], CLOTHES[one.bottom[1]]],
-        np.float32,
-    )  # fmt: skip
-
-
-def as_painted(pixels: np.ndarray, order) -> np.ndarray:
-    """`[2,H,W]` of bool: who is seen where, by the nearest colour of either or of the scenery, the
-    latter as the picture's rim has it. Outlines and what is like both go with their neighbours."""
-    from scipy import ndimage
-
-    rim = np.ones(pixels.shape[:2], bool)
-    rim[4:-4, :] = False
-    rim[: pixels.shape[0] // 3, : pixels.shape[1] // 6] = True
-    rim[: pixels.shape[0] // 3, -pixels.shape[1] // 6 :] = True
-    scenery = np.concatenate([pixels[rim][::37].astype(np.float32), np.array(SCENERY, np.float32)])
-    kinds = [scenery, *(wardrobe(who) for who in order)]
-    far = np.stack(
-        [
-            np.sqrt(((pixels[:, :, None].astype(np.float32) - kind) ** 2).sum(-1)).min(-1)
-            for kind in kinds
-        ]
-    )
-    likeness = np.stack([ndimage.gaussian_filter(np.exp(-one / 25), 1.5) for one in far])
-    owner = likeness.argmax(0)
-    found = np.stack([owner == who for who in (1, 2)])
-    for one in found:
-        pieces, count = ndimage.label(one)
-        if count:
-            sizes = ndimage.sum_labels(one, pieces, range(1, count + 1))
-            one &= np.isin(pieces, 1 + np.flatnonzero(sizes >= 0.1 * max(sizes)))
-    return found
-
-
-def iou(regions: np.ndarray, seen: np.ndarray) -> float:
-    """A point is whose region is largest there, or the scenery's."""
-    owner = np.concatenate([1 - regions.sum(0, keepdims=True), regions]).argmax(0)
-    each = [
-        ((owner == i) & one).sum() / max(1, ((owner == i) | one).sum())
-        for i, one in enumerate(seen, 1)
-    ]
-    return float(np.mean(each))
-
-
 def hands(painter: Touching, pixels: np.ndarray) -> list[float]:
     """1 for every wrist and elbow over the other's trunk that is nearer to its owner's colours."""
     from overlap import _over_another
@@ -183,7 +137,9 @@ def hands(painter: Touching, pixels: np.ndarray) -> list[float]:
     return found
 
 
-def measures(painter: Touching, pixels: np.ndarray, given: np.ndarray, drawn_in: np.ndarray) -> dict:
+def measures(
+    painter: Touching, pixels: np.ndarray, given: np.ndarray, drawn_in: np.ndarray
+) -> dict:
     from dolls.world import identity_scores
 
     right, score = [], []
@@ -274,7 +230,10 @@ def paint_all(kit, args) -> tuple[list[dict], dict]:
                     sums.setdefault(name, []).extend(values)
                 sheet[method, kind, number] = pixels
                 means = {name: float(np.mean(v)) if v else None for name, v in made.items()}
-                print(json.dumps({"method": method, "scene": kind, "seed": number, **means}), flush=True)
+                print(
+                    json.dumps({"method": method, "scene": kind, "seed": number, **means}),
+                    flush=True,
+                )
     rows = [
         {
             "method": method, "scene": kind,
@@ -298,9 +257,7 @@ def contact_sheet(sheet: dict, args):
         for column, (kind, seed) in enumerate(cells):
             place = column * (width + 4), row * (height + 16)
             pen.text((place[0] + 2, place[1] + 2), f"{method}: {kind}", fill="black")
-            made.paste(
-                Image.fromarray(sheet[method, kind, seed]), (place[0], place[1] + 16)
-            )
+            made.paste(Image.fromarray(sheet[method, kind, seed]), (place[0], place[1] + 16))
     return made
 
 

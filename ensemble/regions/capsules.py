@@ -10,7 +10,8 @@ from . import body as anatomy
 from .body18 import Joint
 
 # Radii in torso lengths: clothes included, so that a region holds what the person wears.
-_TORSO, _UPPER_ARM, _FOREARM, _HAND, _THIGH, _SHIN, _NECK = 0.18, 0.14, 0.11, 0.16, 0.17, 0.12, 0.14
+_TORSO, _UPPER_ARM, _FOREARM, _HAND = 0.18, 0.14, 0.11, 0.12
+_THIGH, _SHIN, _FOOT, _NECK = 0.17, 0.12, 0.16, 0.14
 _LEGS = (
     (Joint.R_HIP, Joint.R_KNEE, _THIGH), (Joint.L_HIP, Joint.L_KNEE, _THIGH),
     (Joint.R_KNEE, Joint.R_ANKLE, _SHIN), (Joint.L_KNEE, Joint.L_ANKLE, _SHIN), (Joint.NECK, Joint.NOSE, _NECK),
@@ -73,7 +74,7 @@ def capsules(joints: np.ndarray, height: int) -> list[Capsule]:
             add(xy[wrist], xy[wrist] + reach, _HAND, arm)
     for ankle in (Joint.R_ANKLE, Joint.L_ANKLE):
         if seen[ankle]:
-            add(xy[ankle], xy[ankle], _HAND)
+            add(xy[ankle], xy[ankle], _FOOT)
     # The trunk: both sides, both ends and the middle line leave no hole between them.
     trunk = [j for j in (Joint.R_SHOULDER, Joint.R_HIP, Joint.L_HIP, Joint.L_SHOULDER) if seen[j]]
     for a, b in zip(trunk, trunk[1:] + trunk[:1], strict=True):

@@ -6,10 +6,13 @@ import pytest
 import small
 import tiny
 import torch
+from ensemble_portraits.ensemble.pose.default import default_pose
+from ensemble_portraits.ensemble.pose.skeleton import write_pose_keypoint
 from ensemble_portraits.ensemble.regional.build import build
 from ensemble_portraits.ensemble.regional.crops import from_people
 from ensemble_portraits.ensemble.regional.follow import Follow, Follower, NotFollowedError
 from ensemble_portraits.ensemble.regional.people import Method, Together
+from ensemble_portraits.ensemble.regional.placement import PlacementRequest, place
 from ensemble_portraits.ensemble.regional.rows import KEY, Span
 from ensemble_portraits.ensemble.regional.settings import Settings, check
 from ensemble_portraits.ensemble.regions.rect import Rect
@@ -79,7 +82,9 @@ def painting(people, shows: torch.Tensor, **more):
 
 def iou(regions: torch.Tensor) -> float:
     owner = torch.cat([1 - regions.sum(0, keepdim=True), regions]).argmax(0)
-    each = [((owner == i) & one).sum() / ((owner == i) | one).sum() for i, one in enumerate(shown(), 1)]
+    each = [
+        ((owner == i) & one).sum() / ((owner == i) | one).sum() for i, one in enumerate(shown(), 1)
+    ]
     return float(torch.stack(each).mean())
 
 
@@ -124,7 +129,10 @@ def test_what_was_found_acts_for_the_rest_of_sampling(model, with_part):
     following = with_follower(people, EARLY)
     out = sample(following, steps=4, cfg=3.0)
     found = following.follower.now
-    assert tiny.relative(found[:2], torch.nn.functional.adaptive_avg_pool2d(boxes()[None], SIZE)[0]) > 0.05
+    assert (
+        tiny.relative(found[:2], torch.nn.functional.adaptive_avg_pool2d(boxes()[None], SIZE)[0])
+        > 0.05
+    )
 
     calls = []
 
@@ -147,7 +155,9 @@ def test_what_was_found_acts_for_the_rest_of_sampling(model, with_part):
 def _forward_of(patched):
     from comfy.patcher_extension import WrappersMP
 
-    wrappers = patched.model_options.get("transformer_options", {}).get("wrappers") or patched.wrappers
+    wrappers = (
+        patched.model_options.get("transformer_options", {}).get("wrappers") or patched.wrappers
+    )
     (method,) = wrappers[WrappersMP.DIFFUSION_MODEL][KEY]
     return method.__self__.forward
 
@@ -172,7 +182,8 @@ def test_regions_are_those_of_the_run_that_painted_the_latent(model):
     first = painting(people, picture(), seed=1)
     second = painting(people, picture().flip(-1), seed=2)
     of_first, of_second = (
-        EnsembleFollowedRegions.execute(people=people, samples={"samples": s}) for s in (first, second)
+        EnsembleFollowedRegions.execute(people=people, samples={"samples": s})
+        for s in (first, second)
     )
     size = boxes().shape[-2:]
     assert of_first[1].shape == (2, *size) and not torch.equal(of_first[1], of_second[1])
@@ -211,7 +222,9 @@ def test_a_batch_stays_in_the_given_regions_and_says_so(model):
 def _names_of(patched):
     from comfy.patcher_extension import WrappersMP
 
-    wrappers = patched.model_options.get("transformer_options", {}).get("wrappers") or patched.wrappers
+    wrappers = (
+        patched.model_options.get("transformer_options", {}).get("wrappers") or patched.wrappers
+    )
     return wrappers[WrappersMP.DIFFUSION_MODEL][KEY][0].__self__.names
 
 
@@ -249,6 +262,20 @@ def test_wrong_numbers_name_the_inputs(follow):
     with pytest.raises(ValueError, match="follow_start"):
         check(TEXT, "", Settings(follow=follow))
     said = BreakRegionalPrompt.validate_inputs(
-        text=TEXT, follow=follow.strength, follow_start=follow.span.start, follow_end=follow.span.end
+        text=TEXT,
+        follow=follow.strength,
+        follow_start=follow.span.start,
+        follow_end=follow.span.end,
     )
     assert "follow_end" in said
+
+
+@pytest.mark.parametrize("thin", [False, True])
+def test_skeletons_tell_thin_bodies_where_they_are_wanted(thin):
+    pose = write_pose_keypoint([default_pose(2, 320, 320)[0]])
+    placed = place(PlacementRequest(people=2, pose=pose, thin=thin))
+    assert (placed.thin is not None) == thin
+    if placed.thin is not None:
+        inside, body = placed.regions > 0.5, placed.thin > 0.5
+        assert (body & ~inside).sum() < 0.01 * body.sum()
+        assert 0.2 < body.sum() / inside.sum() < 0.8

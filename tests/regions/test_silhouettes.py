@@ -28,9 +28,7 @@ def world(seed: int, count: int = 2):
         box = torch.zeros(GRID)
         box[4:39, int(x) - 10 : int(x) + 11] = 1
         boxes.append(box)
-        heads.append(
-            Rect.pixels(x - 3, 9, x + 3, 15).as_fractions(width=GRID[1], height=GRID[0])
-        )
+        heads.append(Rect.pixels(x - 3, 9, x + 3, 15).as_fractions(width=GRID[1], height=GRID[0]))
     looks = torch.randn(count + 2, 4, generator=random)
     looks = torch.linalg.qr(looks.T).Q.T if count == 2 else looks
     picture = looks[0][:, None, None].expand(4, *GRID).clone()
@@ -44,7 +42,9 @@ def world(seed: int, count: int = 2):
 
 def iou(regions: torch.Tensor, shown: torch.Tensor) -> float:
     owner = torch.cat([1 - regions.sum(0, keepdim=True), regions]).argmax(0)
-    each = [((owner == i) & one).sum() / ((owner == i) | one).sum() for i, one in enumerate(shown, 1)]
+    each = [
+        ((owner == i) & one).sum() / ((owner == i) | one).sum() for i, one in enumerate(shown, 1)
+    ]
     return float(torch.stack(each).mean())
 
 
@@ -60,7 +60,9 @@ def test_boxes_become_the_silhouettes(seed):
 def test_thin_bodies_grow_to_what_is_painted(seed):
     """A wide coat, which no skeleton tells, and nothing of the margin that nobody fills."""
     shown, _, heads, picture = world(seed)
-    near = torch.stack([torch.from_numpy(ndimage.binary_dilation(s.numpy(), iterations=4)) for s in shown])
+    near = torch.stack(
+        [torch.from_numpy(ndimage.binary_dilation(s.numpy(), iterations=4)) for s in shown]
+    )
     thin = torch.stack([oval((who + 0.5) * 28, 24, 1.6, 13).float() for who in range(2)])
     found = silhouettes(sure_of(near.float(), GRID, thin, heads), picture)
     assert iou(near.float(), shown) < 0.65 and iou(thin, shown) < 0.6
@@ -82,7 +84,7 @@ def test_sums_stay_people_are_one_piece_and_heads_are_kept(seed, count, thin):
     for who, core in enumerate(sure.cores, 1):
         mine = owner == who
         if (mine & core).any():
-            pieces, count_of = ndimage.label(mine.numpy())
+            pieces, count_of = ndimage.label(mine.numpy())  # type: ignore[misc]
             assert all(((pieces == n) & core.numpy()).any() for n in range(1, count_of + 1))
     kept = sure.kept
     assert torch.allclose(found[:, kept], sure.weights[1:][:, kept], atol=1e-6)
@@ -100,7 +102,7 @@ def test_a_head_that_looks_like_the_sky_stays_its_owners():
 
 
 def test_permuting_people_changes_nothing_and_an_empty_region_stays_empty():
-    shown, boxes, heads, picture = world(2)
+    _, boxes, heads, picture = world(2)
     order = [1, 0]
     found = silhouettes(sure_of(boxes, GRID, heads=heads), picture)
     again = silhouettes(sure_of(boxes[order], GRID, heads=heads[::-1]), picture)
