@@ -61,8 +61,8 @@ def test_layouts_differ_in_place_alone():
             assert [y for _, y in moved.all_joints] == [y for _, y in before.all_joints]
 
 
-def test_without_the_dolls_files_there_is_one_line_and_no_rows(tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv("ENSEMBLE_BASE", str(tmp_path))
+def test_without_the_dolls_weights_there_is_one_line_and_no_rows(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("dolls.weights.SHIPPED", tmp_path)
     identity.main(["--json", str(tmp_path / "rows.json")])
     said = capsys.readouterr().out.strip()
     assert "no LoRAs or no ControlNet yet" in said and "\n" not in said
