@@ -18,9 +18,13 @@ from .engine import LAUNCHER, Engine, missing_packages, venv_python
 from .packages import install, pip
 
 REQUIREMENTS = ROOT / "dev" / "requirements-test.txt"
-MODELS = [f"tests/{room}" for room in ("dolls", "faces", "leak", "lora", "regional")]
-"""Rooms whose tests run models in process and never wait."""
-LANES = (["tests", *(f"--ignore={room}" for room in MODELS)], MODELS)
+ROOMS = (
+    "dolls", "faces", "film", "leak", "lora", "pose", "prompt", "recipes", "regional", "regions",
+    "segment",
+)  # fmt: skip
+IN_PROCESS = [f"tests/{room}" for room in ROOMS]
+"""Tests that compute and never wait."""
+LANES = (["tests", *(f"--ignore={room}" for room in IN_PROCESS)], IN_PROCESS)
 """What runs side by side where everything runs: servers and browsers wait much."""
 NEWEST = "tests/live/test_newest.py"
 QUICK = "not live and not browser and not slow and not long"

@@ -3,7 +3,7 @@
 import sys
 
 from dev.base import ROOT
-from dev.check import LANES, MODELS, run_lanes
+from dev.check import IN_PROCESS, LANES, run_lanes
 
 
 class Stub:
@@ -31,6 +31,6 @@ def test_every_lane_has_a_base_of_its_own_and_its_words_and_code_come_through(tm
 
 
 def test_no_room_is_left_out_or_run_twice():
-    everything, models = LANES
-    assert everything == ["tests", *(f"--ignore={room}" for room in models)]
-    assert all((ROOT / room).is_dir() for room in MODELS)
+    everything, computing = LANES
+    assert everything == ["tests", *(f"--ignore={room}" for room in computing)]
+    assert all((ROOT / room).is_dir() for room in IN_PROCESS)
