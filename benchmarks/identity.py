@@ -103,7 +103,8 @@ def checked(args) -> None:
 
 def named_peers(args) -> dict[str, str]:
     """Folders of the peers that the command line names."""
-    return {peer: getattr(args, peer) for peer in identity_methods.PEERS if getattr(args, peer)}
+    found = {peer: getattr(args, peer, None) for peer in identity_methods.PEERS}
+    return {peer: folder for peer, folder in found.items() if folder}
 
 
 def load_kit(args, dolls: bool) -> identity_methods.Kit:

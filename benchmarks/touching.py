@@ -26,10 +26,9 @@ from pathlib import Path
 
 import engine
 import identity_methods
-import identity_readers
 import identity_scenes
 import numpy as np
-from touching_reader import as_painted, iou, wardrobe
+from touching_reader import SEEN, as_painted, hair_of_drawing, iou, wardrobe
 
 KINDS = ("holding hands", "one in front", "hug")
 METHODS = ("before", "now", "follow", "core_hooks")
@@ -146,10 +145,10 @@ def measures(
     people = {p.identity: p for p in painter.drawn.people}
     for who in painter.order:
         scores = identity_scores(pixels, people[who].head_box)
-        own = identity_readers.Drawn._own(who)
+        own = hair_of_drawing(who)
         score.append(scores[who] / own)
-        parts = [scores[i] / identity_readers.Drawn._own(i) for i in painter.order]
-        if max(parts) >= identity_readers.SEEN:
+        parts = [scores[i] / hair_of_drawing(i) for i in painter.order]
+        if max(parts) >= SEEN:
             right.append(float(parts[painter.order.index(who)] == max(parts)))
     seen = as_painted(pixels, painter.order)
     blends = []

@@ -56,3 +56,17 @@ def iou(regions: np.ndarray, seen: np.ndarray) -> float:
         for i, one in enumerate(seen, 1)
     ]
     return float(np.mean(each))
+
+
+SEEN = 0.25
+"""In parts of `hair_of_drawing`: a head that shows less of anybody is nobody's."""
+
+
+def hair_of_drawing(identity: int) -> float:
+    """What a drawing of this identity's head shows of its hair, by `identity_scores`."""
+    import random
+
+    from dolls.world import draw, identity_scores, make_scene
+
+    scene = make_scene(random.Random(1), shape="portrait", identities=(identity,))
+    return identity_scores(np.asarray(draw(scene)), scene.people[0].head_box)[identity]
