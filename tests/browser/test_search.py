@@ -20,7 +20,7 @@ def test_the_search_box_offers_our_nodes(editor: Editor):
     for phrase, kinds in FOUND.items():
         box.fill(phrase)
         editor.page.wait_for_timeout(700)  # the list follows what is typed after a pause
-        shown = editor.page.get_by_role("option").all_inner_texts()[:READ]
+        shown = editor.page.locator("[role=listbox] [role=option]").all_inner_texts()[:READ]
         missed += [
             f"{phrase}: no {kind} in {[text.splitlines()[0] for text in shown]}"
             for kind in kinds

@@ -16,7 +16,8 @@ const kept = { text: '', checkpoint: '', skip: false, approximate: false, choice
 
 export function createRecipePanel() {
   const text = el('textarea', { 'aria-label': t('recipe.text'), placeholder: t('recipe.placeholder'), spellcheck: 'false' })
-  const checkpoint = el('select', { 'aria-label': t('recipe.checkpoint') }, el('option', { value: '' }, t('recipe.itsOwn')))
+  // Disabled until its choices are there: what was chosen before would overrule an earlier choice.
+  const checkpoint = el('select', { 'aria-label': t('recipe.checkpoint'), disabled: true }, el('option', { value: '' }, t('recipe.itsOwn')))
   const skip = el('input', { type: 'checkbox', checked: kept.skip })
   const approximate = el('input', { type: 'checkbox', checked: kept.approximate })
   const read = button({ onclick: () => look() }, t('recipe.read'))
@@ -39,6 +40,7 @@ export function createRecipePanel() {
   checkpoints().then((names) => {
     checkpoint.append(...names.map((name) => el('option', { value: name }, name)))
     checkpoint.value = kept.checkpoint
+    checkpoint.disabled = false
   })
 
   /** @type {any} */
@@ -77,7 +79,7 @@ export function createRecipePanel() {
     forget()
     const mine = asked
     if (!text.value.trim()) return
-    if (checkpoint.options.length > 1) kept.checkpoint = checkpoint.value
+    if (!checkpoint.disabled) kept.checkpoint = checkpoint.value
     const body = {
       text: text.value,
       workflow: true,
