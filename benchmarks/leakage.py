@@ -93,20 +93,14 @@ class Runs:
 
 
 def matrix(runs: Runs, method: str):
-    """`[N,N]`: row i is the effect of person i's LoRA in every region, its own being 1."""
+    """`[N,N]`: row i is the effect of person i's LoRA in every region, its own being 1; as the pack's
+    own node measures it."""
     import torch
+    from ensemble_portraits.ensemble.leak.effects import effect_matrix
 
-    people = runs.people
-    before = runs(method, [0.0] * people)
-    columns = before.shape[3] // people
-    effects = torch.zeros(people, people)
-    for i in range(people):
-        change = runs(method, [float(i == j) for j in range(people)]) - before
-        for j in range(people):
-            # One latent column off each border: the last convolution reaches across it.
-            part = change[0, :, :, j * columns + 1 : (j + 1) * columns - 1]
-            effects[i, j] = part.pow(2).mean().sqrt()
-    return effects / effects.diag()[:, None]
+    masks = runs.scene.scenes["fused"].masks
+    effects = effect_matrix(lambda strengths, seed: runs(method, list(strengths)), masks, [0])
+    return torch.from_numpy(effects.tables[0])
 
 
 def off_diagonal(effects) -> float:
@@ -163,7 +157,7 @@ def main(argv: list[str] | None = None) -> None:
                 matrices[kind, method] = effects
                 rows.append({
                     "lora": kind, "method": method, "off_diagonal": off_diagonal(effects),
-                    "largest": float((effects - torch.eye(PEOPLE)).max()),
+                    "largest": float((effects - torch.eye(len(effects))).max()),
                 })  # fmt: skip
     hooks = {r["lora"]: r["off_diagonal"] for r in rows if r["method"] == "core_hooks"}
     for row in rows:

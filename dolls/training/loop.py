@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .optimizer import Optimizer
+
 _CHECK = 25  # steps from one look at the loss to the next; a look waits for the device
 _SAVE, _TELL, _LOOK = 90.0, 60.0, 1500.0  # seconds from one to the next
 _RESERVE = 15.0  # seconds of a slice that are left for saving and for samples
@@ -112,7 +114,7 @@ def train(
 
     loss_of: the loss of a step. Raises DivergedError, with what was saved last still good.
     """
-    optimizer = _optimizer(parameters, plan, progress)
+    optimizer = _optimizer(parameters, progress)
     if progress.raw:
         _copy(progress.raw, parameters)
     if plan.averaged and not progress.average:
@@ -120,14 +122,11 @@ def train(
     reports = Reports(time_slice, progress)
     while plan.share(progress) < 1 and time_slice.left() > _RESERVE:
         began = time_slice.effort()
-        for group in optimizer.param_groups:
-            group["lr"] = plan.rate_now(progress)
         loss = loss_of(progress.step)
         loss.backward()
         reports.count(loss)
         norm = nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
+        optimizer.step(plan.rate_now(progress))
         progress.step, progress.warm = progress.step + 1, progress.warm + 1
         _average(parameters, progress)
         if progress.step % _CHECK == 0 or reports.save.over():
@@ -216,12 +215,8 @@ def _checked(loss: Tensor, norm: Tensor | None, progress: Progress) -> float:
     return value
 
 
-def _optimizer(
-    parameters: list[nn.Parameter], plan: Plan, progress: Progress
-) -> torch.optim.Optimizer:
-    optimizer = torch.optim.AdamW(
-        parameters, lr=plan.rate, betas=(0.9, 0.99), weight_decay=0.01, fused=True
-    )
+def _optimizer(parameters: list[nn.Parameter], progress: Progress) -> Optimizer:
+    optimizer = Optimizer(parameters)
     if progress.optimizer is None:
         progress.warm = 0
     else:
@@ -235,7 +230,7 @@ def _copy(values: list[Tensor], parameters: list[nn.Parameter]) -> None:
 
 def _store(
     parameters: list[nn.Parameter],
-    optimizer: torch.optim.Optimizer,
+    optimizer: Optimizer,
     progress: Progress,
     watcher: Watcher,
 ) -> None:
