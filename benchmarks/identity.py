@@ -5,7 +5,7 @@
          [--controlnet FILE] [--detector auto|yunet|mediapipe|pose] [--embedder auto|sface|dinov2]]
         [--freefuse DIR] [--prompt-control DIR]
         [--people 1 2 3 4 5] [--layouts apart touching overlapping] [--methods fused exact ...]
-        [--seeds 4] [--steps 25] [--cfg 4] [--side 192] [--place beach]
+        [--seeds 4] [--leak-seeds 3] [--steps 25] [--cfg 4] [--side 192] [--place beach]
 
 With weights of yours: a checkpoint, a LoRA per person, and for each the words that call it up. Whoever
 has no reference picture is painted alone with their LoRA first, and compared with that. Without any: the
@@ -57,6 +57,7 @@ def options():
         flag = f"--{peer.replace('_', '-')}"
         parser.add_argument(flag, metavar="DIR", help=f"folder of the {peer} pack, for its rows")
     parser.add_argument("--seeds", type=int, default=4)
+    parser.add_argument("--leak-seeds", type=int, default=3, help="of the seeds, for the leak")
     parser.add_argument("--steps", type=int, default=25)
     parser.add_argument("--cfg", type=float, default=4.0)
     parser.add_argument("--side", type=int, help="shorter side in pixels; dolls 192, else 512")
@@ -160,26 +161,29 @@ class Case:
             seconds = time.perf_counter() - start
         return self.painter.picture(latent), len(calls) / steps, seconds / steps, memory["bytes"]
 
-    def leak(self, seed: int) -> float | None:
-        """The effect of everybody's LoRA in others' regions; None where nothing can leak."""
+    def leak(self, seeds: list[int]) -> tuple[float | None, float | None]:
+        """The effect of everybody's LoRA in others' regions, and half of its 95 % interval; None where
+        nothing can leak."""
         from ensemble_portraits.ensemble.leak.effects import effect_matrix
 
         if len(self.everybody) < 2 or self.method in identity_methods.WITHOUT_LORAS:
-            return None
-        mean = effect_matrix(self.paint, self.painter.people.masks, [seed]).leak.mean
-        return None if mean != mean else mean
+            return None, None
+        mean, half = effect_matrix(self.paint, self.painter.people.masks, seeds).leak
+        return (None, None) if mean != mean else (mean, half)
 
 
-def row(case: Case, reader, seeds: list[int]) -> tuple[dict, object]:
+def row(case: Case, reader, seeds: list[int], leak_seeds: int) -> tuple[dict, object]:
     """The row of a case, and the first picture of it."""
     runs = [case.timed(seed) for seed in seeds]
     read = [reader.measures(run[0], case.painter) for run in runs]
     # The first run loads and patches.
     later = [run[2] for run in runs[1:]] or [runs[0][2]]
+    leak, leak_half = case.leak(seeds[:leak_seeds])
     figures = {name: _mean([getattr(m, name) for m in read]) for name in identity_readers.FIGURES}
     return {
         "method": case.method, "people": len(case.everybody), "layout": case.painter.stage.layout,
-        **figures, "seen_share": _mean([1 - len(m.missing) / m.asked for m in read]), "leak": case.leak(seeds[0]), "model_calls_per_step": runs[0][1],
+        **figures, "seen_share": _mean([1 - len(m.missing) / m.asked for m in read]), "leak": leak,
+        "leak_half": leak_half, "model_calls_per_step": runs[0][1],
         "seconds_per_step": engine.median(later), "peak_memory_bytes": max(r[3] for r in runs),
         "seeds": len(seeds), "reader": reader.title,
     }, runs[0][0]  # fmt: skip
@@ -215,7 +219,9 @@ def main(argv: list[str] | None = None) -> None:
                     kit, identity_scenes.stage(people, layout, side, 0)
                 )
                 for method in args.methods:
-                    made, picture = row(Case(painter, method), reader, list(range(args.seeds)))
+                    made, picture = row(
+                        Case(painter, method), reader, list(range(args.seeds)), args.leak_seeds
+                    )
                     rows.append(made)
                     cells.append(picture)
                     print(json.dumps(made), flush=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import ClassVar
 
 import torch
@@ -15,6 +16,7 @@ from ..regions.weights import adapter_gates, picture_weights, region_weights
 from .attention import Block, RegionalAttention
 from .families.family import CrossAttentionFamily, Stream
 from .image_prompts import ImagePrompt
+from .isolated_norms import IsolatedNorms
 from .isolation import IsolatedSelfAttention
 from .layers import with_adapters
 from .lifetime import replaced_forwards
@@ -70,7 +72,10 @@ class Fused:
         others = options.get("patches", {}).get("attn2_patch")
         if others:
             options["patches"] = {**options["patches"], "attn2_patch": [attention.patch(others)]}
-        with replaced_forwards((m, with_adapters(m, s, gate, of)) for m, s, of in layers):
+        # Lazily, so that an adapter on a norm finds the isolated norm below it.
+        norms = self._norms(unet, gate, isolate) if isolate else ()
+        adapted = ((m, with_adapters(m, s, gate, of)) for m, s, of in layers)
+        with replaced_forwards(chain(norms, adapted)):
             return call()
 
     def _once(self, key: tuple, build):
@@ -121,6 +126,13 @@ class Fused:
         keys = [block.attention.key for block in blocks]
         return {**{k: mine for k in keys if others.get(k[:2]) is None}, **others}
 
+    def _norms(self, unet: nn.Module, gate: RegionGate, isolate: float):
+        """Norms whose forward somebody else replaced stay theirs."""
+        isolated = self._once(("isolated", "norms", id(gate)), lambda: IsolatedNorms(gate))
+        for layer in self._once(("norms", id(unet)), lambda: _group_norms(unet)):
+            if "forward" not in layer.__dict__:
+                yield layer, isolated.replacement(layer, isolate)
+
     def _replacements(self, blocks: Sequence[Block], attention: RegionalAttention, others: dict):
         """Ours for every block, around whatever somebody else put there (core looks a block up by
         its full key first, then by the key without the index)."""
@@ -130,3 +142,7 @@ class Fused:
             inner = others.get(key, others.get(key[:2]))
             replace[key] = attention.replacement(block, inner)
         return replace
+
+
+def _group_norms(unet: nn.Module) -> list[nn.GroupNorm]:
+    return [module for module in unet.modules() if isinstance(module, nn.GroupNorm)]
