@@ -2,7 +2,8 @@
 
     python dev bench defaults [--quick] [--json FILE] [--only NAME ...] [--people 2] [--seeds 8] [--steps 20]
 
-Settings of the regional prompt (`base_strength`, `feather`, `start`, `end`), of the hires fix (`denoise`,
+Settings of the regional prompt (`base_strength`, `feather`, `start`, `end`, `isolate` over all of sampling,
+`isolate_end` with `isolate` at 1), of the hires fix (`denoise`,
 `overlap`) and of FaceInpaint (`denoise`, `context`). `own` is how much of their own look people show, in parts of
 what a drawing of them shows; `other` the same of the others, who should not be seen there; `right` the share of people who show themselves most; `seam` what the step between neighbouring
 pixels is at the border of regions or tiles, in steps elsewhere. Regional settings start from noise; hires and
@@ -26,6 +27,8 @@ REGIONAL = {
     "feather": (0.0, 0.03, 0.06, 0.12, 0.2),
     "start": (0.0, 0.1, 0.2, 0.4),
     "end": (0.4, 0.6, 0.8, 1.0),
+    "isolate": (0.0, 0.5, 1.0),
+    "isolate_end": (0.3, 0.6, 1.0),
 }
 HIRES = {"hires denoise": (0.2, 0.3, 0.4, 0.5, 0.7), "hires overlap": (0, 32, 64, 96)}
 FACES = {"face denoise": (0.3, 0.4, 0.5, 0.6, 0.7), "face context": (1.5, 2.0, 2.5, 3.0)}
@@ -62,7 +65,7 @@ class Bench:
     def regional(self, changed: dict[str, float], seed: int):
         people = self.painter.people
         if changed:
-            people = self.painter.composed(**changed)
+            people = self.painter.composed(**isolating(changed))
         painter = replace_people(self.painter, people)
         return painter.picture(painter.fused([1.0] * self.painter.stage.people, seed))
 
@@ -108,6 +111,18 @@ class Bench:
         return SamplingSettings(
             seed=seed, steps=kit.steps, cfg=kit.cfg, scheduler="normal", denoise=denoise
         )
+
+
+def isolating(changed: dict[str, float]) -> dict:
+    """The settings, with those of the isolation window as the pack has them."""
+    from ensemble_portraits.ensemble.regional.isolation import Isolation
+    from ensemble_portraits.ensemble.regional.rows import Span
+
+    if "isolate_end" in changed:
+        return {"isolation": Isolation(1.0, Span(0.0, changed["isolate_end"]))}
+    if "isolate" in changed:
+        return {"isolation": Isolation(changed["isolate"])}
+    return changed
 
 
 def replace_people(painter, people):

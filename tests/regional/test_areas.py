@@ -16,12 +16,6 @@ METHODS = list(Method)
 COLUMN = (64, 48, 0, 48)  # height, width, y, x in pixels: the right half of 64 x 96
 
 
-@pytest.fixture(scope="module", autouse=True)
-def no_grad():
-    with torch.no_grad():
-        yield
-
-
 @pytest.fixture(scope="module")
 def model():
     return tiny.model(tiny.DEEP)

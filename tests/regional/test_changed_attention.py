@@ -11,12 +11,6 @@ TOLERANCE = 1e-4
 METHODS = list(Method)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def no_grad():
-    with torch.no_grad():
-        yield
-
-
 @pytest.fixture(scope="module")
 def model():
     return tiny.model(tiny.DEEP)

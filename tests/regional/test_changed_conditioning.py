@@ -15,12 +15,6 @@ TOLERANCE = 1e-4
 METHODS = list(Method)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def no_grad():
-    with torch.no_grad():
-        yield
-
-
 @pytest.fixture(scope="module", params=["sd15", "sdxl"])
 def scene(request):
     """One person everywhere, on a deep net and on one that reads pooled vectors."""

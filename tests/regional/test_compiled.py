@@ -23,12 +23,6 @@ BLOCKS = r"^(?!llm_adapter|txtfusion).*(mlp|feed_forward)"
 KINDS = ("lora dora out", "lokr", "oft", "diff")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def no_grad():
-    with torch.no_grad():
-        yield
-
-
 def scene(name: str, method: Method, **more):
     """Model, People, and how a run of it is sampled."""
     masks = small.halves(SIZE, 0.2)

@@ -26,17 +26,6 @@ EARLY = Follow(1.0, Span(0.0, 0.01))
 TEXT = "a park BREAK BREAK a woman BREAK a man"
 
 
-@pytest.fixture(scope="module", autouse=True)
-def no_grad():
-    with torch.no_grad():
-        yield
-
-
-@pytest.fixture(scope="module")
-def model():
-    return tiny.model()
-
-
 def boxes() -> torch.Tensor:
     masks = torch.zeros(2, 48, 72)
     masks[0, 8:, 4:32], masks[1, 8:, 40:68] = 1, 1

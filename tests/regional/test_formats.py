@@ -12,17 +12,6 @@ from kinds_of_files import CONVOLUTIONS_ONLY, KINDS, file_of, for_core
 TOLERANCE = 1e-4
 
 
-@pytest.fixture(scope="module", autouse=True)
-def no_grad():
-    with torch.no_grad():
-        yield
-
-
-@pytest.fixture(scope="module")
-def model():
-    return tiny.model()
-
-
 def against_core(model, state, method) -> float:
     people = tiny.people(
         model, [state], torch.ones(1, 64, 96), base_strength=0.0, method=method, strengths=[0.8]

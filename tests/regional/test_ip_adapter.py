@@ -28,12 +28,6 @@ METHODS = list(Method)
 LAYOUTS = ("base", "plus")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def no_grad():
-    with torch.no_grad():
-        yield
-
-
 @pytest.fixture(scope="module")
 def vision():
     made = ClipVisionModel(VISION)

@@ -13,12 +13,6 @@ from hypothesis import strategies as st
 GROUPS, EPS = 4, 1e-5
 
 
-@pytest.fixture(scope="module", autouse=True)
-def no_grad():
-    with torch.no_grad():
-        yield
-
-
 def normalised(x, masks, strength=1.0, ours=None, layer=None):
     layer = layer or norm(x.shape[1])
     gate = RegionGate(masks, {}, ours)

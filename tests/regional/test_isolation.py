@@ -20,12 +20,6 @@ from hypothesis import strategies as st
 FULL = Isolation(1.0)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def no_grad():
-    with torch.no_grad():
-        yield
-
-
 @pytest.fixture(scope="module")
 def model():
     return tiny.model(tiny.DEEP)

@@ -22,12 +22,6 @@ BLOCKS = r"^(?!out\.|input_blocks\.0\.).*" + tiny.EVERYTHING
 stream = STABLE_DIFFUSION.stream
 
 
-@pytest.fixture(scope="module", autouse=True)
-def no_grad():
-    with torch.no_grad():
-        yield
-
-
 LEFT_OUT = {*CONVOLUTIONS_ONLY, "glora old", "bias"}
 _ALONE = [kind for kind in KINDS if kind not in LEFT_OUT]
 PAIRS = list(itertools.zip_longest(_ALONE[::2], _ALONE[1::2], fillvalue=_ALONE[0]))

@@ -15,17 +15,6 @@ TOLERANCE = 1e-4
 METHODS = [Method.FUSED, Method.EXACT]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def no_grad():
-    with torch.no_grad():
-        yield
-
-
-@pytest.fixture(scope="module")
-def model():
-    return tiny.model()
-
-
 @pytest.fixture(scope="module")
 def states(model):
     return [tiny.lora(model, 1 + i, layers=tiny.EVERYTHING) for i in range(3)]

@@ -22,17 +22,6 @@ from neighbours import Verdict
 TOLERANCE = 1e-4
 
 
-@pytest.fixture(scope="module", autouse=True)
-def no_grad():
-    with torch.no_grad():
-        yield
-
-
-@pytest.fixture(scope="module")
-def model():
-    return tiny.model()
-
-
 @pytest.fixture(scope="module")
 def state(model):
     return tiny.lora(model, 1)

@@ -15,17 +15,6 @@ from hypothesis import strategies as st
 from words import Words
 
 
-@pytest.fixture(scope="module", autouse=True)
-def no_grad():
-    with torch.no_grad():
-        yield
-
-
-@pytest.fixture(scope="module")
-def model():
-    return tiny.model()
-
-
 def scene(model, states, shared_state, method, **more):
     """People in columns, of whom the first two do something together."""
     made = tiny.people(

@@ -24,17 +24,6 @@ METHODS = list(Method)
 NOWHERE = torch.zeros(64, 96)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def no_grad():
-    with torch.no_grad():
-        yield
-
-
-@pytest.fixture(scope="module")
-def model():
-    return tiny.model()
-
-
 @pytest.fixture(scope="module")
 def adapter(model):
     return adapter_of(model, "base")

@@ -14,12 +14,6 @@ METHODS = list(Method)
 NAME = "ensemble_portraits.ensemble.regional.telling"
 
 
-@pytest.fixture(scope="module", autouse=True)
-def no_grad():
-    with torch.no_grad():
-        yield
-
-
 @pytest.fixture
 def model():
     return tiny.model()

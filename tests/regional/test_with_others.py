@@ -19,12 +19,6 @@ TOLERANCE = 1e-4
 METHODS = list(Method)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def no_grad():
-    with torch.no_grad():
-        yield
-
-
 @pytest.fixture
 def model():
     return tiny.model()

@@ -1,14 +1,7 @@
-"""What every test of joint attention uses: small models, and no gradients."""
+"""What every test of joint attention uses: small models."""
 
 import pytest
 import small
-import torch
-
-
-@pytest.fixture(scope="module", autouse=True)
-def no_grad():
-    with torch.no_grad():
-        yield
 
 
 @pytest.fixture(scope="module")

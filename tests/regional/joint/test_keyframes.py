@@ -19,12 +19,6 @@ LAYERS = {
 }  # fmt: skip
 
 
-@pytest.fixture(autouse=True)
-def no_grad():
-    with torch.no_grad():
-        yield
-
-
 def hooked(conditioning: list, group) -> list:
     return [[context, {**values, "hooks": group}] for context, values in conditioning]
 

@@ -34,12 +34,6 @@ BOTH = [
 ALIKE = 1e-5
 
 
-@pytest.fixture(autouse=True)
-def no_grad():
-    with torch.no_grad():
-        yield
-
-
 def given(name: str, pattern: str, layer: str) -> list[torch.Tensor]:
     """What the layer is given `[T,C]` when the LoRA is nobody's, the second person's, everybody's."""
     family = small.FAMILIES[name]
