@@ -79,11 +79,11 @@ def usual_norms():
     """The isolation window leaves norms alone."""
     from ensemble_portraits.ensemble.regional.isolated_norms import IsolatedNorms
 
-    usual, IsolatedNorms.replacement = IsolatedNorms.replacement, lambda _, layer, __: layer.forward
+    usual, IsolatedNorms.replacements = IsolatedNorms.replacements, lambda *_: iter(())
     try:
         yield
     finally:
-        IsolatedNorms.replacement = usual
+        IsolatedNorms.replacements = usual
 
 
 @contextlib.contextmanager

@@ -19,7 +19,7 @@ from .image_prompts import ImagePrompt
 from .isolated_norms import IsolatedNorms
 from .isolation import IsolatedSelfAttention
 from .layers import with_adapters
-from .lifetime import replaced_forwards
+from .lifetime import replaced_methods
 from .parts import on_part
 from .region_gate import RegionGate
 from .rows import BatchRow, followed_of, forget_places, isolate_of
@@ -74,8 +74,8 @@ class Fused:
             options["patches"] = {**options["patches"], "attn2_patch": [attention.patch(others)]}
         # Lazily, so that an adapter on a norm finds the isolated norm below it.
         norms = self._norms(unet, gate, isolate) if isolate else ()
-        adapted = ((m, with_adapters(m, s, gate, of)) for m, s, of in layers)
-        with replaced_forwards(chain(norms, adapted)):
+        adapted = ((m, "forward", with_adapters(m, s, gate, of)) for m, s, of in layers)
+        with replaced_methods(chain(norms, adapted)):
             return call()
 
     def _once(self, key: tuple, build):
@@ -131,7 +131,7 @@ class Fused:
         isolated = self._once(("isolated", "norms", id(gate)), lambda: IsolatedNorms(gate))
         for layer in self._once(("norms", id(unet)), lambda: _group_norms(unet)):
             if "forward" not in layer.__dict__:
-                yield layer, isolated.replacement(layer, isolate)
+                yield from isolated.replacements(layer, isolate)
 
     def _replacements(self, blocks: Sequence[Block], attention: RegionalAttention, others: dict):
         """Ours for every block, around whatever somebody else put there (core looks a block up by

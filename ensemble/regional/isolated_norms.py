@@ -11,15 +11,20 @@ person's pixels and nobody's. Nobody's pixels keep those of the whole picture. S
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import torch
+import torch.nn.functional as F
 from comfy.ops import cast_bias_weight, uncast_bias_weight
 from torch import nn
 
+from .kinds.forms import NORMALISED, with_parameters
 from .region_gate import RegionGate
+
+Replacement = tuple[nn.Module, str, Callable]
+"""Of a method, as `lifetime.py` takes it."""
 
 
 @dataclass
@@ -38,15 +43,25 @@ class IsolatedNorms:
     gate: RegionGate
     cache: dict = field(default_factory=dict)
 
-    def replacement(self, layer: nn.GroupNorm, strength: float) -> Callable:
-        """For `layer.forward`: `(1 - strength) usual + strength by region`."""
+    def replacements(self, layer: nn.GroupNorm, strength: float) -> Iterator[Replacement]:
+        """Of its methods: `(1 - strength) usual + strength by region`, with and without the layer's
+        weight and bias."""
         original = layer.forward
 
-        def forward(x: torch.Tensor) -> torch.Tensor:
+        def normalised(x: torch.Tensor) -> torch.Tensor:
             regions = self._regions(x) if x.ndim == 4 else None
-            return original(x) if regions is None else _normalised(layer, x, regions, strength)
+            if regions is None:
+                return F.group_norm(x, layer.num_groups, eps=layer.eps)
+            return _normalised(layer, x, regions, strength)
 
-        return forward
+        def forward(x: torch.Tensor) -> torch.Tensor:
+            if x.ndim != 4 or self._regions(x) is None:
+                return original(x)
+            with _parameters(layer, x) as (weight, bias):
+                return with_parameters(normalised(x), weight, bias)
+
+        yield layer, "forward", forward
+        yield layer, NORMALISED, normalised
 
     def _regions(self, x: torch.Tensor) -> Regions | None:
         """None where fewer than two people have a pixel."""
@@ -66,7 +81,7 @@ class IsolatedNorms:
 def _normalised(
     layer: nn.GroupNorm, x: torch.Tensor, regions: Regions, strength: float
 ) -> torch.Tensor:
-    """x `[B,C,H,W]`."""
+    """x `[B,C,H,W]` without weight and bias."""
     batch, channels, height, width = x.shape
     groups, pixels = layer.num_groups, height * width
     # The usual norm first, whose numbers are near 1 in any type; then each region's of that.
@@ -81,11 +96,7 @@ def _normalised(
     scale, shift = rates @ own, (mean * rates) @ own
     scale = scale + 1 - own.sum(1, keepdim=True)
     y = usual * scale[:, :, None].to(x) - shift[:, :, None].to(x)
-    with _parameters(layer, x) as (weight, bias):
-        y = y.reshape(x.shape)
-        if weight is None:
-            return y
-        return torch.addcmul(bias[:, None, None], y, weight[:, None, None])
+    return y.reshape(x.shape)
 
 
 def _means(x: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:

@@ -1,14 +1,20 @@
 """Norms by region, by closed formulas and by torch's own norm of a part of the picture."""
 
+import dataclasses
+
 import comfy.ops
 import pytest
 import tiny
 import torch
 import torch.nn.functional as F
+from ensemble_portraits.ensemble.regional.build import build
 from ensemble_portraits.ensemble.regional.isolated_norms import IsolatedNorms
+from ensemble_portraits.ensemble.regional.isolation import Isolation
+from ensemble_portraits.ensemble.regional.kinds.forms import NORMALISED
 from ensemble_portraits.ensemble.regional.region_gate import RegionGate
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from kinds_of_files import file_of
 
 GROUPS, EPS = 4, 1e-5
 
@@ -16,7 +22,9 @@ GROUPS, EPS = 4, 1e-5
 def normalised(x, masks, strength=1.0, ours=None, layer=None):
     layer = layer or norm(x.shape[1])
     gate = RegionGate(masks, {}, ours)
-    return IsolatedNorms(gate).replacement(layer, strength)(x)
+    _, name, forward = next(IsolatedNorms(gate).replacements(layer, strength))
+    assert name == "forward"
+    return forward(x)
 
 
 def norm(channels: int, kind=torch.nn.GroupNorm):
@@ -97,3 +105,37 @@ def test_half_precision_and_weights_that_core_casts(dtype):
     assert tiny.relative(made.float(), exact) < 0.01
     last = x.to(memory_format=torch.channels_last)
     assert torch.allclose(normalised(last, masks), normalised(x, masks), atol=1e-4)
+
+
+def test_a_lora_of_norms_acts_on_isolated_norms():
+    """Everybody has the same one, so that the model with it in its weights is the truth."""
+    model = tiny.model(tiny.DEEP)
+    state = file_of(model, "diff", r"(in_layers\.0|\.norm)\.weight$")
+    merged = model.clone()
+    merged.add_patches(tiny.parsed(model, state), 1.0)
+
+    def sampled(patcher, strength: float):
+        people = tiny.people(
+            patcher, [state] * 2, tiny.columns(2), strengths=[strength] * 2, base_strength=0.0
+        )
+        return tiny.sample(*build(dataclasses.replace(people, isolation=Isolation(1.0)))[:3])
+
+    truth = sampled(merged, 0.0)
+    assert tiny.relative(sampled(model, 0.0), truth) > 0.02
+    assert tiny.relative(sampled(model, 1.0), truth) < 1e-4
+
+
+def test_norms_that_somebody_else_replaced_stay_theirs():
+    model = tiny.model()
+    norms = [m for m in model.model.diffusion_model.modules() if isinstance(m, torch.nn.GroupNorm)]
+    calls = []
+
+    def theirs(x):
+        calls.append(1)
+        return type(norms[0]).forward(norms[0], x)
+
+    norms[0].forward = theirs
+    people = tiny.people(model, [tiny.lora(model, 1), tiny.lora(model, 2)], tiny.columns(2))
+    tiny.sample(*build(dataclasses.replace(people, isolation=Isolation(1.0)))[:3])
+    assert calls and norms[0].forward is theirs
+    assert all(not {"forward", NORMALISED} & norm.__dict__.keys() for norm in norms[1:])

@@ -9,6 +9,8 @@ from torch import nn
 
 from ...core import is_linear
 
+NORMALISED = "normalised_by_region"
+"""A method that a GroupNorm has while its statistics are taken by region: x without weight and bias."""
 _CHANGEABLE = (nn.Conv2d, nn.GroupNorm, nn.LayerNorm)
 
 
@@ -132,10 +134,21 @@ class Whole(Form):
         if isinstance(layer, nn.Conv2d):
             return layer._conv_forward(x, weight, bias)  # as it pads, see layers.py
         if isinstance(layer, nn.GroupNorm):
+            if NORMALISED in layer.__dict__:
+                return with_parameters(layer.__dict__[NORMALISED](x), weight, bias)
             return F.group_norm(x, layer.num_groups, weight, bias, layer.eps)
         if isinstance(layer, nn.LayerNorm):
             return F.layer_norm(x, layer.normalized_shape, weight, bias, layer.eps)
         raise TypeError(f"a LoRA for a {type(layer).__name__} layer is not supported")
+
+
+def with_parameters(
+    normalised: torch.Tensor, weight: torch.Tensor | None, bias: torch.Tensor | None
+) -> torch.Tensor:
+    """What a GroupNorm makes of `[B,C,H,W]` that is normalised."""
+    if weight is not None:
+        normalised = normalised * weight[:, None, None]
+    return normalised if bias is None else normalised + bias[:, None, None]
 
 
 class Slice(Form):
