@@ -1,5 +1,6 @@
 """ComfyUI's editor as the tests see it."""
 
+from collections.abc import Callable
 from io import BytesIO
 from typing import Any
 
@@ -168,11 +169,15 @@ class Editor:
         ]
 
     def wait_rows(self, *rows: tuple[str, bool, float]) -> None:
-        for _ in range(100):
-            if self.rows() == list(rows):
+        self.until(lambda: self.rows() == list(rows), self.rows)
+
+    def until(self, holds: Callable[[], bool], told: Callable[[], Any] = str) -> None:
+        """Wait until it holds; what is `told` explains that it never did."""
+        for _ in range(LIMIT // 100):
+            if holds():
                 return
-            self.page.wait_for_timeout(50)
-        assert self.rows() == list(rows)
+            self.page.wait_for_timeout(100)
+        raise AssertionError(told())
 
 
 def masks_of(editor: Editor, node: str) -> np.ndarray:

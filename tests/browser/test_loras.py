@@ -184,8 +184,7 @@ def test_a_row_has_its_picture_trigger_words_and_a_clip_strength(both):
     both.page.keyboard.press("Tab")
     both.page.get_by_label("more_details in the text encoder").fill("0.3")
     both.page.keyboard.press("Tab")
-    both.page.wait_for_timeout(300)
-    assert both.value(node, "strengths") == "1,0.6:0.3"
+    both.until(lambda: both.value(node, "strengths") == "1,0.6:0.3")
     every = both.page.get_by_label("All", exact=True)
     every.click()
     both.wait_rows(("zed", False, 1), ("more_details", False, 0.6))

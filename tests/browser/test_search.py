@@ -16,15 +16,17 @@ def test_the_search_box_offers_our_nodes(editor: Editor):
     }
     editor.run_command("Workspace.SearchBox.Toggle")
     box = editor.page.locator("input[role=combobox]:visible").last
-    missed = []
+    options = editor.page.locator("[role=listbox] [role=option]")
     for phrase, kinds in FOUND.items():
+        wanted = [titles[kind] for kind in kinds]
         box.fill(phrase)
-        editor.page.wait_for_timeout(700)  # the list follows what is typed after a pause
-        shown = editor.page.locator("[role=listbox] [role=option]").all_inner_texts()[:READ]
-        missed += [
-            f"{phrase}: no {kind} in {[text.splitlines()[0] for text in shown]}"
-            for kind in kinds
-            if not any(titles[kind] in text for text in shown)
-        ]
+        # The list follows what is typed after a pause.
+        editor.until(
+            lambda: all(any(w in text for text in first(options)) for w in wanted),  # noqa: B023
+            lambda: f"{phrase}: not all of {wanted} in {first(options)}",  # noqa: B023
+        )
     editor.page.keyboard.press("Escape")
-    assert not missed, "\n".join(missed)
+
+
+def first(options) -> list[str]:
+    return options.all_inner_texts()[:READ]
