@@ -15,7 +15,7 @@ from PIL import Image, UnidentifiedImageError
 from ensemble.pose.default import default_pose
 from ensemble.pose.draw import draw
 
-from . import DevError
+from . import DevError, drawn_photo
 from .base import prepare_base
 from .cache import ROOT
 from .cli import size
@@ -43,7 +43,7 @@ def run(engine: Engine, arguments: argparse.Namespace, _: list[str]) -> int:
         failed = [p.stem for p in files if not render(client, p, table, wishes, named=named)]
     if arguments.checkpoint is None:
         print(
-            "Drawn by the small model of drawn people (dolls/README.md), masks by random weights. The workflows "
+            "Drawn by the small model of drawn people (dolls/README.md). The workflows "
             "of other models need their files."
         )
         print(
@@ -97,13 +97,15 @@ def render(
     if absent := absent_files(graph, client.object_info(), table):
         print(f"  left out: there is no {absent[0]}, and no small model of its kind")
         return not named
-    table, wishes = with_dolls(graph, client.object_info(), table, wishes)
-    for name in loaded_images(graph):
-        own = wishes.image
-        picture = own.read_bytes() if own else find_picture(name)
-        client.upload(own.name if own else name, picture)
+    own_table, wishes = with_dolls(graph, client.object_info(), table, wishes)
+    drawn = own_table is not table and wishes.image is None and drawn_photo.wanted_by(graph)
+    for name, picture in pictures_for(graph, wishes.image, drawn).items():
+        client.upload(name, picture)
         wishes = dataclasses.replace(wishes, picture=picture_size(picture))
-    graph, notes = fit(graph, client.object_info(), table, wishes)
+    graph, notes = fit(graph, client.object_info(), own_table, wishes)
+    if drawn:
+        notes = [note for note in notes if "MaskFromPrompt" not in note and "photo" not in note]
+        notes += drawn_photo.put_in(graph)
     for note in notes:
         print(f"  {note}")
     try:
@@ -112,6 +114,16 @@ def render(
         print(f"  refused: {refused}", file=sys.stderr)
         return False
     return run.status == "success" and bool(saved)
+
+
+def pictures_for(graph: Graph, own: Path | None, drawn: bool) -> dict[str, bytes]:
+    """What the graph's LoadImage nodes are given, by name."""
+    if drawn:
+        return drawn_photo.files()
+    names = loaded_images(graph)
+    if own:
+        return {own.name: own.read_bytes()} if names else {}
+    return {name: find_picture(name) for name in names}
 
 
 def with_dolls(
