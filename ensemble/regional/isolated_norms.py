@@ -23,6 +23,8 @@ from torch import nn
 from .kinds.forms import NORMALISED, with_parameters
 from .region_gate import RegionGate
 
+_FLAT = 1e-3
+"""A spread that is smaller than this part of a region's distance from the picture's mean counts as such."""
 Replacement = tuple[nn.Module, str, Callable]
 """Of a method, as `lifetime.py` takes it."""
 
@@ -84,24 +86,27 @@ def _normalised(
     """x `[B,C,H,W]` without weight and bias."""
     batch, channels, height, width = x.shape
     groups, pixels = layer.num_groups, height * width
-    # The usual norm first, whose numbers are near 1 in any type; then each region's of that.
+    # The usual norm first, whose numbers are near 1 whatever those of x are; then each region's of
+    # that. In float32, for what is nearly flat is stretched much.
     usual, _, rate = torch.native_group_norm(
-        x, None, None, batch, channels, pixels, groups, layer.eps
+        x.float(), None, None, batch, channels, pixels, groups, layer.eps
     )
     usual = usual.reshape(batch, groups, channels // groups, pixels)
     mean, square = (_means(part, regions.seen) for part in (usual, usual * usual))
+    # Where a region is flat nothing but rounding is left, which must not be stretched.
+    variance = torch.maximum(square - mean * mean, _FLAT**2 * square)
     # The norm adds eps to the variance of x, which is that of the usual norm by rate^2.
-    rates = (square - mean * mean + layer.eps * rate.float()[..., None] ** 2).rsqrt()
+    rates = (variance + layer.eps * rate[..., None] ** 2).rsqrt()
     own = strength * regions.own
     scale, shift = rates @ own, (mean * rates) @ own
     scale = scale + 1 - own.sum(1, keepdim=True)
-    y = usual * scale[:, :, None].to(x) - shift[:, :, None].to(x)
-    return y.reshape(x.shape)
+    y = (usual * scale[:, :, None]).sub_(shift[:, :, None])
+    return y.reshape(x.shape).to(x.dtype)
 
 
 def _means(x: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
     """x `[B,G,C,P]`, seen `[1 or B,P,R]` -> `[B,G,R]`, over a group's channels and each one's pixels."""
-    return x.float().mean(2) @ seen
+    return x.mean(2) @ seen
 
 
 @contextmanager

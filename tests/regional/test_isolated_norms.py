@@ -76,6 +76,18 @@ def test_the_eps_is_that_of_the_layer_even_where_nothing_varies():
     assert torch.allclose(normalised(x, tiny.columns(2, 8, 12))[..., :6], alone, atol=1e-4)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("size", [1e-4, 1.0, 1e4])
+def test_a_flat_region_is_no_division_by_zero(dtype, size):
+    """One half varies, the other is of one value, and its norm is the bias alone."""
+    x, layer = pictures() * size, norm(8).to(dtype)
+    x[..., :6] = 3 * size
+    made = normalised(x.to(dtype), tiny.columns(2, 8, 12), layer=layer)
+    assert made.isfinite().all()
+    bias = layer.bias[:, None, None].expand_as(made[..., :6])
+    assert torch.allclose(made[..., :6].float(), bias.float(), atol=0.01)
+
+
 def test_the_strength_goes_in_a_line():
     x, masks = pictures(), tiny.columns(2, 8, 12)
     none, half, full = (normalised(x, masks, s) for s in (0.0, 0.5, 1.0))
@@ -102,7 +114,7 @@ def test_half_precision_and_weights_that_core_casts(dtype):
     made = normalised(x.to(dtype), masks, layer=layer)
     assert made.dtype == dtype
     exact = normalised(x.to(dtype).float(), masks, layer=layer)
-    assert tiny.relative(made.float(), exact) < 0.01
+    assert tiny.relative(made.float(), exact) < 0.005  # one rounding of the result
     last = x.to(memory_format=torch.channels_last)
     assert torch.allclose(normalised(last, masks), normalised(x, masks), atol=1e-4)
 
