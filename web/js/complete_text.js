@@ -71,14 +71,11 @@ function attach(field, caster) {
     if (tag?.kind === KINDS.lora) remember(choice.name)
     if (tag) insert(field, tag, choice.name)
   })
-  let asked = 0
 
-  async function update() {
+  function update() {
     const tag = typedTag(field, caster)
-    const mine = ++asked
     if (!tag) return popup.hide()
-    const list = await tag.kind.list()
-    if (mine === asked) popup.show(choose(list, tag.name, tag.kind.recent()))
+    return popup.ask(tag.kind.list().then((list) => choose(list, tag.name, tag.kind.recent())))
   }
 
   field.addEventListener('input', update, options)
@@ -86,7 +83,6 @@ function attach(field, caster) {
   field.addEventListener('click', () => popup.isOpen() && update(), options)
   field.addEventListener('blur', () => {
     focused.abort()
-    asked++
     popup.hide()
   }, options)
 }

@@ -68,7 +68,7 @@ export function createLoraRows(actions) {
     remember(choice.name)
     commit([...entries, { name: choice.name, strength: 1, clip: 1, on: true }])
   })
-  const find = async () => popup.show(choose(await actions.list(), search.value, recentNames()))
+  const find = () => popup.ask(actions.list().then((list) => choose(list, search.value, recentNames())))
   search.addEventListener('input', find)
   search.addEventListener('click', find)
   search.addEventListener('blur', popup.hide)

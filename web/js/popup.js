@@ -14,6 +14,7 @@ export function createPopup(field, accept) {
   /** @type {Choice[]} */
   let shown = []
   let at = 0
+  let asked = 0
 
   field.setAttribute('role', 'combobox')
   field.setAttribute('aria-autocomplete', 'list')
@@ -31,15 +32,26 @@ export function createPopup(field, accept) {
   }
 
   function hide() {
+    asked++
     list.remove()
     shown = []
     field.setAttribute('aria-expanded', 'false')
     field.removeAttribute('aria-activedescendant')
   }
 
+  /**
+   * Shows what was asked for, unless the list was hidden or something else asked for by then.
+   * @param {Promise<Choice[]>} choices
+   */
+  async function ask(choices) {
+    const mine = ++asked
+    const found = await choices
+    if (mine === asked) show(found)
+  }
+
   /** @param {Choice[]} choices */
   function show(choices) {
-    // Choices are asked for; by now the field may have lost the focus, or be gone.
+    // By now the field may have lost the focus, or be gone.
     if (!choices.length || document.activeElement !== field) return hide()
     shown = choices
     at = 0
@@ -63,6 +75,7 @@ export function createPopup(field, accept) {
   /** Whether the key was for the list. */
   /** @param {KeyboardEvent} event */
   function key(event) {
+    if (event.key === 'Escape') asked++
     if (!shown.length || event.isComposing) return false
     if (event.key === 'ArrowDown') select(at + 1)
     else if (event.key === 'ArrowUp') select(at - 1)
@@ -74,7 +87,7 @@ export function createPopup(field, accept) {
     return true
   }
 
-  return { show, hide, key, isOpen: () => shown.length > 0 }
+  return { ask, hide, key, isOpen: () => shown.length > 0 }
 }
 
 /** @param {string} id @param {Choice} choice @param {number} index @param {(choice: Choice) => void} accept */
