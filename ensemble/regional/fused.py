@@ -16,7 +16,7 @@ from ..regions.weights import adapter_gates, picture_weights, region_weights
 from .attention import Block, RegionalAttention
 from .families.family import CrossAttentionFamily, Stream
 from .image_prompts import ImagePrompt
-from .isolated_norms import IsolatedNorms
+from .isolated_norms import IsolatedNorms, is_untouched
 from .isolation import IsolatedSelfAttention
 from .layers import with_adapters
 from .lifetime import replaced_methods
@@ -130,7 +130,7 @@ class Fused:
         """Norms whose forward somebody else replaced stay theirs."""
         isolated = self._once(("isolated", "norms", id(gate)), lambda: IsolatedNorms(gate))
         for layer in self._once(("norms", id(unet)), lambda: _group_norms(unet)):
-            if "forward" not in layer.__dict__:
+            if is_untouched(layer):
                 yield from isolated.replacements(layer, isolate)
 
     def _replacements(self, blocks: Sequence[Block], attention: RegionalAttention, others: dict):

@@ -24,9 +24,16 @@ from .kinds.forms import NORMALISED, with_parameters
 from .region_gate import RegionGate
 
 _FLAT = 1e-3
-"""A spread that is smaller than this part of a region's distance from the picture's mean counts as such."""
+"""The least spread that a region is taken to have, in parts of its distance from the picture's mean."""
 Replacement = tuple[nn.Module, str, Callable]
 """Of a method, as `lifetime.py` takes it."""
+
+
+def is_untouched(layer: nn.GroupNorm) -> bool:
+    """Whether nobody replaced the norm's forward, on the layer or on its class (AnimateDiff-Evolved
+    norms all frames together)."""
+    own = ("comfy.ops", "torch.nn.modules.normalization")
+    return "forward" not in layer.__dict__ and type(layer).forward.__module__ in own
 
 
 @dataclass
@@ -112,6 +119,11 @@ def _means(x: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
 @contextmanager
 def _parameters(layer: nn.GroupNorm, x: torch.Tensor):
     """The layer's weight and bias, from wherever ComfyUI keeps them."""
+    if hasattr(
+        layer, "cast_bias_weight"
+    ):  # ComfyUI-GGUF's layers, whose tensors carry their patches
+        yield layer.cast_bias_weight(x)
+        return
     if not hasattr(layer, "comfy_cast_weights"):
         yield layer.weight, layer.bias
         return

@@ -8,7 +8,7 @@ import tiny
 import torch
 import torch.nn.functional as F
 from ensemble_portraits.ensemble.regional.build import build
-from ensemble_portraits.ensemble.regional.isolated_norms import IsolatedNorms
+from ensemble_portraits.ensemble.regional.isolated_norms import IsolatedNorms, is_untouched
 from ensemble_portraits.ensemble.regional.isolation import Isolation
 from ensemble_portraits.ensemble.regional.kinds.forms import NORMALISED
 from ensemble_portraits.ensemble.regional.region_gate import RegionGate
@@ -135,6 +135,25 @@ def test_a_lora_of_norms_acts_on_isolated_norms():
     truth = sampled(merged, 0.0)
     assert tiny.relative(sampled(model, 0.0), truth) > 0.02
     assert tiny.relative(sampled(model, 1.0), truth) < 1e-4
+
+
+def test_a_class_of_norms_that_somebody_else_patched_stays_theirs(monkeypatch):
+    """As packs of moving pictures do, whose norms are over all frames."""
+    layer = norm(8, comfy.ops.manual_cast.GroupNorm)
+    assert is_untouched(layer) and is_untouched(norm(8))
+    monkeypatch.setattr(comfy.ops.disable_weight_init.GroupNorm, "forward", lambda self, x: x)
+    assert not is_untouched(layer) and is_untouched(norm(8))
+
+
+def test_layers_that_cast_by_themselves_are_asked():
+    layer = norm(8, comfy.ops.manual_cast.GroupNorm)
+    layer.cast_bias_weight = lambda x: (layer.weight.to(x) * 2, layer.bias.to(x))
+    x, masks = pictures(), tiny.columns(2, 8, 12)
+    twice = norm(8)
+    twice.weight.data *= 2
+    assert torch.allclose(
+        normalised(x, masks, layer=layer), normalised(x, masks, layer=twice), atol=1e-5
+    )
 
 
 def test_norms_that_somebody_else_replaced_stay_theirs():
