@@ -108,10 +108,12 @@ import comfy.options
 comfy.options.enable_args_parsing(False)
 from comfy.cli_args import args
 args.cpu = True
+gc.disable()  # a collection walks all of ComfyUI's objects, whoever's turn it happens to be
+started = time.process_time()
 import nodes, server
 asyncio.run(nodes.init_builtin_extra_nodes())
+comfyui = time.process_time() - started
 before = set(sys.modules)
-gc.disable()  # a collection walks all of ComfyUI's objects, whoever's turn it happens to be
 started = time.process_time()
 spec = importlib.util.spec_from_file_location(
     "pack", sys.argv[2] + "/__init__.py", submodule_search_locations=[sys.argv[2]]
@@ -121,7 +123,7 @@ spec.loader.exec_module(pack)
 listed = asyncio.run(asyncio.run(pack.comfy_entrypoint()).get_node_list())
 seconds = time.process_time() - started
 new = sorted({name.split(".")[0] for name in set(sys.modules) - before})
-print(json.dumps({"seconds": seconds, "new": new, "nodes": len(listed)}))
+print(json.dumps({"share": seconds / comfyui, "new": new, "nodes": len(listed)}))
 """
 
 
@@ -136,14 +138,13 @@ def load_once() -> dict:
 
 @pytest.mark.long
 def test_the_pack_loads_at_once():
-    """Under 0.1 s is the aim, of processor time because the machine may be busy. The bound is twice
-    that, in the best of three, because a busy processor is slower too; a heavy package alone costs
-    a second."""
+    """Its import costs at most a twentieth of ComfyUI's own in the same process, in processor time: a slow
+    or busy machine slows both. A heavy package alone costs more than that."""
     first = load_once()
     heavy = {"controlnet_aux", "cv2", "diffusers", "kornia", "skimage", "matplotlib", "pandas"}
     assert not heavy & set(first["new"])
     assert first["nodes"] > 0
-    assert first["seconds"] < 0.2 or min(load_once()["seconds"] for _ in range(2)) < 0.2
+    assert first["share"] < 0.05 or min(load_once()["share"] for _ in range(2)) < 0.05
 
 
 @pytest.fixture(scope="module")
