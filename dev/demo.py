@@ -102,14 +102,26 @@ def render(
     for name, picture in pictures_for(graph, wishes.image, drawn).items():
         client.upload(name, picture)
         wishes = dataclasses.replace(wishes, picture=picture_size(picture))
-    graph, notes = fit(graph, client.object_info(), own_table, wishes)
+    tables = {path.stem: own_table}
+    if own_table is not table:
+        also = table["dolls"]["also"].get(path.stem, {})
+        tables |= {stem: own_table | {"texts": texts} for stem, texts in also.items()}
+    made = [render_one(client, graph, stem, each, wishes, drawn) for stem, each in tables.items()]
+    return all(made)
+
+
+def render_one(
+    client: Client, graph: Graph, stem: str, table: dict[str, Any], wishes: Wishes, drawn: bool
+) -> bool:
+    """The graph as the table and the wishes change it, to output/STEM_N.png."""
+    graph, notes = fit(graph, client.object_info(), table, wishes)
     if drawn:
         notes = [note for note in notes if "MaskFromPrompt" not in note and "photo" not in note]
         notes += drawn_photo.put_in(graph)
     for note in notes:
         print(f"  {note}")
     try:
-        run, saved, _ = run_into_output(client, graph, path.stem)
+        run, saved, _ = run_into_output(client, graph, stem)
     except RefusedError as refused:
         print(f"  refused: {refused}", file=sys.stderr)
         return False
