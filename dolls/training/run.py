@@ -23,6 +23,9 @@ from .stages import Crops, Drawn, autoencoder_jobs, autoencoder_loss, noise_loss
 from .state import STAGES, State
 
 _LORA_RANK = 6
+_LORA_GAIN = 1.4
+"""Taught for minutes, a LoRA finds its direction sooner than its size, so it is made that much stronger
+when it is done. Two people's own look at 1, 1.2, 1.4, 1.6 and 2: 0.31, 0.36, 0.37, 0.38, 0.32."""
 _LEAST = 45.0  # seconds: with less left, nothing new is begun
 _TO_LOOK = 30.0  # seconds: with less left, no samples are made
 
@@ -177,6 +180,9 @@ class Run:
             plan = self.settings.plan(stage, 2e-3)
             if not self._train(stage, loss, plan, mix.size, None):
                 return False
+            with torch.no_grad():
+                for _, layer in layers:
+                    layer.lora()[1].mul_(_LORA_GAIN)
             self.state.loras[stage] = {
                 f"{name}.{factor}": parameter.detach().clone()
                 for name, layer in layers
