@@ -1,11 +1,13 @@
 """Which defaults keep people most themselves? One setting at a time, swept on the taught drawn people.
 
-    python dev bench defaults [--quick] [--json FILE] [--only NAME ...] [--people 2] [--seeds 8] [--steps 20]
+    python dev bench defaults [--quick] [--json FILE] [--only NAME ...] [--people 2] [--far 1] [--seeds 8]
+        [--steps 20]
 
 Settings of the regional prompt (`base_strength`, `feather`, `start`, `end`, `isolate` over all of sampling,
 `isolate_end` with `isolate` at 1), of the hires fix (`denoise`,
 `overlap`) and of FaceInpaint (`denoise`, `context`). `own` is how much of their own look people show, in parts of
-what a drawing of them shows; `other` the same of the others, who should not be seen there; `right` the share of people who show themselves most; `seam` what the step between neighbouring
+what a drawing of them shows; `other` the same of the others, who should not be seen there; `right` the share of people who show themselves most; `hair` how much
+of their hair's two colours is in the head's place, in parts of a drawing's; `seam` what the step between neighbouring
 pixels is at the border of regions or tiles, in steps elsewhere. Regional settings start from noise; hires and
 faces from the pictures that the regional defaults make.
 """
@@ -21,7 +23,7 @@ import identity
 import identity_methods
 import identity_scenes
 
-COLUMNS = ["setting", "value", "own", "other", "right", "seam", "seeds"]
+COLUMNS = ["setting", "value", "own", "other", "right", "hair", "seam", "seeds"]
 REGIONAL = {
     "base_strength": (0.0, 0.1, 0.2, 0.3, 0.5),
     "feather": (0.0, 0.03, 0.06, 0.12, 0.2),
@@ -43,6 +45,7 @@ def options():
     names = [*REGIONAL, *HIRES, *FACES]
     parser.add_argument("--only", nargs="+", choices=names, default=names)
     parser.add_argument("--people", type=int, nargs="+", default=[2])
+    parser.add_argument("--far", type=float, default=1.0, help="people's size, as if further away")
     parser.add_argument("--seeds", type=int, default=8)
     parser.add_argument("--steps", type=int, default=20)
     return parser
@@ -138,20 +141,31 @@ def measured(pictures: list, stage, scale: float = 1.0) -> dict:
     import numpy as np
     from ensemble_portraits.ensemble.pictures import to_bytes
 
+    from dolls.world import draw
     from dolls.world.reading import looks
 
     people = range(stage.people)
-    own, other, right = [], [], []
+    own, other, right, hair = [], [], [], []
+    drawn = heads(np.asarray(draw(stage.scene)), stage)
     for picture in pictures:
         if scale != 1.0:
             height, width = (round(side / scale) for side in picture.shape[1:3])
             picture = smaller(picture, width, height)
-        scores = looks(to_bytes(picture[0]).numpy(), stage.scene, people)
+        pixels = to_bytes(picture[0]).numpy()
+        scores = looks(pixels, stage.scene, people)
+        hair += [a / b for a, b in zip(heads(pixels, stage), drawn, strict=True)]
         own += [scores[i, i] for i in people]
         other += [np.delete(scores[i], i).max(initial=0.0) for i in people]
         right += [int(scores[i].argmax()) == i for i in people]
     mean = lambda values: float(np.mean(values))  # noqa: E731
-    return {"own": mean(own), "other": mean(other), "right": mean(right)}
+    return {"own": mean(own), "other": mean(other), "right": mean(right), "hair": mean(hair)}
+
+
+def heads(pixels, stage) -> list[float]:
+    """What each person's head shows of their own hair colours."""
+    from dolls.world import identity_scores
+
+    return [float(identity_scores(pixels, box)[who]) for who, box in enumerate(stage.heads)]
 
 
 def smaller(picture, width: int, height: int):
@@ -218,7 +232,9 @@ def main(argv: list[str] | None = None) -> None:
     with torch.inference_mode():
         kit = identity.load_kit(drawn_arguments(args), True)
         for people in args.people:
-            stage = identity_scenes.stage(people, "apart", 192, 0)
+            stage = identity_scenes.further(
+                identity_scenes.stage(people, "apart", 192, 0), args.far
+            )
             bench = Bench(identity_methods.Painter(kit, stage), range(args.seeds), {})
             rows.append({
                 "setting": "as it is", "value": None,

@@ -79,6 +79,25 @@ def _spaced(scene: Scene, gap: float):
         at += right - left + gap * width
 
 
+def further(stage: Stage, by: float) -> Stage:
+    """The people smaller by this factor, each on the ground where they stood."""
+    shrunk = (_shrunk(person, by) for person in stage.scene.people)
+    return replace(stage, scene=replace(stage.scene, people=tuple(shrunk)))
+
+
+def _shrunk(person, by: float):
+    xs, ys = zip(*person.all_joints, strict=True)
+    x0, y0 = sum(xs) / len(xs), max(ys)
+
+    def move(point):
+        return point and (x0 + (point[0] - x0) * by, y0 + (point[1] - y0) * by)
+
+    return replace(
+        person, size=person.size * by, joints=tuple(map(move, person.joints)),
+        all_joints=tuple(map(move, person.all_joints)),
+    )  # fmt: skip
+
+
 def _moved(person, by: float, size: tuple[int, int]):
     joints = tuple(None if p is None else (p[0] + by, p[1]) for p in person.joints)
     seen = tuple(p if p is None or 0 <= p[0] < size[0] else None for p in joints)

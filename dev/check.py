@@ -19,8 +19,8 @@ from .packages import install, pip
 
 REQUIREMENTS = ROOT / "dev" / "requirements-test.txt"
 ROOMS = (
-    "dolls", "faces", "film", "leak", "lora", "pose", "prompt", "recipes", "regional", "regions",
-    "segment",
+    "dolls", "faces", "film", "language", "leak", "lora", "pose", "prompt", "recipes", "regional",
+    "regions", "safety", "sampling", "segment", "server",
 )  # fmt: skip
 IN_PROCESS = [f"tests/{room}" for room in ROOMS]
 """Tests that compute and never wait."""
