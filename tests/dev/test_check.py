@@ -3,7 +3,7 @@
 import sys
 
 from dev.base import ROOT
-from dev.check import IN_PROCESS, LANES, run_lanes
+from dev.check import COMPUTING, LANES, run_lanes
 
 
 class Stub:
@@ -33,4 +33,4 @@ def test_every_lane_has_a_base_of_its_own_and_its_words_and_code_come_through(tm
 def test_no_room_is_left_out_or_run_twice():
     everything, computing = LANES
     assert everything == ["tests", *(f"--ignore={room}" for room in computing)]
-    assert all((ROOT / room).is_dir() for room in IN_PROCESS)
+    assert all((ROOT / room).exists() for room in COMPUTING)
