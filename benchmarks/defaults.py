@@ -4,12 +4,14 @@
         [--steps 20]
 
 Settings of the regional prompt (`base_strength`, `feather`, `start`, `end`, `isolate` over all of sampling,
-`isolate_end` with `isolate` at 1), of the hires fix (`denoise`,
-`overlap`) and of FaceInpaint (`denoise`, `context`). `own` is how much of their own look people show, in parts of
-what a drawing of them shows; `other` the same of the others, who should not be seen there; `right` the share of people who show themselves most; `hair` how much
-of their hair's two colours is in the head's place, in parts of a drawing's; `seam` what the step between neighbouring
-pixels is at the border of regions or tiles, in steps elsewhere. Regional settings start from noise; hires and
-faces from the pictures that the regional defaults make.
+`isolate_end` with `isolate` at 1), of the hires fix (`denoise`, `overlap`) and of FaceInpaint (`denoise`,
+`context`). Regional settings start from noise; hires and faces from the pictures that the regional defaults
+make. The columns:
+
+* `own`: how much of their own look people show, in parts of what a drawing of them shows; `other`: the same of
+  the others, who should not be seen there; `right`: the share of people who show themselves most.
+* `hair`: how much of their hair's two colours is in the head's place, in parts of a drawing's.
+* `seam`: the step between neighbouring pixels at the border of regions or tiles, in steps elsewhere.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ ROOMS = (
     "live/test_photos.py",
 )  # fmt: skip
 COMPUTING = [f"tests/{room}" for room in ROOMS]
-"""Tests that compute more than they wait; with them both lanes take about as long."""
+"""Tests that compute more than they wait: so many that both lanes take about as long."""
 LANES = (["tests", *(f"--ignore={room}" for room in COMPUTING)], COMPUTING)
 """What runs side by side where everything runs: servers and browsers wait much."""
 NEWEST = "tests/live/test_newest.py"

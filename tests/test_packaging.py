@@ -138,13 +138,13 @@ def load_once() -> dict:
 
 @pytest.mark.long
 def test_the_pack_loads_at_once():
-    """Its import costs at most a twentieth of ComfyUI's own in the same process, in processor time: a slow
-    or busy machine slows both. A heavy package alone costs more than that."""
+    """Its import costs at most 3 % of ComfyUI's own in the same process, in processor time: a slow or busy
+    machine slows both. The best of three counts, and no heavy package comes along."""
     first = load_once()
     heavy = {"controlnet_aux", "cv2", "diffusers", "kornia", "skimage", "matplotlib", "pandas"}
     assert not heavy & set(first["new"])
     assert first["nodes"] > 0
-    assert first["share"] < 0.05 or min(load_once()["share"] for _ in range(2)) < 0.05
+    assert first["share"] < 0.03 or min(load_once()["share"] for _ in range(2)) < 0.03
 
 
 @pytest.fixture(scope="module")

@@ -62,6 +62,13 @@ class Settings:
         return max(1, self.batch // 2)
 
 
+def strengthen(unet: UNet, by: float) -> None:
+    """Multiply what the LoRA of its layers adds."""
+    with torch.no_grad():
+        for _, layer in lora_layers(unet):
+            layer.lora()[1].mul_(by)
+
+
 class Run:
     def __init__(
         self,
@@ -180,9 +187,7 @@ class Run:
             plan = self.settings.plan(stage, 2e-3)
             if not self._train(stage, loss, plan, mix.size, None):
                 return False
-            with torch.no_grad():
-                for _, layer in layers:
-                    layer.lora()[1].mul_(_LORA_GAIN)
+            strengthen(self.unet, _LORA_GAIN)
             self.state.loras[stage] = {
                 f"{name}.{factor}": parameter.detach().clone()
                 for name, layer in layers

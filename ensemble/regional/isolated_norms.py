@@ -119,9 +119,8 @@ def _means(x: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
 @contextmanager
 def _parameters(layer: nn.GroupNorm, x: torch.Tensor):
     """The layer's weight and bias, from wherever ComfyUI keeps them."""
-    if hasattr(
-        layer, "cast_bias_weight"
-    ):  # ComfyUI-GGUF's layers, whose tensors carry their patches
+    # ComfyUI-GGUF's layers, whose tensors carry their patches.
+    if hasattr(layer, "cast_bias_weight"):
         yield layer.cast_bias_weight(x)
         return
     if not hasattr(layer, "comfy_cast_weights"):

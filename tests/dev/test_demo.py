@@ -8,9 +8,9 @@ import pytest
 from ensemble_portraits.ensemble.pose.read import read
 from PIL import Image
 
-from dev import DevError
+from dev import DevError, demo
 from dev.cli import size
-from dev.demo import TABLE, chosen_workflows, find_picture, picture_size, with_dolls
+from dev.demo import TABLE, WORKFLOWS, chosen_workflows, find_picture, picture_size, with_dolls
 from dev.graphs import Wishes, absent_files, fit, loaded_images
 
 INFO = {
@@ -210,3 +210,35 @@ def test_what_the_pack_is_for_is_drawn_first():
     assert [path.stem for path in chosen_workflows(["lora_multi"])] == ["lora_multi"]
     with pytest.raises(DevError, match="no workflow 'nobody'"):
         chosen_workflows(["nobody"])
+
+
+def test_what_is_drawn_also_changes_texts_that_its_workflow_has(table):
+    also = table["dolls"]["also"]
+    for stem, more in also.items():
+        graph = json.loads((WORKFLOWS / f"{stem}.json").read_text(encoding="utf-8"))
+        there = {
+            f"{node['class_type']}.{name}" for node in graph.values() for name in node["inputs"]
+        }
+        for new, texts in more.items():
+            assert not (WORKFLOWS / f"{new}.json").exists() and set(texts) <= there
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_workflow_is_drawn_also_with_other_texts_where_their_model_is(table, monkeypatch, there):
+    """One that fails fails the workflow."""
+    drawn = {}
+    offered = [table["dolls"]["checkpoint"]] if there else []
+
+    class Stub:
+        def object_info(self):
+            return {"CheckpointLoaderSimple": {"input": {"required": {"ckpt_name": [offered]}}}}
+
+    def render_one(client, graph, stem, table, wishes, photo):
+        drawn[stem] = table["texts"]["PrimitiveStringMultiline.value"].count("ohwx")
+        return stem != "multi_person_three"
+
+    monkeypatch.setattr(demo, "render_one", render_one)
+    monkeypatch.setattr(demo, "absent_files", lambda *_: [])
+    wishes = Wishes(size=size(table["size"]), steps=table["steps"], quick=True)
+    assert demo.render(Stub(), WORKFLOWS / "multi_person.json", table, wishes) is not there
+    assert drawn == ({"multi_person": 2, "multi_person_three": 3} if there else {"multi_person": 2})
