@@ -159,3 +159,10 @@ def lora_layers(unet: nn.Module) -> Iterator[tuple[str, Linear]]:
     for name, layer in unet.named_modules():
         if isinstance(layer, Linear) and "transformer_blocks." in name:
             yield name, layer
+
+
+def strengthen(unet: nn.Module, by: float) -> None:
+    """Multiply what the LoRA of its layers adds."""
+    with torch.no_grad():
+        for _, layer in lora_layers(unet):
+            layer.lora()[1].mul_(by)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..networks.autoencoder import Autoencoder
 from ..networks.text import TextEncoder
-from ..networks.unet import ControlNet, UNet, lora_layers
+from ..networks.unet import ControlNet, UNet, lora_layers, strengthen
 from .batches import Batches, Mix
 from .data import OutOfTimeError, Scenes, build, pictures, to_float
 from .loop import Plan, Progress, Slice, Watcher, train
@@ -60,13 +60,6 @@ class Settings:
     @property
     def small_batch(self) -> int:
         return max(1, self.batch // 2)
-
-
-def strengthen(unet: UNet, by: float) -> None:
-    """Multiply what the LoRA of its layers adds."""
-    with torch.no_grad():
-        for _, layer in lora_layers(unet):
-            layer.lora()[1].mul_(by)
 
 
 class Run:

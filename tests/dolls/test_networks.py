@@ -9,7 +9,7 @@ from dolls.networks.layers import Context, Norm
 from dolls.networks.layout import whole
 from dolls.networks.sampler import alphas_cumprod, ddim
 from dolls.networks.text import SHORT
-from dolls.networks.unet import ControlNet, timestep_embedding
+from dolls.networks.unet import ControlNet, UNet, lora_layers, strengthen, timestep_embedding
 from dolls.training.batches import region_weights
 from dolls.world.words import END, LENGTH, START, VOCABULARY, tokens
 
@@ -147,3 +147,18 @@ def test_the_sampler_goes_where_a_perfect_denoiser_points():
     ctx = Context(torch.zeros(1, 1, 77, 768), torch.zeros(0, 768))
     found = ddim(perfect, ctx, ctx, (4, 4), steps=5, cfg=3.0)
     assert close(found, target, 1e-3)
+
+
+def test_a_stronger_lora_adds_so_much_more():
+    unet, generator = UNet(), torch.Generator().manual_seed(1)
+    for _, layer in lora_layers(unet):
+        layer.add_lora(4, generator)
+        torch.nn.init.normal_(layer.lora()[1], generator=generator)
+    _, layer = next(lora_layers(unet))
+    x = torch.randn(3, layer.in_features, generator=generator)
+    with torch.no_grad():
+        alone = F.linear(x, layer.weight, layer.bias)
+        before = layer(x) - alone
+        strengthen(unet, 1.4)
+        assert before.abs().max() > 0.1
+        assert torch.allclose(layer(x) - alone, 1.4 * before, atol=1e-5)

@@ -18,7 +18,6 @@ from dolls.training.batches import Batches, Mix
 from dolls.training.data import Scenes
 from dolls.training.loop import DivergedError, Plan, Progress, Slice, Watcher, train
 from dolls.training.render import jobs, render
-from dolls.training.run import strengthen
 from dolls.training.stages import Crops, Drawn, autoencoder_loss, noise_loss, trained
 from dolls.training.state import STAGES, State
 from dolls.weights import Note, read_parts
@@ -215,21 +214,6 @@ def test_shipped_weights_go_on_where_they_were(tmp_path):
     assert sum(float(loss(1000 + i).detach()) for i in range(9)) < sum(
         float(before(1000 + i).detach()) for i in range(9)
     )
-
-
-def test_a_stronger_lora_adds_so_much_more():
-    unet, generator = UNet(), torch.Generator().manual_seed(1)
-    for _, layer in lora_layers(unet):
-        layer.add_lora(4, generator)
-        torch.nn.init.normal_(layer.lora()[1], generator=generator)
-    _, layer = next(lora_layers(unet))
-    x = torch.randn(3, layer.in_features, generator=generator)
-    with torch.no_grad():
-        alone = torch.nn.functional.linear(x, layer.weight, layer.bias)
-        before = layer(x) - alone
-        strengthen(unet, 1.4)
-        assert before.abs().max() > 0.1
-        assert torch.allclose(layer(x) - alone, 1.4 * before, atol=1e-5)
 
 
 def test_a_lora_under_way_is_not_shipped_and_begins_anew(tmp_path):
